@@ -1,0 +1,282 @@
+/// @file channel.hpp
+/// How coroutines talk: one writes messages, another reads them, in order.
+///
+/// A reader that finds no message stands in line, with a place for one. The
+/// next writer puts its message into the place of whoever came first, and
+/// wakes only that one: N readers and N messages cost N parks.
+///
+/// Invariants:
+/// - Messages wait only while no reader does, and readers only while no
+///   message does.
+/// - Who wait()s takes nothing, so it never holds up a message.
+///
+/// Asks of the scheduler: park, and WaitLine.
+
+#pragma once
+
+#include <cassert>
+#include <cstddef>
+#include <iterator>
+#include <limits>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "naglfar/scheduler.hpp"
+
+namespace naglfar {
+
+/// @addtogroup channel
+/// @{
+
+// [message-queue]
+/// Messages that nobody has read yet. Unlike std::deque it allocates nothing
+/// before the first one comes, and most channels never hold any.
+template <class T>
+class MessageQueue {
+ public:
+  /// @return How many there are.
+  std::size_t size() const { return items_.size() - head_; }
+  /// @param message Put at the end.
+  void push(T message) { items_.push_back(std::move(message)); }
+  /// @return The oldest message, taken out.
+  T pop() {
+    T message = std::move(items_[head_++]);
+    // What was read is dropped once it is the larger part: each message is
+    // moved at most once more, so reading stays O(1).
+    if (2 * head_ >= items_.size()) {
+      items_.erase(items_.begin(),
+                   items_.begin() + static_cast<std::ptrdiff_t>(head_));
+      head_ = 0;
+    }
+    return message;
+  }
+
+ private:
+  std::vector<T> items_;
+  std::size_t head_ = 0;
+};
+// [/message-queue]
+
+// [channel-class]
+/// A queue of messages between coroutines of one thread (`Channel` in the
+/// 2009 library).
+/// @tparam T What a message is; it is moved, never copied.
+template <class T>
+class Channel {
+ public:
+  /// No limit: writers never wait.
+  static constexpr std::size_t unlimited =
+      std::numeric_limits<std::size_t>::max();
+
+  /// @param limit How many messages may wait before writers do; at least 1.
+  explicit Channel(std::size_t limit = unlimited) : limit_(limit) {
+    assert(limit > 0);
+  }
+  Channel(const Channel&) = delete;
+  Channel& operator=(const Channel&) = delete;
+
+  /// Writes a message. Waits only while the limit is met.
+  /// @param message The message.
+  /// @param deadline When to give up waiting.
+  /// @throws std::system_error EPIPE if the channel is closed,
+  ///         errc::timed_out at the deadline: the message was not written.
+  void write(T message, Deadline deadline = never);
+
+  /// Reads the next message; waits for one if there is none.
+  /// @param deadline When to give up.
+  /// @return The message, or nothing if the channel is closed and drained.
+  /// @throws std::system_error errc::timed_out at the deadline.
+  std::optional<T> next(Deadline deadline = never);
+
+  /// Reads the next message where the end is an error.
+  /// @param deadline When to give up.
+  /// @return The message.
+  /// @throws std::system_error EPIPE if the channel is closed and drained,
+  ///         errc::timed_out at the deadline.
+  T read(Deadline deadline = never);
+
+  /// Waits until there is a message, and leaves it there.
+  /// @param deadline When to give up.
+  /// @return False if there will be none: the channel is closed.
+  /// @throws std::system_error errc::timed_out at the deadline.
+  bool wait(Deadline deadline = never);
+
+  /// Takes all messages that are there.
+  /// @param block Whether to wait for at least one.
+  /// @return The messages; none if the channel is closed.
+  std::vector<T> readWaiting(bool block = false);
+
+  /// Ends the channel: what was written can still be read, then readers see
+  /// the end. Writers that wait get EPIPE. May be called twice.
+  void close();
+
+  /// @return True once close() was called.
+  bool closed() const { return closed_; }
+  /// @return How many messages wait to be read.
+  std::size_t size() const { return messages_.size(); }
+
+  class Iterator;
+  class Batches;
+  /// Iterates over the messages, until the channel is closed and drained.
+  /// @return The first message, once there is one.
+  Iterator begin() { return Iterator(*this); }
+  /// @return The end.
+  std::default_sentinel_t end() { return {}; }
+  /// Iterates over what readWaiting(true) returns, until the end.
+  /// @return A range of vectors of messages, none of them empty.
+  Batches iterateWaiting() { return Batches{*this}; }
+
+ private:
+  // Who reads has a slot for one message. Who only waits has none.
+  struct Reader : WaitLine::Place {
+    Reader(WaitLine& line, std::optional<T>* where)
+        : Place(line), slot(where) {}
+    std::optional<T>* slot;
+  };
+  void admitWriters();
+
+  std::size_t limit_;
+  MessageQueue<T> messages_;
+  WaitLine readers_;
+  WaitLine writers_;
+  bool closed_ = false;
+};
+// [/channel-class]
+
+// [channel-write]
+template <class T>
+void Channel<T>::write(T message, Deadline deadline) {
+  while (messages_.size() >= limit_ && !closed_) {
+    WaitLine::Place place(writers_);
+    if (!Scheduler::current().park("room in a channel", -1, deadline) &&
+        place.inLine())
+      sys::fail(ETIMEDOUT, "write to a channel");
+  }
+  if (closed_) sys::fail(EPIPE, "write to a closed channel");
+
+  while (auto* reader = static_cast<Reader*>(readers_.first())) {
+    if (reader->slot != nullptr) {
+      reader->slot->emplace(std::move(message));
+      return reader->call();
+    }
+    reader->call();
+  }
+  messages_.push(std::move(message));
+}
+// [/channel-write]
+
+// [channel-read]
+template <class T>
+std::optional<T> Channel<T>::next(Deadline deadline) {
+  if (messages_.size() > 0) {
+    std::optional<T> message(messages_.pop());
+    admitWriters();
+    return message;
+  }
+  std::optional<T> slot;
+  Reader reader(readers_, &slot);
+  while (!slot && !closed_)
+    if (!Scheduler::current().park("a message", -1, deadline) && !slot)
+      sys::fail(ETIMEDOUT, "read from a channel");
+  return slot;
+}
+
+template <class T>
+T Channel<T>::read(Deadline deadline) {
+  std::optional<T> message = next(deadline);
+  if (!message) sys::fail(EPIPE, "read from a closed channel");
+  return std::move(*message);
+}
+
+// Room for one is a reason to wake one.
+template <class T>
+void Channel<T>::admitWriters() {
+  if (auto* writer = writers_.first()) writer->call();
+}
+// [/channel-read]
+
+// [channel-wait]
+template <class T>
+bool Channel<T>::wait(Deadline deadline) {
+  while (messages_.size() == 0 && !closed_) {
+    Reader reader(readers_, nullptr);
+    if (!Scheduler::current().park("a message", -1, deadline) &&
+        messages_.size() == 0)
+      sys::fail(ETIMEDOUT, "wait for a channel");
+  }
+  return messages_.size() > 0;
+}
+
+template <class T>
+std::vector<T> Channel<T>::readWaiting(bool block) {
+  if (block) wait();
+  std::vector<T> all;
+  all.reserve(messages_.size());
+  while (messages_.size() > 0) all.push_back(messages_.pop());
+  writers_.callAll();
+  return all;
+}
+
+template <class T>
+void Channel<T>::close() {
+  closed_ = true;
+  readers_.callAll();
+  writers_.callAll();
+}
+// [/channel-wait]
+
+// [channel-iterators]
+/// An input iterator over messages: what a range-based `for` needs.
+template <class T>
+class Channel<T>::Iterator {
+ public:
+  /// @param channel Read from, at once.
+  explicit Iterator(Channel& channel)
+      : channel_(channel), message_(channel.next()) {}
+  /// @return The message.
+  T& operator*() { return *message_; }
+  /// Reads the next message.
+  /// @return This iterator.
+  Iterator& operator++() {
+    message_ = channel_.next();
+    return *this;
+  }
+  /// @return True at the end of the channel.
+  bool operator==(std::default_sentinel_t) const { return !message_; }
+
+ private:
+  Channel& channel_;
+  std::optional<T> message_;
+};
+
+/// A range over batches of messages.
+template <class T>
+class Channel<T>::Batches {
+ public:
+  /// An input iterator over batches.
+  struct Iterator {
+    Channel& channel;      ///< Read from.
+    std::vector<T> batch;  ///< What was there.
+    /// @return The batch.
+    std::vector<T>& operator*() { return batch; }
+    /// Reads the next batch.
+    /// @return This iterator.
+    Iterator& operator++() {
+      batch = channel.readWaiting(true);
+      return *this;
+    }
+    /// @return True at the end of the channel.
+    bool operator==(std::default_sentinel_t) const { return batch.empty(); }
+  };
+  Channel& channel;  ///< Read from.
+  /// @return The first batch, once there is one.
+  Iterator begin() { return {channel, channel.readWaiting(true)}; }
+  /// @return The end.
+  std::default_sentinel_t end() { return {}; }
+};
+// [/channel-iterators]
+
+/// @}
+
+}  // namespace naglfar

@@ -1,0 +1,173 @@
+/// @file coroutine.hpp
+/// A coroutine: a function with a stack of its own, which can stop in the
+/// middle and go on later.
+///
+/// Where things are on a coroutine's stack:
+///
+///     low                                                            high
+///     | guard |      ... frames grow down <--  | closure | Coroutine |
+///
+/// The control block and the closure stand at the top of the stack that they
+/// belong to, so a sleeping coroutine costs the one page that it stands on.
+///
+/// Invariants:
+/// - A coroutine is resumed only while it is suspended, by the thread that
+///   made it, and suspends back to whoever resumed it.
+/// - A stack goes back to its pool only from another stack.
+///
+/// Asks of the poller layer: Job. A coroutine is one, so it can be queued.
+
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <exception>
+#include <new>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include "naglfar/fiber_hooks.hpp"
+#include "naglfar/poller.hpp"
+#include "naglfar/stack_pool.hpp"
+#include "naglfar/switch.hpp"
+
+namespace naglfar {
+
+/// @addtogroup coroutine
+/// @{
+
+// [unwind]
+/// Thrown where a coroutine stopped, when it shall never go on: it runs the
+/// destructors on the stack. It is not a std::exception, so that `catch
+/// (const std::exception&)` lets it through; who catches `...` rethrows it.
+struct Unwind {};
+
+/// What the C++ runtime keeps for each thread: the exceptions being handled
+/// and how many are in flight (Itanium C++ ABI 2.2.2). With many stacks to a
+/// thread each needs its own, or `throw;` in one coroutine would rethrow
+/// another's exception.
+struct ExceptionState {
+  void* caught = nullptr;     ///< The stack of exceptions being handled.
+  unsigned int uncaught = 0;  ///< How many are in flight.
+};
+// [/unwind]
+
+// [coroutine]
+/// A function that can be suspended and resumed.
+class Coroutine final : public Job {
+ public:
+  /// Makes a coroutine. It does not run before it is resumed.
+  /// @param pool Where its stack comes from and goes back to.
+  /// @param body What it runs: called without arguments.
+  /// @return The coroutine, which lives on its own stack until it is done or
+  ///         destroyed.
+  /// @throws std::system_error If there is no stack to be had.
+  template <class Body>
+  static Coroutine& make(StackPool& pool, Body&& body);
+
+  /// Goes on where it stopped, until it suspends or ends. A coroutine that
+  /// has ended is gone when this returns.
+  /// @throws Whatever left the coroutine's body.
+  void resume();
+
+  /// As a job, a coroutine runs by being resumed.
+  void run() override { resume(); }
+
+  /// Stops the running coroutine and goes on where it was resumed.
+  /// @throws Unwind If it is being destroyed.
+  static void suspend();
+
+  /// Unwinds a suspended coroutine and gives its stack back.
+  /// @param coroutine Suspended, or never resumed.
+  static void destroy(Coroutine& coroutine);
+
+  /// Destroys the coroutines that an object has made for itself, before the
+  /// object goes.
+  /// @param owner What their `owner` was set to. None of them may be running.
+  static void destroyOwnedBy(const void* owner);
+
+  /// @return The coroutine that runs, or null on the thread's own stack.
+  static Coroutine* current() { return current_; }
+
+  /// @return This thread's first coroutine, in the order of making; null if
+  ///         there is none.
+  static Coroutine* first() { return first_; }
+  /// @return The one made after this one, or null.
+  Coroutine* next() const { return next_; }
+
+  /// @return Its name, if it has one, and its number.
+  std::string describe() const;
+
+  const char* name = nullptr;      ///< For messages. A string that stays.
+  const char* waitsFor = nullptr;  ///< What it is parked for, or null.
+  int waitsOn = -1;                ///< The descriptor that concerns, or -1.
+  const void* owner = nullptr;     ///< See destroyOwnedBy().
+
+ private:
+  struct Body {
+    void (*call)(void* closure);
+    void (*destroy)(void* closure);
+    void* closure;
+  };
+  Coroutine(StackPool& pool, char* stack, const Body& body);
+  ~Coroutine();
+  static void entry();
+  void leave();
+  void release();
+  static void reportOverflow(int signal, siginfo_t* info, void* context);
+  static void catchOverflows();
+
+  Context context_;
+  Context* resumerContext_ = nullptr;
+  Coroutine* resumer_ = nullptr;
+  StackPool& pool_;
+  char* stack_;
+  Body body_;
+  FiberHooks hooks_;
+  ExceptionState exceptions_;
+  std::exception_ptr escaped_;
+  std::uint64_t number_;
+  enum class State { made, suspended, running, done } state_ = State::made;
+  bool unwinding_ = false;
+  Coroutine* next_ = nullptr;
+  Coroutine* previous_ = nullptr;
+
+  static inline constinit thread_local Coroutine* current_ = nullptr;
+  static inline constinit thread_local Coroutine* first_ = nullptr;
+  static inline constinit thread_local Coroutine* last_ = nullptr;
+  static inline constinit thread_local std::uint64_t made_ = 0;
+};
+// [/coroutine]
+
+// [make]
+template <class Function>
+Coroutine& Coroutine::make(StackPool& pool, Function&& function) {
+  using Closure = std::decay_t<Function>;
+  constexpr std::size_t alignment =
+      std::max<std::size_t>(alignof(Closure), 64);
+  static_assert(alignment <= 4096);
+
+  char* stack = pool.take();
+  const auto below = [](char* place, std::size_t size) {
+    const auto address = reinterpret_cast<std::uintptr_t>(place) - size;
+    return reinterpret_cast<char*>(address & ~(alignment - 1));
+  };
+  char* control = below(stack + StackPool::stackSize, sizeof(Coroutine));
+  char* closure = below(control, sizeof(Closure));
+  try {
+    new (closure) Closure(std::forward<Function>(function));
+  } catch (...) {
+    pool.give(stack);
+    throw;
+  }
+  const Body body{
+      [](void* place) { std::move (*static_cast<Closure*>(place))(); },
+      [](void* place) { static_cast<Closure*>(place)->~Closure(); }, closure};
+  return *new (control) Coroutine(pool, stack, body);
+}
+// [/make]
+
+/// @}
+
+}  // namespace naglfar

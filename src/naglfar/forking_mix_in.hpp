@@ -1,0 +1,74 @@
+/// @file forking_mix_in.hpp
+/// A process for each request (in Python, socketserver.ForkingMixIn).
+///
+/// Invariant: every child is waited for, so that none stays a zombie.
+///
+/// Asks of the server layer: TCPServer; of sys: fork, waitpid.
+
+#pragma once
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <vector>
+
+#include "naglfar/server.hpp"
+
+namespace naglfar {
+
+/// @addtogroup server
+/// @{
+
+// [forking-mix-in]
+/// Serves each request in a child process. What a handler changes stays in
+/// its child, unless it lies in shared memory: see SharedWaiters.
+/// @tparam Base TCPServer, or a class derived from it.
+template <class Base>
+class ForkingMixIn : public Base {
+ public:
+  using Base::Base;
+  /// Waits for the requests that are being served.
+  ~ForkingMixIn() override { collectChildren(0); }
+
+ protected:
+  void process_request(TCPServer::Request request) override;
+
+ private:
+  void collectChildren(int options);
+  std::vector<pid_t> children_;
+};
+
+template <class Base>
+void ForkingMixIn<Base>::process_request(TCPServer::Request request) {
+  collectChildren(WNOHANG);
+  const pid_t child = sys::fork();
+  if (child == 0) {
+    ledger = Ledger{};  // what the parent has counted stays the parent's
+    this->serve(request);
+    settle();
+    _exit(0);  // no destructors: what they would undo is the parent's
+  }
+  if (child != -1)
+    children_.push_back(child);
+  else
+    this->handle_error(
+        request.client,
+        std::system_error(errno, std::generic_category(), "fork"));
+}
+
+// One by one: other children of this process are none of its business.
+template <class Base>
+void ForkingMixIn<Base>::collectChildren(int options) {
+  std::erase_if(children_, [options](pid_t child) {
+    pid_t ended;
+    do {
+      ended = sys::waitpid(child, nullptr, options);
+    } while (ended == -1 && errno == EINTR);
+    return ended != 0;
+  });
+}
+// [/forking-mix-in]
+
+/// @}
+
+}  // namespace naglfar

@@ -1,0 +1,166 @@
+// One loop for all calls: try, and on EAGAIN wait, and try again.
+//
+// Invariant: nobody parks on a direction unless its last system call there
+// said EAGAIN. An edge that came before the call was seen by the call; one
+// that comes after it finds the waiter in place.
+
+#include "naglfar/io.hpp"
+
+#include <array>
+#include <cassert>
+#include <cerrno>
+
+namespace naglfar {
+
+// [attempt]
+namespace {
+
+// Makes a system call until it says something other than EINTR or EAGAIN.
+template <class SystemCall>
+auto attempt(int fd, Interest interest, const char* name, Deadline deadline,
+             SystemCall systemCall) {
+  for (;;) {
+    const auto result = systemCall();
+    if (result != -1) return result;
+    if (errno == EAGAIN || errno == EWOULDBLOCK)
+      Scheduler::current().wait(fd, interest, deadline);
+    else if (errno != EINTR)
+      sys::fail(errno, name);
+  }
+}
+
+}  // namespace
+// [/attempt]
+
+// [go-read]
+std::size_t goReadSome(int fd, std::span<char> buffer, Deadline deadline) {
+  assert(!buffer.empty());
+  return static_cast<std::size_t>(
+      attempt(fd, Interest::read, "read", deadline,
+              [&] { return sys::read(fd, buffer.data(), buffer.size()); }));
+}
+
+std::string goRead(int fd, std::size_t n, Deadline deadline) {
+  std::string data(n, '\0');
+  std::size_t got = 0;
+  while (got < n) {
+    const std::size_t more =
+        goReadSome(fd, std::span(data).subspan(got), deadline);
+    if (more == 0) break;
+    got += more;
+  }
+  data.resize(got);
+  return data;
+}
+
+std::string goRead(int fd, Deadline deadline) {
+  std::string chunk(32768, '\0');
+  chunk.resize(goReadSome(fd, chunk, deadline));
+  return chunk;
+}
+// [/go-read]
+
+// [go-write]
+std::size_t tryWrite(int fd, std::string_view data) {
+  assert(!data.empty());
+  for (;;) {
+    const ssize_t n = sys::write(fd, data.data(), data.size());
+    if (n != -1) return static_cast<std::size_t>(n);
+    if (errno == EAGAIN || errno == EWOULDBLOCK) return 0;
+    if (errno != EINTR) sys::fail(errno, "write");
+  }
+}
+
+std::size_t goWriteSome(int fd, std::string_view data, Deadline deadline) {
+  for (;;) {
+    if (const std::size_t n = tryWrite(fd, data)) return n;
+    Scheduler::current().wait(fd, Interest::write, deadline);
+  }
+}
+
+std::size_t goWrite(int fd, std::string_view data, Deadline deadline) {
+  std::size_t written = 0;
+  while (written < data.size())
+    written += goWriteSome(fd, data.substr(written), deadline);
+  return written;
+}
+// [/go-write]
+
+// [go-sendfile]
+std::size_t goSendfile(int file, int fd, off_t offset, std::size_t nbytes,
+                       Deadline deadline) {
+  std::size_t sent = 0;
+  while (sent < nbytes) {
+    const auto more = static_cast<std::size_t>(
+        attempt(fd, Interest::write, "sendfile", deadline, [&] {
+          return sys::sendfile(fd, file, offset + static_cast<off_t>(sent),
+                               nbytes - sent);
+        }));
+    if (more == 0) break;  // the file has ended
+    sent += more;
+  }
+  return sent;
+}
+// [/go-sendfile]
+
+// [go-accept]
+sys::Fd goAccept(int listener, sys::Address& client, sys::Mode mode,
+                 Deadline deadline) {
+  return sys::Fd(attempt(listener, Interest::read, "accept4", deadline, [&] {
+    return sys::accept(listener, client, mode);
+  }));
+}
+// [/go-accept]
+
+// [go-connect]
+// On loopback the handshake is over as soon as connect(2) returns, though it
+// says EINPROGRESS: a second connect(2) tells, and mostly spares the wait.
+void goConnect(int fd, const sys::Address& address, Deadline deadline) {
+  for (;;) {
+    if (sys::connect(fd, address) == 0 || errno == EISCONN) break;
+    if (errno == EINTR) continue;
+    if (errno == EINPROGRESS) {
+      if (sys::connect(fd, address) == 0 || errno == EISCONN) break;
+    }
+    if (errno != EALREADY && errno != EINPROGRESS)
+      sys::fail(errno, "connect");
+    Scheduler::current().wait(fd, Interest::write, deadline);
+    int error = 0;
+    sys::check(sys::pendingError(fd, error), "getsockopt");
+    if (error != 0) sys::fail(error, "connect");
+  }
+  if (Scheduler* scheduler = Scheduler::ofThread()) scheduler->yield();
+}
+// [/go-connect]
+
+// [go-close]
+void goClose(int fd) {
+  if (Scheduler* scheduler = Scheduler::ofThread()) scheduler->forget(fd);
+  // Whatever else close(2) says, the descriptor is closed.
+  if (sys::close(fd) == -1 && errno == EBADF) sys::fail(errno, "close");
+}
+// [/go-close]
+
+// [hangup-watch-members]
+HangupWatch::HangupWatch(int fd, std::function<void()> gone)
+    : fd_(fd), gone_(std::move(gone)) {
+  Scheduler::current().watch(fd_, Interest::read, waiter_);
+}
+
+HangupWatch::~HangupWatch() {
+  Scheduler::current().unwatch(fd_, Interest::read, waiter_);
+}
+
+// Woken by data, by the peer's end, or in vain. Only a look tells which.
+void HangupWatch::run() {
+  if (waiter_.error != 0) return gone_();
+  const ssize_t n = sys::peek(fd_);
+  const bool there =
+      n > 0 || (n == -1 &&
+                (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR));
+  if (!there) return gone_();
+  Scheduler::current().watch(fd_, Interest::read, waiter_);
+}
+// [/hangup-watch-members]
+
+}  // namespace naglfar

@@ -1,0 +1,144 @@
+/// @file io.hpp
+/// Reading, writing and connecting, as calls that wait for the coroutine and
+/// not for the thread.
+///
+/// Each of them tries its system call first and parks only when the kernel
+/// says EAGAIN. On a blocking descriptor the kernel never says that, so these
+/// calls work there too, and then need no scheduler.
+///
+/// Invariant: EINTR never leaves this layer, and no error is taken for an end
+/// of file: the end is 0 bytes, an error is an exception.
+///
+/// Asks of the scheduler: wait, watch, forget.
+
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "naglfar/scheduler.hpp"
+
+namespace naglfar {
+
+/// @addtogroup io
+/// @{
+
+// [read-and-write]
+/// Reads what is there; waits while nothing is.
+/// @param fd A descriptor.
+/// @param buffer Where to; not empty.
+/// @param deadline When to give up.
+/// @return How many bytes were read; 0 at the end of file.
+/// @throws std::system_error What read(2) fails with, errc::timed_out, and
+///         ECANCELED if the descriptor is closed meanwhile.
+std::size_t goReadSome(int fd, std::span<char> buffer,
+                       Deadline deadline = never);
+
+/// Reads `n` bytes, or fewer if the end of file comes first (`goRead(fd, n)`
+/// in the 2009 library).
+/// @param fd A descriptor.
+/// @param n How many bytes.
+/// @param deadline When to give up.
+/// @return The bytes.
+/// @throws std::system_error As goReadSome().
+std::string goRead(int fd, std::size_t n, Deadline deadline = never);
+
+/// Reads the next chunk, whatever its size (`goRead(fd)`).
+/// @param fd A descriptor.
+/// @param deadline When to give up.
+/// @return The chunk; empty at the end of file.
+/// @throws std::system_error As goReadSome().
+std::string goRead(int fd, Deadline deadline = never);
+
+/// Writes what the kernel takes now.
+/// @param fd A descriptor.
+/// @param data What to write; not empty.
+/// @return How many bytes were written; 0 if the kernel takes none now.
+/// @throws std::system_error What write(2) fails with, such as EPIPE.
+std::size_t tryWrite(int fd, std::string_view data);
+
+/// Writes what the kernel takes; waits while it takes nothing.
+/// @param fd A descriptor.
+/// @param data What to write; not empty.
+/// @param deadline When to give up.
+/// @return How many bytes were written, at least one.
+/// @throws std::system_error As tryWrite(), errc::timed_out, and ECANCELED.
+std::size_t goWriteSome(int fd, std::string_view data,
+                        Deadline deadline = never);
+
+/// Writes all the data.
+/// @param fd A descriptor.
+/// @param data What to write; must stay until this returns.
+/// @param deadline When to give up.
+/// @return How many bytes were written: all of them.
+/// @throws std::system_error As goWriteSome().
+std::size_t goWrite(int fd, std::string_view data, Deadline deadline = never);
+
+/// Sends a part of a file without copying it through this process.
+/// @param file A descriptor of a regular file.
+/// @param fd The socket to send to.
+/// @param offset Where in the file to start, in bytes.
+/// @param nbytes How many bytes to send.
+/// @param deadline When to give up.
+/// @return How many were sent: fewer only if the file ends before.
+/// @throws std::system_error What sendfile(2) fails with, errc::timed_out,
+///         and ECANCELED.
+std::size_t goSendfile(int file, int fd, off_t offset, std::size_t nbytes,
+                       Deadline deadline = never);
+// [/read-and-write]
+
+// [connect-accept-close]
+/// Accepts a connection.
+/// @param listener A listening socket.
+/// @param client Filled in with the client's address.
+/// @param mode Whether the accepted socket shall block.
+/// @param deadline When to give up.
+/// @return The connection.
+/// @throws std::system_error What accept4(2) fails with, errc::timed_out,
+///         and ECANCELED.
+sys::Fd goAccept(int listener, sys::Address& client,
+                 sys::Mode mode = sys::Mode::nonblocking,
+                 Deadline deadline = never);
+
+/// Connects a socket. Gives the others a turn before it returns, so that a
+/// program which connects in a loop does not run through the backlog of a
+/// server in the same thread.
+/// @param fd A nonblocking TCP socket.
+/// @param address The server.
+/// @param deadline When to give up.
+/// @throws std::system_error ECONNREFUSED and whatever else connect(2) fails
+///         with, errc::timed_out, and ECANCELED.
+void goConnect(int fd, const sys::Address& address,
+               Deadline deadline = never);
+
+/// Closes a descriptor: whoever waits for it is woken with ECANCELED, the
+/// poller forgets it, and then it is closed. In this order, because the
+/// number is free for anybody as soon as it is closed.
+/// @param fd A descriptor.
+void goClose(int fd);
+// [/connect-accept-close]
+
+// [hangup-watch]
+/// Calls a function when the peer of a socket leaves, while its coroutine
+/// waits for something else.
+class HangupWatch final : private Job {
+ public:
+  /// @param fd A nonblocking socket that nobody reads from meanwhile.
+  /// @param gone Called once, on the scheduler's stack: it must not wait.
+  HangupWatch(int fd, std::function<void()> gone);
+  ~HangupWatch();
+
+ private:
+  void run() override;
+
+  int fd_;
+  std::function<void()> gone_;
+  Waiter waiter_{*this};
+};
+// [/hangup-watch]
+
+/// @}
+
+}  // namespace naglfar

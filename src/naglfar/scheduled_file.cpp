@@ -1,0 +1,252 @@
+// Reading ahead into one buffer, and writing behind out of another.
+//
+// Invariants:
+// - Nothing yields between a read into the thread's scratch buffer and its
+//   copy into the file, so one scratch buffer serves all coroutines.
+// - Only flusher_ ever waits for room to write; who flushes waits for it.
+
+#include "naglfar/scheduled_file.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+
+namespace naglfar {
+
+// [file-life]
+ScheduledFile::ScheduledFile(ScheduledFile&& other) noexcept
+    : autoflush(other.autoflush),
+      bufferSize(other.bufferSize),
+      deadline(other.deadline),
+      nread(other.nread),
+      nwrite(other.nwrite),
+      fd_(std::move(other.fd_)),
+      incoming_(std::move(other.incoming_)),
+      taken_(std::exchange(other.taken_, 0)),
+      outgoing_(std::move(other.outgoing_)),
+      sending_(std::move(other.sending_)),
+      sent_(std::exchange(other.sent_, 0)) {
+  assert(!other.flusher_.watching);
+}
+
+ScheduledFile::~ScheduledFile() {
+  stopWaiting();
+  if (!closed()) goClose(fd_.release());
+}
+
+ScheduledFile ScheduledFile::fromSocket(int socket) {
+  return ScheduledFile(sys::Fd(sys::check(sys::dup(socket), "dup")));
+}
+
+ScheduledFile ScheduledFile::connectTcp(const sys::Address& address,
+                                        Deadline deadline) {
+  ScheduledFile file(
+      sys::Fd(sys::check(sys::socket(sys::Mode::nonblocking), "socket")));
+  goConnect(file.fileno(), address, deadline);
+  file.autoflush = true;
+  return file;
+}
+// [/file-life]
+
+// [fill-and-take]
+std::string_view ScheduledFile::pending() const {
+  return std::string_view(incoming_).substr(taken_);
+}
+
+// False at the end of file.
+bool ScheduledFile::fill() {
+  if (closed()) sys::fail(EBADF, "read from a closed file");
+  static thread_local std::array<char, 65536> scratch;
+  const std::size_t n = goReadSome(fd_.get(), scratch, deadline);
+  // Dropping what was taken only when it is the larger part keeps the cost
+  // of small reads from a large buffer linear.
+  if (2 * taken_ >= incoming_.size()) {
+    incoming_.erase(0, taken_);
+    taken_ = 0;
+  }
+  incoming_.append(scratch.data(), n);
+  nread += n;
+  return n > 0;
+}
+
+std::string ScheduledFile::take(std::size_t n) {
+  n = std::min(n, pending().size());
+  std::string data;
+  if (taken_ == 0 && n == incoming_.size()) {
+    data.swap(incoming_);
+  } else {
+    data = pending().substr(0, n);
+    taken_ += n;
+  }
+  return data;
+}
+// [/fill-and-take]
+
+// [read]
+std::string ScheduledFile::read(std::size_t n) {
+  while (pending().size() < n && fill()) continue;
+  return take(n);
+}
+
+std::string ScheduledFile::readline(std::size_t n,
+                                    std::string_view separator) {
+  assert(!separator.empty());
+  std::size_t searched = 0;
+  for (;;) {
+    const std::size_t found = pending().find(separator, searched);
+    if (found != std::string_view::npos)
+      return take(std::min(n, found + separator.size()));
+    if (pending().size() >= n) return take(n);
+    // A separator may have begun with the last bytes that are there.
+    searched =
+        pending().size() - std::min(pending().size(), separator.size() - 1);
+    if (!fill()) return take(n);
+  }
+}
+
+ScheduledFile::Lines ScheduledFile::begin() {
+  return Lines(*this);
+}
+// [/read]
+
+// [read-until]
+ScheduledFile::Chunks ScheduledFile::readUntil(std::string separator,
+                                               bool includingTxt) {
+  return Chunks(*this, std::move(separator), includingTxt);
+}
+
+ScheduledFile::Chunks::Chunks(ScheduledFile& file, std::string separator,
+                              bool includingTxt)
+    : file_(file),
+      separator_(std::move(separator)),
+      includingTxt_(includingTxt) {}
+
+ScheduledFile::Chunks::Iterator ScheduledFile::Chunks::begin() {
+  advance();
+  return Iterator{*this};
+}
+
+// An empty chunk is the end.
+void ScheduledFile::Chunks::advance() {
+  chunk_.clear();
+  while (!found_) {
+    const std::string_view pending = file_.pending();
+    const std::size_t position = pending.find(separator_);
+    found_ = position != std::string_view::npos;
+    if (found_) {
+      chunk_ = file_.take(position + (includingTxt_ ? separator_.size() : 0));
+      return;
+    }
+    // All but what might be the beginning of the separator can go.
+    if (pending.size() >= separator_.size()) {
+      chunk_ = file_.take(pending.size() - separator_.size() + 1);
+      return;
+    }
+    if (!file_.fill()) {
+      found_ = true;
+      chunk_ = file_.take(all);
+    }
+  }
+}
+
+std::string ScheduledFile::Chunks::join() {
+  std::string whole;
+  for (const std::string& chunk : *this) whole += chunk;
+  return whole;
+}
+// [/read-until]
+
+// [send-some]
+// Hands over what the kernel takes now. True if nothing is left.
+bool ScheduledFile::sendSome() {
+  for (;;) {
+    if (sent_ == sending_.size()) {
+      sending_.clear();
+      sent_ = 0;
+      sending_.swap(outgoing_);
+      if (sending_.empty()) return true;
+    }
+    const std::size_t n =
+        tryWrite(fd_.get(), std::string_view(sending_).substr(sent_));
+    if (n == 0) return false;
+    sent_ += n;
+    nwrite += n;
+  }
+}
+// [/send-some]
+
+// [write-and-flush]
+void ScheduledFile::write(std::string_view data) {
+  if (closed()) sys::fail(EBADF, "write to a closed file");
+  // What is not sent at once grows piece by piece: one allocation is enough.
+  if (!autoflush && outgoing_.empty()) outgoing_.reserve(512);
+  outgoing_ += data;
+  const bool full = outgoing_.size() > bufferSize;
+  if (autoflush || full) flush(full);
+}
+
+void ScheduledFile::flush(bool block) {
+  if (closed()) sys::fail(EBADF, "flush of a closed file");
+  while (!sendSome()) {
+    waitForRoom();
+    if (!block) return;
+    WaitLine::Place place(flushing_);
+    const bool woken = Scheduler::current().park("a descriptor to write to",
+                                                 fileno(), deadline);
+    if (closed()) sys::fail(ECANCELED, "flush");
+    if (!woken) sys::fail(ETIMEDOUT, "flush");
+  }
+  stopWaiting();
+}
+// [/write-and-flush]
+
+// [room]
+void ScheduledFile::waitForRoom() {
+  if (flusher_.watching) return;
+  Scheduler::current().watch(fileno(), Interest::write, flusher_.waiter);
+  flusher_.watching = true;
+}
+
+void ScheduledFile::stopWaiting() {
+  if (!flusher_.watching) return;
+  Scheduler::current().unwatch(fileno(), Interest::write, flusher_.waiter);
+  flusher_.watching = false;
+}
+
+// There is room, or an error. Whoever flushes will see which.
+void ScheduledFile::roomToSend() {
+  flusher_.watching = false;
+  if (flushing_.first() != nullptr) return flushing_.callAll();
+  if (closed()) return;
+  try {
+    flush(false);
+  } catch (const std::system_error&) {
+    // What was not sent is still there: the next flush meets it again.
+  }
+}
+// [/room]
+
+// [sendfile-and-close]
+std::size_t ScheduledFile::sendfile(int file, off_t offset,
+                                    std::size_t nbytes) {
+  flush();
+  const std::size_t n = goSendfile(file, fileno(), offset, nbytes, deadline);
+  nwrite += n;
+  return n;
+}
+
+void ScheduledFile::close(bool flushFirst) {
+  if (closed()) return;
+  struct Close {
+    ~Close() {
+      file.stopWaiting();
+      goClose(file.fd_.release());
+      file.flushing_.callAll();
+    }
+    ScheduledFile& file;
+  } closeAnyhow{*this};
+  if (flushFirst) flush();
+}
+// [/sendfile-and-close]
+
+}  // namespace naglfar

@@ -1,0 +1,225 @@
+/// @file scheduled_file.hpp
+/// A descriptor as a file: buffered, read by lines, and waiting for the
+/// coroutine instead of the thread.
+///
+/// On a blocking descriptor it is an ordinary buffered file, which needs no
+/// scheduler: see io.hpp.
+///
+/// Invariants:
+/// - Every byte that was read stays until somebody takes it.
+/// - A byte to be written stays until the kernel has taken it, and they leave
+///   in order. So an error is met again by whoever flushes next, and none is
+///   lost because it came in the background.
+///
+/// Asks of io: goReadSome, tryWrite, goSendfile, goConnect, goClose; of the
+/// scheduler: WaitLine, watch.
+
+#pragma once
+
+#include <iterator>
+#include <limits>
+#include <string>
+#include <string_view>
+
+#include "naglfar/io.hpp"
+
+namespace naglfar {
+
+/// @addtogroup file
+/// @{
+
+// [scheduled-file]
+/// A file object over a socket or a pipe (`ScheduledFile` in the 2009
+/// library).
+class ScheduledFile {
+ public:
+  /// No limit to how many bytes are read.
+  static constexpr std::size_t all = std::numeric_limits<std::size_t>::max();
+
+  /// @param fd A descriptor, which the file owns from now on.
+  explicit ScheduledFile(sys::Fd fd) : fd_(std::move(fd)) {}
+  /// Moves a file that nobody is waiting in.
+  /// @param other Closed afterwards.
+  ScheduledFile(ScheduledFile&& other) noexcept;
+  ScheduledFile& operator=(ScheduledFile&&) = delete;
+  /// Closes the descriptor. A destructor cannot wait: what was not flushed by
+  /// flush() or close() is lost.
+  ~ScheduledFile();
+
+  /// Makes a file of a duplicate of a socket, which stays the caller's.
+  /// @param socket A descriptor.
+  /// @return The file.
+  /// @throws std::system_error If it cannot be duplicated.
+  static ScheduledFile fromSocket(int socket);
+
+  /// Connects to a server. The file flushes each write (`autoflush`).
+  /// @param address The server.
+  /// @param deadline When to give up.
+  /// @return The connection.
+  /// @throws std::system_error As goConnect(), and if no socket can be had.
+  static ScheduledFile connectTcp(const sys::Address& address,
+                                  Deadline deadline = never);
+
+  /// @return True after close().
+  bool closed() const { return !fd_; }
+  /// @return The descriptor, or -1 after close().
+  int fileno() const { return fd_.get(); }
+
+  /// Reads until `n` bytes are there or the file ends.
+  /// @param n How many bytes, or `all`.
+  /// @return The bytes; fewer only at the end of file.
+  /// @throws std::system_error As goReadSome(). What came before stays.
+  std::string read(std::size_t n = all);
+
+  /// Reads a line with its separator.
+  /// @param n At most so many bytes.
+  /// @param separator What ends a line; not empty.
+  /// @return The line; without a separator if the limit or the end of file
+  ///         came first, and empty only at the end of file.
+  /// @throws std::system_error As goReadSome(). What came before stays.
+  std::string readline(std::size_t n = all,
+                       std::string_view separator = "\n");
+
+  class Chunks;
+  /// Reads up to a separator, in chunks, so that a long stretch needs no
+  /// buffer of its own size.
+  /// @param separator What to look for. An empty one is found at once.
+  /// @param includingTxt Whether the separator is read, too; if not, it is
+  ///        left in the file.
+  /// @return A range of std::string. It ends at the separator or at the end
+  ///         of file.
+  Chunks readUntil(std::string separator, bool includingTxt = true);
+
+  class Lines;
+  /// Iterates over the lines until the end of file.
+  /// @return The first line.
+  Lines begin();
+  /// @return The end.
+  std::default_sentinel_t end() { return {}; }
+
+  /// Adds to what is to be sent: by flush() and close(), when it is more than
+  /// `bufferSize`, and at once with `autoflush`.
+  /// @param data The bytes.
+  /// @throws std::system_error EBADF after close(), and as flush().
+  void write(std::string_view data);
+
+  /// Sends what was written.
+  /// @param block Whether to wait until the kernel has taken it all. If not,
+  ///        what it does not take at once leaves in the background.
+  /// @throws std::system_error As goWriteSome().
+  void flush(bool block = true);
+
+  /// Sends a part of a file, after what was written.
+  /// @param file A descriptor of a regular file.
+  /// @param offset Where in it to start, in bytes.
+  /// @param nbytes How many bytes to send.
+  /// @return How many were sent: fewer only if the file ends before.
+  /// @throws std::system_error As goSendfile() and flush().
+  std::size_t sendfile(int file, off_t offset, std::size_t nbytes);
+
+  /// Closes the descriptor. May be called twice.
+  /// @param flush Whether to send first what was written.
+  /// @throws std::system_error As flush(); the descriptor is closed anyhow.
+  void close(bool flush = true);
+
+  bool autoflush = false;          ///< Whether each write() is sent at once.
+  std::size_t bufferSize = 65536;  ///< In bytes: more than that is sent.
+  Deadline deadline = never;       ///< When each of the calls above gives up.
+  std::size_t nread = 0;           ///< Bytes read from the descriptor.
+  std::size_t nwrite = 0;          ///< Bytes that the kernel has taken.
+
+ private:
+  // Waits for room on behalf of all who flush, and of those who do not wait.
+  struct Flusher final : Job {
+    explicit Flusher(ScheduledFile& owner) : file(owner) {}
+    void run() override { file.roomToSend(); }
+    ScheduledFile& file;
+    Waiter waiter{*this};
+    bool watching = false;
+  };
+
+  std::string_view pending() const;
+  bool fill();
+  std::string take(std::size_t n);
+  bool sendSome();
+  void roomToSend();
+  void waitForRoom();
+  void stopWaiting();
+
+  sys::Fd fd_;
+  std::string incoming_;   // read from the descriptor; the first taken_
+  std::size_t taken_ = 0;  // bytes of it have left
+  std::string outgoing_;   // written, and not yet in sending_
+  std::string sending_;    // leaves now; the kernel has taken the first
+  std::size_t sent_ = 0;   // sent_ bytes of it
+  Flusher flusher_{*this};
+  WaitLine flushing_;
+};
+// [/scheduled-file]
+
+// [chunks]
+/// A range over what stands before a separator.
+class ScheduledFile::Chunks {
+ public:
+  /// @param file Read from.
+  /// @param separator What to look for.
+  /// @param includingTxt Whether to read it, too.
+  Chunks(ScheduledFile& file, std::string separator, bool includingTxt);
+  /// An input iterator over the chunks.
+  struct Iterator {
+    Chunks& chunks;  ///< What it iterates over.
+    /// @return The chunk.
+    std::string& operator*() { return chunks.chunk_; }
+    /// Reads the next chunk.
+    /// @return This iterator.
+    Iterator& operator++() {
+      chunks.advance();
+      return *this;
+    }
+    /// @return True at the end.
+    bool operator==(std::default_sentinel_t) const {
+      return chunks.chunk_.empty();
+    }
+  };
+  /// @return The first chunk.
+  Iterator begin();
+  /// @return The end.
+  std::default_sentinel_t end() { return {}; }
+  /// @return All chunks in one string.
+  std::string join();
+
+ private:
+  void advance();
+
+  ScheduledFile& file_;
+  std::string separator_;
+  bool includingTxt_;
+  bool found_ = false;
+  std::string chunk_;
+};
+
+/// An input iterator over lines.
+class ScheduledFile::Lines {
+ public:
+  /// @param file Read from, at once.
+  explicit Lines(ScheduledFile& file) : file_(file), line_(file.readline()) {}
+  /// @return The line, with its newline.
+  std::string& operator*() { return line_; }
+  /// Reads the next line.
+  /// @return This iterator.
+  Lines& operator++() {
+    line_ = file_.readline();
+    return *this;
+  }
+  /// @return True at the end of file.
+  bool operator==(std::default_sentinel_t) const { return line_.empty(); }
+
+ private:
+  ScheduledFile& file_;
+  std::string line_;
+};
+// [/chunks]
+
+/// @}
+
+}  // namespace naglfar

@@ -1,0 +1,133 @@
+// The server without a mix-in: bind, listen, accept, serve, one by one.
+//
+// Invariant: the listener never blocks. Who waits for a connection waits in
+// the poller, so that shutdown() is seen, too.
+
+#include "naglfar/server.hpp"
+
+#include <cerrno>
+#include <iostream>
+
+namespace naglfar {
+
+// [tcp-server-life]
+TCPServer::TCPServer(const sys::Address& address, Handler handler,
+                     int request_queue_size)
+    : TCPServer(
+          sys::Fd(sys::check(sys::socket(sys::Mode::nonblocking), "socket")),
+          handler) {
+  sys::check(sys::reuseAddress(fileno()), "setsockopt");
+  sys::check(sys::bind(fileno(), address), "bind");
+  sys::check(sys::listen(fileno(), request_queue_size), "listen");
+  sys::check(sys::localAddress(fileno(), server_address), "getsockname");
+}
+
+TCPServer::TCPServer(sys::Fd listener, Handler handler)
+    : socket_(std::move(listener)), handler_(handler) {
+  int ends[2];
+  sys::check(sys::pipe(ends, sys::Mode::nonblocking), "pipe");
+  stopReader_ = sys::Fd(ends[0]);
+  stopWriter_ = sys::Fd(ends[1]);
+  sys::check(sys::localAddress(fileno(), server_address), "getsockname");
+}
+// [/tcp-server-life]
+
+// [serve-forever]
+void TCPServer::serve_forever() {
+  while (handle_request()) continue;
+}
+
+bool TCPServer::handle_request() {
+  std::optional<Request> request = get_request();
+  if (!request) return false;
+  process_request(std::move(*request));
+  return true;
+}
+
+// The byte is never read: once it is there, every get_request() sees it.
+void TCPServer::shutdown() {
+  sys::write(stopWriter_.get(), "", 1);
+}
+// [/serve-forever]
+
+// [serve]
+void TCPServer::serve(Request& request) {
+  ScheduledFile file(std::move(request.connection));
+  try {
+    finish_request(file, request.client);
+    file.close();
+  } catch (const std::exception& error) {
+    handle_error(request.client, error);
+  }
+}
+
+void TCPServer::handle_error(const sys::Address& client,
+                             const std::exception& error) {
+  std::cerr << "Exception while serving " + client.host() + ":" +
+                   std::to_string(client.port()) + ": " + error.what() + "\n";
+}
+// [/serve]
+
+// [get-request]
+std::optional<TCPServer::Request> TCPServer::get_request() {
+  struct Nothing final : Job {
+    void run() override {}
+  } listening, stopping;
+  Waiter connection{listening};
+  Waiter stop{stopping};
+  Poller poller;
+  poller.watch(stopReader_.get(), Interest::read, stop);
+  for (sys::Duration patience{-1};;) {
+    Request request;
+    const int fd = sys::accept(fileno(), request.client, sys::Mode::blocking);
+    if (fd != -1) {
+      request.connection = sys::Fd(fd);
+      return request;
+    }
+    if (errno == EAGAIN || errno == EWOULDBLOCK) {
+      poller.unwatch(fileno(), Interest::read, connection);
+      poller.watch(fileno(), Interest::read, connection);
+      patience = sys::Duration{-1};
+    } else {
+      const std::system_error error(errno, std::generic_category(),
+                                    "accept4");
+      if (classify(error) == AcceptError::connectionGone) continue;
+      if (classify(error) == AcceptError::fatal) throw error;
+      patience = std::chrono::milliseconds(100);
+    }
+    JobQueue ready;
+    poller.poll(patience, ready);
+    if (stopping.queued()) return std::nullopt;
+  }
+}
+// [/get-request]
+
+// [classify]
+TCPServer::AcceptError TCPServer::classify(const std::system_error& error) {
+  switch (error.code().value()) {
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+      return AcceptError::outOfResources;
+    // Linux reports here what has already gone wrong with the connection
+    // (accept(2), "Error handling").
+    case ECONNABORTED:
+    case ECONNRESET:
+    case EPROTO:
+    case EPERM:
+    case ENETDOWN:
+    case ENOPROTOOPT:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+    case EOPNOTSUPP:
+    case ENETUNREACH:
+    case EINTR:
+      return AcceptError::connectionGone;
+    default:
+      return AcceptError::fatal;
+  }
+}
+// [/classify]
+
+}  // namespace naglfar

@@ -1,0 +1,224 @@
+/// @file server.hpp
+/// A TCP server in the shape of Python's socketserver, and the mix-in that
+/// serves each request in a coroutine of its own.
+///
+/// Python puts a mix-in in front of a class: `class S(ScheduledMixIn,
+/// HTTPServer)`. In C++ that is a template over its base:
+/// `ScheduledMixIn<HTTPServer>`.
+///
+/// Invariants:
+/// - Whatever a handler does, its connection is closed and the server goes
+///   on.
+/// - The accept loop survives what accept(2) can say about one connection,
+///   and a lack of descriptors; it never spins.
+///
+/// Asks of the layers below: ScheduledFile, Channel, goAccept.
+
+#pragma once
+
+#include <sys/socket.h>
+
+#include <cstdint>
+#include <optional>
+
+#include "naglfar/channel.hpp"
+#include "naglfar/scheduled_file.hpp"
+
+namespace naglfar {
+
+/// @addtogroup server
+/// @{
+
+// [tcp-server]
+/// A server that serves one request after the other, in the thread that calls
+/// serve_forever(). The mix-ins change the latter.
+class TCPServer {
+ public:
+  /// A connection that was accepted.
+  struct Request {
+    sys::Fd connection;   ///< The socket.
+    sys::Address client;  ///< Who connected.
+  };
+  /// What serves a request (in Python, the handler class): see handlerFor().
+  using Handler = void (*)(ScheduledFile& request, const sys::Address& client,
+                           TCPServer& server);
+
+  /// Binds and listens.
+  /// @param address Where; port 0 lets the kernel choose one.
+  /// @param handler What serves a request.
+  /// @param request_queue_size The backlog: connections that may wait to be
+  ///        accepted. The kernel lowers it to net.core.somaxconn.
+  /// @throws std::system_error EADDRINUSE, EACCES and whatever else
+  /// socket(2),
+  ///         bind(2) and listen(2) fail with.
+  TCPServer(const sys::Address& address, Handler handler,
+            int request_queue_size = SOMAXCONN);
+
+  /// Serves from a socket that listens already.
+  /// @param listener A nonblocking socket.
+  /// @param handler What serves a request.
+  TCPServer(sys::Fd listener, Handler handler);
+
+  virtual ~TCPServer() = default;
+  TCPServer(const TCPServer&) = delete;
+  TCPServer& operator=(const TCPServer&) = delete;
+
+  /// Serves until shutdown() is called.
+  void serve_forever();
+
+  /// Waits for one request and hands it to process_request().
+  /// @return False after shutdown().
+  bool handle_request();
+
+  /// Ends serve_forever(), from any thread and from a signal handler.
+  virtual void shutdown();
+
+  /// @return The listening socket.
+  int fileno() const { return socket_.get(); }
+
+  /// Where it listens, with the port that the kernel chose.
+  sys::Address server_address;
+
+ protected:
+  /// @return The next connection, or nothing after shutdown().
+  virtual std::optional<Request> get_request();
+  /// Serves a request. By default here and now.
+  /// @param request The connection.
+  virtual void process_request(Request request) { serve(request); }
+  /// Runs the handler.
+  /// @param request The connection.
+  /// @param client Who connected.
+  virtual void finish_request(ScheduledFile& request,
+                              const sys::Address& client) {
+    handler_(request, client, *this);
+  }
+  /// Told what a handler threw. By default a line on standard error.
+  /// @param client Whose request it was.
+  /// @param error What was thrown.
+  virtual void handle_error(const sys::Address& client,
+                            const std::exception& error);
+
+  /// Runs the handler and closes the connection, whatever happens.
+  /// @param request The connection.
+  void serve(Request& request);
+
+  /// What to do about an accept(2) that failed.
+  enum class AcceptError { connectionGone, outOfResources, fatal };
+  /// @param error What goAccept() threw.
+  /// @return Whether to go on at once, later, or not at all.
+  static AcceptError classify(const std::system_error& error);
+
+ private:
+  sys::Fd socket_;
+  Handler handler_;
+  sys::Fd stopReader_;  // shutdown() writes a byte, get_request() sees it
+  sys::Fd stopWriter_;
+};
+// [/tcp-server]
+
+// [scheduled-mix-in]
+/// Serves each request in a new coroutine (`ScheduledMixIn` in the 2009
+/// library). The thread needs a Scheduler.
+/// @tparam Base TCPServer, or a class derived from it.
+template <class Base>
+class ScheduledMixIn : public Base {
+ public:
+  /// Takes what Base takes, and starts accepting.
+  template <class... Args>
+  explicit ScheduledMixIn(Args&&... args)
+      : Base(std::forward<Args>(args)...) {
+    server_activate();
+  }
+  /// Stops accepting, and unwinds the requests that are being served.
+  ~ScheduledMixIn() override { Coroutine::destroyOwnedBy(this); }
+
+  /// Ends serve_forever() and stops accepting. From this thread only: a
+  /// signal gets here through Signals.
+  void shutdown() override;
+
+ protected:
+  /// Starts the coroutine that accepts.
+  void server_activate();
+  std::optional<TCPServer::Request> get_request() override {
+    return acceptStream_.next();
+  }
+  void process_request(TCPServer::Request request) override;
+
+ private:
+  void acceptConnections();
+
+  // As in 2009, connections come through a channel. Its extra turn of the
+  // queue gives a client in the same thread the time to send its request,
+  // so that the server's first read finds it.
+  Channel<TCPServer::Request> acceptStream_{1024};
+  WaitLine descriptorWanted_;
+};
+// [/scheduled-mix-in]
+
+// [scheduled-mix-in-accept]
+template <class Base>
+void ScheduledMixIn<Base>::server_activate() {
+  Coroutine& acceptor = go([this] { acceptConnections(); });
+  acceptor.name = "accept loop";
+  acceptor.owner = this;
+}
+
+template <class Base>
+void ScheduledMixIn<Base>::acceptConnections() {
+  using enum TCPServer::AcceptError;
+  while (!acceptStream_.closed()) {
+    try {
+      TCPServer::Request request;
+      request.connection = goAccept(this->fileno(), request.client);
+      acceptStream_.write(std::move(request));
+    } catch (const std::system_error& error) {
+      if (acceptStream_.closed()) break;
+      const auto kind = TCPServer::classify(error);
+      if (kind == connectionGone) continue;
+      if (kind == fatal) throw;
+      // Woken when a request ends, for that frees a descriptor; and now and
+      // then, because others may free some, too.
+      WaitLine::Place place(descriptorWanted_);
+      Scheduler::current().park("a free descriptor", -1,
+                                after(std::chrono::milliseconds(100)));
+    }
+  }
+}
+// [/scheduled-mix-in-accept]
+
+// [scheduled-mix-in-serve]
+template <class Base>
+void ScheduledMixIn<Base>::process_request(TCPServer::Request request) {
+  Coroutine& server = go([this, request = std::move(request)]() mutable {
+    this->serve(request);
+    descriptorWanted_.callAll();
+  });
+  server.name = "request";
+  server.owner = this;
+}
+
+template <class Base>
+void ScheduledMixIn<Base>::shutdown() {
+  acceptStream_.close();
+  Scheduler::current().forget(this->fileno());
+  descriptorWanted_.callAll();
+}
+// [/scheduled-mix-in-serve]
+
+// [handler-for]
+/// Turns a handler class into what a server takes.
+/// @tparam Handler Made from the connection, the client's address and the
+///         server for each request, and then told to handle().
+/// @param request The connection.
+/// @param client Who connected.
+/// @param server Who accepted it.
+template <class Handler>
+void handlerFor(ScheduledFile& request, const sys::Address& client,
+                TCPServer& server) {
+  Handler(request, client, server).handle();
+}
+// [/handler-for]
+
+/// @}
+
+}  // namespace naglfar

@@ -1,0 +1,60 @@
+// The pipe between the signal handlers and the poller.
+//
+// Invariant: pipeForHandlers is the pipe's write end while a Signals object
+// lives, and -1 otherwise.
+
+#include "naglfar/signals.hpp"
+
+#include <cerrno>
+#include <csignal>
+
+namespace naglfar {
+
+// [signals-life]
+namespace {
+volatile std::sig_atomic_t pipeForHandlers = -1;
+}
+
+Signals::Signals() {
+  if (pipeForHandlers != -1)
+    throw std::logic_error("this process has a Signals object already");
+  int ends[2];
+  sys::check(sys::pipe(ends, sys::Mode::nonblocking), "pipe");
+  readEnd_ = sys::Fd(ends[0]);
+  writeEnd_ = sys::Fd(ends[1]);
+  pipeForHandlers = ends[1];
+  Scheduler::current().background(+1);
+  Scheduler::current().watch(readEnd_.get(), Interest::read, waiter_);
+}
+
+Signals::~Signals() {
+  for (const auto& [signal, action] : actions_) sys::defaultSignal(signal);
+  pipeForHandlers = -1;
+  Scheduler::current().forget(readEnd_.get());
+  Scheduler::current().background(-1);
+}
+
+void Signals::on(int signal, std::function<void()> action) {
+  actions_[signal] = std::move(action);
+  sys::check(sys::signalAction(signal, handle, SA_RESTART), "sigaction");
+}
+// [/signals-life]
+
+// [signals-handle]
+// Runs in the middle of anything: only what signal-safety(7) allows, and
+// errno as it was. A full pipe has signals enough to wake the poller.
+void Signals::handle(int signal, siginfo_t*, void*) {
+  const int error = errno;
+  const auto byte = static_cast<char>(signal);
+  sys::write(pipeForHandlers, &byte, 1);
+  errno = error;
+}
+
+void Signals::run() {
+  char byte;
+  while (sys::read(readEnd_.get(), &byte, 1) == 1) actions_.at(byte)();
+  Scheduler::current().watch(readEnd_.get(), Interest::read, waiter_);
+}
+// [/signals-handle]
+
+}  // namespace naglfar

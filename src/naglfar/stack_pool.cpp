@@ -1,0 +1,100 @@
+// A slab is one mapping that holds many stacks:
+//
+//   slab                                                          slab end
+//   | guard | stack 0      | guard | stack 1      | guard | ...          |
+//           ^ low     high ^       ^
+//
+// Stacks grow down, from high to low, so that one that grows too far runs
+// into the guard below it. A stack and its guard are together not a power of
+// two: tops of stacks that were all a multiple of 64 KiB apart would compete
+// for the same few lines of the cache.
+
+#include "naglfar/stack_pool.hpp"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cassert>
+
+#include "naglfar/fiber_hooks.hpp"
+#include "naglfar/sys.hpp"
+
+namespace naglfar {
+
+// [slabs]
+const std::size_t StackPool::stackSize = fiberHooksOn ? 256 << 10 : 64 << 10;
+
+namespace {
+constexpr std::size_t stacksInSlab = 64;
+
+std::size_t guardSize() {
+  static const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  return page;
+}
+
+std::size_t slabSize() {
+  return stacksInSlab * (guardSize() + StackPool::stackSize);
+}
+}  // namespace
+
+StackPool::~StackPool() {
+  assert(inUse_ == 0);
+  for (char* slab : slabs_) sys::unmap(slab, slabSize());
+}
+
+void StackPool::mapSlab() {
+  slabs_.reserve(slabs_.size() + 1);
+  fresh_ = static_cast<char*>(
+      sys::check(sys::mapStacks(slabSize()), "mmap of stacks"));
+  slabEnd_ = fresh_ + slabSize();
+  slabs_.push_back(fresh_);
+}
+// [/slabs]
+
+// [guards]
+namespace {
+
+// MADV_GUARD_INSTALL leaves the mapping in one piece. mprotect cuts it in
+// two for each guard, and a process may have only vm.max_map_count pieces.
+bool installGuard(char* page, bool& byMadvise) {
+  if (byMadvise && sys::guard(page, guardSize()) == 0) return true;
+  byMadvise = false;
+  return sys::protect(page, guardSize()) == 0;
+}
+
+bool guardByMadvise = true;
+
+}  // namespace
+
+const char* StackPool::guardMethod() {
+  StackPool pool;
+  pool.give(pool.take());
+  return guardByMadvise ? "MADV_GUARD_INSTALL" : "mprotect";
+}
+// [/guards]
+
+// [take-and-give]
+char* StackPool::take() {
+  if (!free_.empty()) {
+    char* stack = free_.back();
+    free_.pop_back();
+    ++inUse_;
+    return stack;
+  }
+  if (fresh_ == slabEnd_) mapSlab();
+  if (!installGuard(fresh_, guardByMadvise))
+    sys::fail(errno, "guard page of a stack");
+  char* stack = fresh_ + guardSize();
+  fresh_ = stack + stackSize;
+  ++inUse_;
+  return stack;
+}
+
+void StackPool::give(char* stack) {
+  assert(inUse_ > 0);
+  --inUse_;
+  free_.push_back(stack);
+}
+// [/take-and-give]
+
+}  // namespace naglfar

@@ -1,0 +1,60 @@
+/// @file stack_pool.hpp
+/// Stacks for coroutines: cut from large mappings, each with a guard page,
+/// handed out again last in, first out, while their pages are still warm.
+///
+/// Invariants:
+/// - The page below a stack cannot be touched: an overflow is a fault, and
+///   never another coroutine's data.
+/// - A stack that nobody has used yet costs address space and no memory.
+///
+/// Asks of sys: mmap, madvise with MADV_GUARD_INSTALL, or mprotect.
+
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+namespace naglfar {
+
+/// @addtogroup coroutine
+/// @{
+
+// [stack-pool]
+/// Hands out stacks of one size.
+class StackPool {
+ public:
+  /// Bytes in a stack. Sanitizers make frames several times larger.
+  static const std::size_t stackSize;
+
+  StackPool() = default;
+  /// Unmaps all stacks; none may be in use.
+  ~StackPool();
+  StackPool(const StackPool&) = delete;
+  StackPool& operator=(const StackPool&) = delete;
+
+  /// @return The low end of a stack that nobody uses.
+  /// @throws std::system_error If the system gives no more memory, or no more
+  ///         mappings (vm.max_map_count, where guards need mappings).
+  char* take();
+
+  /// Takes a stack back. Nobody may be standing on it.
+  /// @param stack What take() returned.
+  void give(char* stack);
+
+  /// @return How guards are made here: "MADV_GUARD_INSTALL" or "mprotect".
+  static const char* guardMethod();
+
+ private:
+  void mapSlab();
+
+  std::vector<char*> slabs_;
+  std::vector<char*> free_;
+  char* fresh_ = nullptr;  // the first stack never handed out
+  char* slabEnd_ = nullptr;
+  std::size_t inUse_ = 0;
+};
+// [/stack-pool]
+
+/// @}
+
+}  // namespace naglfar

@@ -1,0 +1,43 @@
+/// @file switch.hpp
+/// The one thing that C++ cannot say: go on running on another stack.
+///
+/// A Context is where a stack stopped. `switchContext` stops here and goes on
+/// there. This file is the interface; which implementation stands behind it
+/// is chosen at build time (NAGLFAR_SWITCH). switch_ucontext.cpp is the
+/// portable one.
+
+#pragma once
+
+#include <ucontext.h>
+
+#include <cstddef>
+
+namespace naglfar {
+
+/// @addtogroup coroutine
+/// @{
+
+// [context]
+/// Where a stack stopped: its registers, as ucontext(3) keeps them.
+struct Context {
+  ucontext_t machine;  ///< Callee-saved registers, signal mask, FP state.
+};
+
+/// Prepares a context that starts a function on a stack of its own.
+/// @param context Filled in.
+/// @param stack The low end of the stack.
+/// @param size Its size in bytes.
+/// @param entry Called at the first switch; must never return.
+/// @throws std::system_error If the system refuses.
+void makeContext(Context& context, void* stack, std::size_t size,
+                 void (*entry)());
+
+/// Stops here and goes on there. Returns when somebody switches back.
+/// @param here Filled in.
+/// @param there A context that was made, or stopped earlier.
+void switchContext(Context& here, const Context& there);
+// [/context]
+
+/// @}
+
+}  // namespace naglfar

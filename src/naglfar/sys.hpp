@@ -1,0 +1,169 @@
+/// @file sys.hpp
+/// Every system call that the library makes, on one page.
+///
+/// This page is the library's whole contract with the kernel. Each function
+/// makes one call, counts it in the ledger and returns what the system
+/// returned: -1 and errno on failure, EINTR and EAGAIN included. What to do
+/// about a failure is for the layers above; `check` is the usual answer.
+///
+/// Invariant: no other file of the library calls the kernel, so a second
+/// implementation of this page can stand in for the kernel at link time.
+
+#pragma once
+
+#include <netinet/in.h>
+#include <signal.h>
+#include <sys/select.h>
+#include <sys/types.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "naglfar/ledger.hpp"
+
+struct epoll_event;  // <sys/epoll.h>, on Linux
+struct kevent;       // <sys/event.h>, on macOS and the BSDs
+
+namespace naglfar::sys {
+
+/// @addtogroup sys
+/// @{
+
+// [errors]
+/// Throws the error that a system call ended with. The message names the
+/// call, and for a limit that was met also the command that raises it.
+/// @param error An errno value.
+/// @param call The call that failed, as its manual page names it.
+/// @throws std::system_error Always.
+[[noreturn]] void fail(int error, const char* call);
+
+/// Turns a failed call into an exception.
+/// @param result What the call returned; -1 means that it failed.
+/// @param call The call, as its manual page names it.
+/// @return `result`, if it is not -1.
+/// @throws std::system_error With errno, if it is.
+template <class Result>
+Result check(Result result, const char* call) {
+  if (result == Result(-1)) fail(errno, call);
+  return result;
+}
+// [/errors]
+
+// [fd]
+/// The owner of one descriptor: closes it when it goes out of scope.
+class Fd {
+ public:
+  Fd() = default;
+  /// @param fd A descriptor to own, or -1 for none.
+  explicit Fd(int fd) : fd_(fd) {}
+  Fd(Fd&& other) noexcept : fd_(other.release()) {}
+  Fd& operator=(Fd&& other) noexcept;
+  Fd(const Fd&) = delete;
+  Fd& operator=(const Fd&) = delete;
+  ~Fd();
+
+  /// @return The descriptor, or -1 if none is owned.
+  int get() const { return fd_; }
+  /// @return True if a descriptor is owned.
+  explicit operator bool() const { return fd_ != -1; }
+  /// Gives the descriptor up without closing it.
+  /// @return The descriptor, which the caller now owns.
+  int release() { return std::exchange(fd_, -1); }
+
+ private:
+  int fd_ = -1;
+};
+// [/fd]
+
+// [address]
+/// An IPv4 address and a port. Numeric only: looking a name up would block
+/// the one thread that everybody shares.
+class Address {
+ public:
+  Address() = default;
+  /// @param host Four numbers with dots, "localhost", or "" for any address.
+  /// @param port A port in the host's byte order; 0 lets the kernel choose.
+  /// @throws std::invalid_argument If `host` is not numeric.
+  Address(std::string_view host, std::uint16_t port);
+
+  /// @return The four numbers with dots.
+  std::string host() const;
+  /// @return The port, in the host's byte order.
+  std::uint16_t port() const { return ntohs(raw.sin_port); }
+
+  sockaddr_in raw{};  ///< What the system calls take.
+};
+// [/address]
+
+// [sockets]
+/// Whether a call on a descriptor waits, or fails with EAGAIN instead.
+enum class Mode { blocking, nonblocking };
+
+int socket(Mode mode);                           ///< socket(2), TCP.
+int bind(int fd, const Address& address);        ///< bind(2).
+int listen(int fd, int backlog);                 ///< listen(2).
+int accept(int fd, Address& client, Mode mode);  ///< accept4(2).
+int connect(int fd, const Address& address);     ///< connect(2).
+int localAddress(int fd, Address& address);      ///< getsockname(2).
+int pendingError(int fd, int& error);            ///< SO_ERROR: socket(7).
+int reuseAddress(int fd);                        ///< SO_REUSEADDR.
+int socketpair(int (&ends)[2], Mode mode);       ///< socketpair(2), stream.
+// [/sockets]
+
+// [descriptors]
+int pipe(int (&ends)[2], Mode mode);                     ///< pipe2(2).
+int dup(int fd);                                         ///< F_DUPFD_CLOEXEC.
+ssize_t read(int fd, char* buffer, std::size_t size);    ///< read(2).
+ssize_t write(int fd, const char* data, std::size_t n);  ///< write(2).
+ssize_t peek(int fd);  ///< recv(2) of one byte, left in place; waits never.
+ssize_t sendfile(int fd, int file, off_t offset, std::size_t n);
+///< sendfile(2); on macOS and FreeBSD theirs.
+int close(int fd);  ///< close(2).
+// [/descriptors]
+
+// [readiness-calls]
+int epollCreate();  ///< epoll_create1(2).
+int epollCtl(int epoll, int op, int fd, epoll_event* event);
+///< epoll_ctl(2).
+int epollWait(int epoll, epoll_event* events, int n, int timeoutMs);
+///< epoll_wait(2).
+int kqueue();  ///< kqueue(2).
+int kevent(int kq, const struct ::kevent* changes, int changeCount,
+           struct ::kevent* events, int eventCount,
+           const timespec* timeout);  ///< kevent(2).
+int select(int n, fd_set* readable, fd_set* writable, timeval* timeout);
+///< select(2).
+// [/readiness-calls]
+
+// [memory-and-processes]
+void* mapStacks(std::size_t size);       ///< mmap(2): MAP_NORESERVE, or -1.
+void* mapShared(std::size_t size);       ///< mmap(2): shared with children.
+int unmap(void* memory, std::size_t n);  ///< munmap(2).
+int protect(void* page, std::size_t n);  ///< mprotect(2): no access.
+int guard(void* page, std::size_t n);    ///< MADV_GUARD_INSTALL: madvise(2).
+int signalAction(int signal, void (*handler)(int, siginfo_t*, void*),
+                 int flags);                   ///< sigaction(2).
+int defaultSignal(int signal);                 ///< sigaction(2), SIG_DFL.
+int ignoreSignal(int signal);                  ///< sigaction(2), SIG_IGN.
+int signalStack(void* memory, std::size_t n);  ///< sigaltstack(2).
+pid_t fork();                                  ///< fork(2).
+pid_t waitpid(pid_t child, int* status, int options);  ///< waitpid(2).
+// [/memory-and-processes]
+
+// [time]
+using Duration = std::chrono::nanoseconds;  ///< A length of time.
+using Time = std::chrono::time_point<std::chrono::steady_clock,
+                                     Duration>;  ///< A point in time.
+
+/// @return The time on a clock that never goes back: CLOCK_MONOTONIC.
+///         Not counted: on Linux it is no system call (vdso(7)).
+Time now();
+// [/time]
+
+/// @}
+
+}  // namespace naglfar::sys
