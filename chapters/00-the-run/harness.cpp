@@ -48,7 +48,8 @@ namespace {
 constexpr std::size_t clientsPerAddress = 10000;
 constexpr std::size_t mostClients = 250 * clientsPerAddress;
 
-void printHelp(const char* program) {
+void printHelp(const char* program,
+               const std::vector<std::string_view>& servers) {
   std::cout
       << "usage: " << program << " [N] [--clients-in-child] [--json]\n\n"
       << "Runs a comet server and N clients (10000 by default) that wait, "
@@ -61,10 +62,26 @@ void printHelp(const char* program) {
          "N\n"
          "  --json              print the report for a machine\n"
          "  --help              print this\n";
+  if (servers.size() == 1) return;
+  std::cout << "  --server NAME       run one server only, of:";
+  for (const std::string_view name : servers) std::cout << ' ' << name;
+  std::cout << '\n';
 }
 
 }  // namespace
 // [/arguments]
+
+// [choose-server]
+void Run::chooseServer(std::string_view name) {
+  for (const std::string_view known : servers_)
+    if (known == name) {
+      servers_ = {known};
+      return;
+    }
+  usageError(program_, "there is no server `" + std::string(name) +
+                           "'; see " + program_ + " --help");
+}
+// [/choose-server]
 
 // [check-limits]
 void Run::checkLimits() const {
@@ -97,14 +114,18 @@ std::uint64_t pageFaults(int who) {
 
 }  // namespace
 
-Run::Run(const char* program, int argc, char** argv) : program_(program) {
+Run::Run(const char* program, int argc, char** argv, sys::Mode listener,
+         std::vector<std::string_view> servers)
+    : program_(program), servers_(std::move(servers)) {
   clients = clientsPerAddress;
   bool haveNumber = false;
   for (int i = 1; i < argc; ++i) {
     const std::string_view argument = argv[i];
     if (argument == "--help") {
-      printHelp(program);
+      printHelp(program, servers_);
       std::exit(0);
+    } else if (argument == "--server" && servers_.size() > 1) {
+      chooseServer(++i < argc ? argv[i] : "");
     } else if (argument == "--json") {
       json_ = true;
     } else if (argument == "--clients-in-child") {
@@ -123,7 +144,7 @@ Run::Run(const char* program, int argc, char** argv) : program_(program) {
   }
   checkLimits();
   sys::ignoreSignal(SIGPIPE);
-  listen();
+  listen(listener);
   start_ = sys::now();
   faultsAtStart_ = pageFaults(RUSAGE_SELF);
   if (clientsInChild_) forkClients();
@@ -133,21 +154,25 @@ Run::Run(const char* program, int argc, char** argv) : program_(program) {
 
 // [halves]
 // On loopback only, unless the clients need more addresses than one.
-void Run::listen() try {
+void Run::listen(sys::Mode mode) try {
   const bool oneAddress = clients <= clientsPerAddress;
-  listener_ =
-      sys::Fd(sys::check(sys::socket(sys::Mode::nonblocking), "socket"));
   const sys::Address any(oneAddress ? "127.0.0.1" : "", 0);
-  sys::check(sys::bind(listener_.get(), any), "bind");
-  sys::check(sys::listen(listener_.get(), SOMAXCONN), "listen");
-  sys::check(sys::localAddress(listener_.get(), listening_), "getsockname");
+  for (std::size_t i = 0; i < servers_.size(); ++i) {
+    sys::Fd listener(sys::check(sys::socket(mode), "socket"));
+    sys::check(sys::bind(listener.get(), any), "bind");
+    sys::check(sys::listen(listener.get(), SOMAXCONN), "listen");
+    sys::Address bound;
+    sys::check(sys::localAddress(listener.get(), bound), "getsockname");
+    listeners_.push_back(std::move(listener));
+    listening_.push_back(bound);
+  }
 } catch (const std::system_error& error) {
   usageError(program_, error.what());
 }
 
-sys::Address Run::address(std::size_t client) const {
+sys::Address Run::address(std::size_t client, std::size_t server) const {
   const auto last = std::to_string(1 + client / clientsPerAddress);
-  return sys::Address("127.0.0." + last, listening_.port());
+  return sys::Address("127.0.0." + last, listening_[server].port());
 }
 
 // The child has the clients, and the pipe's write end, which closes when it
@@ -165,9 +190,20 @@ void Run::forkClients() {
   }
   half_ = Half::clients;
   ledger = Ledger{};
-  listener_ = sys::Fd();
+  listeners_.clear();
   finished_ = sys::Fd();
   (void)writeEnd.release();
+}
+
+void Run::waitForClients() const {
+  if (!finished_) return;
+  fd_set readable;
+  FD_ZERO(&readable);
+  FD_SET(finished_.get(), &readable);
+  while (sys::select(finished_.get() + 1, &readable, nullptr, nullptr) ==
+             -1 &&
+         errno == EINTR)
+    continue;
 }
 // [/halves]
 
@@ -185,11 +221,11 @@ void Run::expect(bool holds, const std::string& what) {
   std::cerr << program_ << ": " << what << '\n';
 }
 
-void Run::answered(std::string_view response) {
+void Run::answered(std::string_view response, std::size_t expected) {
   const std::size_t number = numberIn(response);
-  expect(number == clients, "a waiting client was told " +
-                                std::to_string(number) + " and not " +
-                                std::to_string(clients));
+  expect(number == expected, "a waiting client was told " +
+                                 std::to_string(number) + " and not " +
+                                 std::to_string(expected));
   show("answered", ++answered_);
 }
 // [/checks]
@@ -197,8 +233,9 @@ void Run::answered(std::string_view response) {
 // [finish]
 int Run::finish() {
   if (hasClients())
-    expect(answered_ == clients,
-           "only " + std::to_string(answered_) + " clients were answered");
+    expect(answered_ == connected_, "only " + std::to_string(answered_) +
+                                        " of " + std::to_string(connected_) +
+                                        " clients were answered");
   if (progress_) std::fprintf(stderr, "\r%40s\r", "");
   if (half_ == Half::clients) {
     settle();

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "naglfar/sys.hpp"
 
@@ -35,27 +36,41 @@ class Run {
  public:
   // Reads the arguments, checks and raises the limits, listens, and forks if
   // the clients shall live in a child. Exits with status 2 if that cannot be.
-  Run(const char* program, int argc, char** argv);
+  // With names of servers there is a listener for each, and an option to run
+  // only one of them.
+  Run(const char* program, int argc, char** argv,
+      naglfar::sys::Mode listener = naglfar::sys::Mode::nonblocking,
+      std::vector<std::string_view> servers = {"the server"});
 
   std::size_t clients = 0;  // N
+  // The servers to run, one after the other.
+  const std::vector<std::string_view>& servers() const { return servers_; }
 
   // Which halves of the run live in this process.
   bool hasServer() const { return half_ != Half::clients; }
   bool hasClients() const { return half_ != Half::server; }
 
-  // The server half: a listener, nonblocking, to be owned by the server.
-  naglfar::sys::Fd takeListener() { return std::move(listener_); }
+  // The server half: a listener, to be owned by the server.
+  naglfar::sys::Fd takeListener(std::size_t server = 0) {
+    return std::move(listeners_[server]);
+  }
   // With the clients in a child: a pipe that ends when they have finished.
   int clientsFinished() const { return finished_.get(); }
+  // The same, for a thread that has nothing else to do.
+  void waitForClients() const;
 
   // The clients' half. There are ports enough for 10,000 connections between
   // two addresses, so there is one address for each 10,000 clients.
-  naglfar::sys::Address address(std::size_t client = 0) const;
+  naglfar::sys::Address address(std::size_t client = 0,
+                                std::size_t server = 0) const;
 
-  // The clients tell what they have reached.
-  void connected(std::size_t count) { show("connected", count); }
+  // The clients tell what they have reached. Each that connected must be
+  // answered with the number of them, or the run has failed.
+  void connected() { show("connected", ++connected_); }
   void waiting(std::size_t count) { show("waiting", count); }
-  void answered(std::string_view response);  // with N, or the run has failed
+  void answered(std::string_view response) { answered(response, clients); }
+  void answered(std::string_view response, std::size_t expected);
+  bool stillWaiting() const { return answered_ < connected_; }
   void expect(bool holds, const std::string& what);
 
   // Prints the report. Returns the program's exit status. In the clients'
@@ -64,7 +79,8 @@ class Run {
 
  private:
   enum class Half { both, server, clients };
-  void listen();
+  void listen(naglfar::sys::Mode mode);
+  void chooseServer(std::string_view name);
   void forkClients();
   void show(const char* what, std::size_t count);
   void checkLimits() const;
@@ -74,10 +90,12 @@ class Run {
   bool progress_ = false;
   bool clientsInChild_ = false;
   Half half_ = Half::both;
-  naglfar::sys::Fd listener_;
-  naglfar::sys::Address listening_;
+  std::vector<std::string_view> servers_;
+  std::vector<naglfar::sys::Fd> listeners_;
+  std::vector<naglfar::sys::Address> listening_;
   naglfar::sys::Fd finished_;
   pid_t child_ = -1;
+  std::size_t connected_ = 0;
   std::size_t answered_ = 0;
   bool failed_ = false;
   naglfar::sys::Time start_;

@@ -11,6 +11,7 @@
 #include <array>
 #include <cassert>
 #include <cstdio>
+#include <memory>
 
 namespace naglfar {
 
@@ -172,14 +173,15 @@ void Coroutine::reportOverflow(int, siginfo_t* info, void*) {
 
 void Coroutine::catchOverflows() {
   if (fiberHooksOn) return;  // the sanitizers have a handler of their own
-  static thread_local std::array<char, 32 << 10> signalStack;
-  static thread_local const bool once = [] {
-    sys::signalStack(signalStack.data(), signalStack.size());
+  constexpr std::size_t size = 32 << 10;
+  static thread_local const auto stack = [] {
+    auto memory = std::make_unique_for_overwrite<char[]>(size);
+    sys::signalStack(memory.get(), size);
     for (const int signal : {SIGSEGV, SIGBUS})
       sys::signalAction(signal, reportOverflow, SA_ONSTACK | SA_RESETHAND);
-    return true;
+    return memory;
   }();
-  (void)once;
+  (void)stack;
 }
 // [/report-overflow]
 

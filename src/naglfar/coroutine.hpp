@@ -59,16 +59,16 @@ class Coroutine final : public Job {
  public:
   /// Makes a coroutine. It does not run before it is resumed.
   /// @param pool Where its stack comes from and goes back to.
-  /// @param body What it runs: called without arguments.
+  /// @param function What it runs: called without arguments.
   /// @return The coroutine, which lives on its own stack until it is done or
   ///         destroyed.
   /// @throws std::system_error If there is no stack to be had.
-  template <class Body>
-  static Coroutine& make(StackPool& pool, Body&& body);
+  template <class Function>
+  static Coroutine& make(StackPool& pool, Function&& function);
 
   /// Goes on where it stopped, until it suspends or ends. A coroutine that
   /// has ended is gone when this returns.
-  /// @throws Whatever left the coroutine's body.
+  /// If an exception leaves the coroutine's function, it is thrown here.
   void resume();
 
   /// As a job, a coroutine runs by being resumed.

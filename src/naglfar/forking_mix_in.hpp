@@ -36,11 +36,16 @@ class ForkingMixIn : public Base {
  private:
   void collectChildren(int options);
   std::vector<pid_t> children_;
+  std::size_t collectAt_ = 16;
 };
 
 template <class Base>
 void ForkingMixIn<Base>::process_request(TCPServer::Request request) {
-  collectChildren(WNOHANG);
+  // Asking each of n children at each request would be n * n system calls.
+  if (children_.size() >= collectAt_) {
+    collectChildren(WNOHANG);
+    collectAt_ = 2 * children_.size() + 16;
+  }
   const pid_t child = sys::fork();
   if (child == 0) {
     ledger = Ledger{};  // what the parent has counted stays the parent's

@@ -8,8 +8,8 @@
 #include "naglfar/scheduled_file.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cassert>
+#include <memory>
 
 namespace naglfar {
 
@@ -56,15 +56,18 @@ std::string_view ScheduledFile::pending() const {
 // False at the end of file.
 bool ScheduledFile::fill() {
   if (closed()) sys::fail(EBADF, "read from a closed file");
-  static thread_local std::array<char, 65536> scratch;
-  const std::size_t n = goReadSome(fd_.get(), scratch, deadline);
+  constexpr std::size_t scratchSize = 65536;
+  static thread_local const auto scratch =
+      std::make_unique_for_overwrite<char[]>(scratchSize);
+  const std::size_t n =
+      goReadSome(fd_.get(), {scratch.get(), scratchSize}, deadline);
   // Dropping what was taken only when it is the larger part keeps the cost
   // of small reads from a large buffer linear.
   if (2 * taken_ >= incoming_.size()) {
     incoming_.erase(0, taken_);
     taken_ = 0;
   }
-  incoming_.append(scratch.data(), n);
+  incoming_.append(scratch.get(), n);
   nread += n;
   return n > 0;
 }

@@ -1,0 +1,194 @@
+// The run with threads: one for each connection, at both ends.
+//
+// The obvious program. Every call blocks, and the kernel's scheduler does
+// what the rest of the book does by hand.
+
+#include <atomic>
+#include <condition_variable>
+#include <exception>
+#include <iostream>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "harness.hpp"
+
+using namespace naglfar;
+
+// [streams]
+static std::string readToEnd(int fd) {
+  std::string data;
+  char buffer[512];
+  for (;;) {
+    const ssize_t n = sys::read(fd, buffer, sizeof buffer);
+    if (n == -1 && errno == EINTR) continue;
+    if (sys::check(n, "read") == 0) return data;
+    data.append(buffer, static_cast<std::size_t>(n));
+  }
+}
+
+static std::string readRequest(int fd) {
+  std::string request;
+  char buffer[512];
+  while (comet::pathOf(request).empty()) {
+    const ssize_t n = sys::read(fd, buffer, sizeof buffer);
+    if (n == -1 && errno == EINTR) continue;
+    if (sys::check(n, "read") == 0) break;
+    request.append(buffer, static_cast<std::size_t>(n));
+  }
+  return request;
+}
+
+static void writeAll(int fd, std::string_view data) {
+  while (!data.empty()) {
+    const ssize_t n = sys::write(fd, data.data(), data.size());
+    if (n == -1 && errno == EINTR) continue;
+    data.remove_prefix(static_cast<std::size_t>(sys::check(n, "write")));
+  }
+}
+
+static sys::Fd connectTo(const sys::Address& address) {
+  sys::Fd fd(sys::check(sys::socket(sys::Mode::blocking), "socket"));
+  sys::check(sys::connect(fd.get(), address), "connect");
+  return fd;
+}
+// [/streams]
+
+// [server]
+// The waiting requests. Whoever changes the list holds the mutex.
+class Waiters {
+ public:
+  std::size_t wait() {
+    std::unique_lock lock(mutex_);
+    Waiting me;
+    list_.push_back(&me);
+    me.told.wait(lock, [&] { return me.number != 0; });
+    return me.number;
+  }
+  std::size_t notify() {
+    const std::lock_guard lock(mutex_);
+    const std::size_t n = list_.size();
+    for (Waiting* waiting : list_) {
+      waiting->number = n;
+      waiting->told.notify_one();
+    }
+    list_.clear();
+    return n;
+  }
+  std::size_t size() {
+    const std::lock_guard lock(mutex_);
+    return list_.size();
+  }
+
+ private:
+  struct Waiting {
+    std::condition_variable told;
+    std::size_t number = 0;
+  };
+  std::mutex mutex_;
+  std::vector<Waiting*> list_;
+};
+
+static void serve(int connection, Waiters& waiters) {
+  const std::string request = readRequest(connection);
+  const std::string_view path = comet::pathOf(request);
+  std::size_t n = 0;
+  if (path == "/wait")
+    n = waiters.wait();
+  else if (path == "/notify")
+    n = waiters.notify();
+  else
+    n = waiters.size();
+  writeAll(connection, comet::respond(n));
+}
+// [/server]
+
+// [threads]
+// A thread whose failure ends the program instead of being lost, and whose
+// ledger is counted.
+template <class Body>
+static std::thread startThread(Body body) {
+  return std::thread([body = std::move(body)]() mutable {
+    try {
+      const Body own = std::move(body);  // ends before the ledger is settled
+      own();
+    } catch (const std::exception& error) {
+      std::cerr << "comet-00: " << error.what() << '\n';
+      std::exit(1);
+    }
+    settle();
+  });
+}
+
+// Accepts until a connection comes after `stopping` was set.
+static void acceptConnections(int listener,
+                              const std::atomic<bool>& stopping) {
+  Waiters waiters;
+  std::vector<std::thread> threads;
+  for (;;) {
+    sys::Address client;
+    sys::Fd connection(sys::check(
+        sys::accept(listener, client, sys::Mode::blocking), "accept4"));
+    if (stopping) break;
+    threads.push_back(
+        startThread([&waiters, connection = std::move(connection)] {
+          serve(connection.get(), waiters);
+        }));
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+// [/threads]
+
+// [clients]
+static std::size_t ask(const comet::Run& run, std::string_view path) {
+  const sys::Fd fd = connectTo(run.address());
+  writeAll(fd.get(), comet::get(path));
+  return comet::numberIn(readToEnd(fd.get()));
+}
+
+static void runClients(comet::Run& run) {
+  std::mutex mutex;
+  std::vector<std::thread> threads;
+  for (std::size_t i = 0; i < run.clients; ++i) {
+    threads.push_back(
+        startThread([&run, &mutex, fd = connectTo(run.address(i))] {
+          writeAll(fd.get(), comet::get("/wait"));
+          const std::string response = readToEnd(fd.get());
+          const std::lock_guard lock(mutex);
+          run.answered(response);
+        }));
+    run.connected();
+  }
+  for (std::size_t count = 0; count != run.clients; run.waiting(count))
+    count = ask(run, "/");
+  const std::size_t notified = ask(run, "/notify");
+  run.expect(notified == run.clients,
+             "/notify told " + std::to_string(notified));
+  while (ask(run, "/") != 0) continue;
+  for (std::thread& thread : threads) thread.join();
+}
+// [/clients]
+
+// [main]
+int main(int argc, char** argv) {
+  comet::Run run("comet-00", argc, argv, sys::Mode::blocking);
+  try {
+    const sys::Fd listener = run.takeListener();
+    std::atomic<bool> stopping = false;
+    std::thread server;
+    if (run.hasServer())
+      server =
+          startThread([&] { acceptConnections(listener.get(), stopping); });
+    if (run.hasClients()) runClients(run);
+    if (run.hasServer()) {
+      run.waitForClients();
+      stopping = true;
+      connectTo(run.address());
+      server.join();
+    }
+  } catch (const std::exception& error) {
+    run.expect(false, error.what());
+  }
+  return run.finish();
+}
+// [/main]

@@ -1,0 +1,164 @@
+// The run against three servers with the same handler: a coroutine, a thread
+// and a process for each request.
+//
+// Its clients are coroutines each time. A process for each of thousands of
+// requests is more than a machine is made for, so the forking server gets a
+// small number of clients, and the program says so.
+
+#include <algorithm>
+#include <iostream>
+#include <memory>
+#include <thread>
+
+#include "comet_handler.hpp"
+#include "harness.hpp"
+#include "naglfar/forking_mix_in.hpp"
+#include "naglfar/shared_waiters.hpp"
+#include "naglfar/threading_mix_in.hpp"
+#include "naglfar/waiters.hpp"
+
+using namespace naglfar;
+
+// [types]
+// One handler, three servers. A coroutine waits on a Channel; threads and
+// processes wait on slots in memory that they share.
+using Scheduled = ScheduledMixIn<comet::CometServer<Waiters>>;
+using Threading = ThreadingMixIn<comet::CometServer<SharedWaiters>>;
+using Forking = ForkingMixIn<comet::CometServer<SharedWaiters>>;
+
+template <class Waiters>
+constexpr auto handler = handlerFor<comet::QuietCometHandler<Waiters>>;
+
+constexpr std::size_t mostForks = 200;
+// [/types]
+
+// [runners]
+// Runs a server from its construction to its destruction.
+struct Runner {
+  virtual ~Runner() = default;
+  virtual void stop() = 0;
+};
+
+// In this thread, next to the clients.
+struct ScheduledRunner final : Runner {
+  explicit ScheduledRunner(sys::Fd listener)
+      : server(std::move(listener), handler<Waiters>) {
+    go([this] { server.serve_forever(); }).name = "serve_forever";
+  }
+  void stop() override { server.shutdown(); }
+  Scheduled server;
+};
+
+// In a thread of its own.
+struct ThreadingRunner final : Runner {
+  explicit ThreadingRunner(sys::Fd listener)
+      : server(std::move(listener), handler<SharedWaiters>), thread([this] {
+          server.serve_forever();
+          settle();
+        }) {}
+  void stop() override {
+    server.shutdown();
+    thread.join();
+  }
+  Threading server;
+  std::thread thread;
+};
+
+// In a process of its own. The pipe that shutdown() writes to is shared with
+// it, as all descriptors are after fork(2).
+struct ForkingRunner final : Runner {
+  explicit ForkingRunner(sys::Fd listener)
+      : server(std::make_unique<Forking>(std::move(listener),
+                                         handler<SharedWaiters>)),
+        process(sys::check(sys::fork(), "fork")) {
+    if (process != 0) return;
+    ledger = Ledger{};
+    server->serve_forever();
+    server.reset();  // waits for its children
+    settle();
+    _exit(0);
+  }
+  void stop() override {
+    server->shutdown();
+    sys::check(sys::waitpid(process, nullptr, 0), "waitpid");
+  }
+  std::unique_ptr<Forking> server;
+  pid_t process;
+};
+// [/runners]
+
+// [clients]
+static std::string httpClientGet(ScheduledFile& client,
+                                 std::string_view path) {
+  client.write(comet::get(path));
+  return client.read();
+}
+
+static void runClients(comet::Run& run, std::size_t server, std::size_t n) {
+  const auto ask = [&](std::string_view path) {
+    ScheduledFile client = ScheduledFile::connectTcp(run.address(0, server));
+    return comet::numberIn(httpClientGet(client, path));
+  };
+  for (std::size_t i = 0; i < n; ++i) {
+    go([&run, n,
+        client =
+            ScheduledFile::connectTcp(run.address(i, server))]() mutable {
+      run.answered(httpClientGet(client, "/wait"), n);
+    }).name = "client";
+    run.connected();
+  }
+  for (std::size_t count = 0; count != n; run.waiting(count))
+    count = ask("/");
+  const std::size_t notified = ask("/notify");
+  run.expect(notified == n, "/notify told " + std::to_string(notified));
+  while (ask("/") != 0 || run.stillWaiting()) continue;
+}
+// [/clients]
+
+// [main]
+int main(int argc, char** argv) {
+  comet::Run run("comet-07", argc, argv, sys::Mode::nonblocking,
+                 {"forking", "threading", "scheduled"});
+  const auto& names = run.servers();
+  try {
+    std::vector<std::unique_ptr<Runner>> runners;
+    std::optional<Scheduler> scheduler;
+    // The server that forks comes first: while there are no threads.
+    for (std::size_t i = 0; run.hasServer() && i < names.size(); ++i) {
+      if (names[i] == "forking") {
+        shareLedger();
+        runners.push_back(
+            std::make_unique<ForkingRunner>(run.takeListener(i)));
+      } else if (names[i] == "threading") {
+        runners.push_back(
+            std::make_unique<ThreadingRunner>(run.takeListener(i)));
+      }
+    }
+    scheduler.emplace();
+    scheduler->unhandled = [](std::exception_ptr error) {
+      std::rethrow_exception(error);
+    };
+    if (run.hasServer() && names.back() == "scheduled")
+      runners.push_back(std::make_unique<ScheduledRunner>(
+          run.takeListener(names.size() - 1)));
+
+    if (!run.hasClients()) goRead(run.clientsFinished(), 1);
+    for (std::size_t i = 0; run.hasClients() && i < names.size(); ++i) {
+      std::size_t n = run.clients;
+      if (names[i] == "forking" && n > mostForks) {
+        n = mostForks;
+        std::cerr << "comet-07: a process for each request: the forking "
+                     "server gets "
+                  << n << " clients\n";
+      }
+      runClients(run, i, n);
+    }
+    for (const auto& runner : runners) runner->stop();
+    scheduler->run();
+    runners.clear();
+  } catch (const std::exception& error) {
+    run.expect(false, error.what());
+  }
+  return run.finish();
+}
+// [/main]
