@@ -1,0 +1,131 @@
+"""Results: what a run wrote with --json, as text for the book.
+
+Each chapter keeps the result of its run in chapters/NN-name/run.json. A page
+shows it as the program's own report, as a ledger beside those of other
+chapters, or as single numbers in a sentence.
+
+Invariant: nothing here measures or rounds twice; every figure on a page is
+one figure of a committed file, formatted once.
+"""
+
+import json
+
+
+NEEDED = ["clients", "user_s", "kernel_s", "total_s", "peak_kib", "per_client",
+          "calls"]
+
+
+class Unknown(Exception):
+    """A page asks for a result that is not there."""
+
+
+def report(run):
+    """The text that the program itself prints (chapters/00-the-run/report.cpp)."""
+    minutes, seconds = divmod(run["total_s"], 60)
+    busy = run["user_s"] + run["kernel_s"]
+    share = 100 * busy / run["total_s"] if run["total_s"] else 0
+    return "\n".join([
+        f"done {run['clients']}",
+        "",
+        f"Time spent in user mode   (CPU seconds) : {run['user_s']:.3f}s",
+        f"Time spent in kernel mode (CPU seconds) : {run['kernel_s']:.3f}s",
+        f"Total time                              : "
+        f"{int(minutes)}:{seconds:05.2f}s",
+        f"CPU utilisation (percentage)            : {share:.1f}%",
+        "",
+        "The ledger, per client",
+        *(f"  {name.replace('_', ' '):<20} {value:8.2f}"
+          for name, value in run["per_client"].items()),
+        *(f"    {name:<18} {total / (run['clients'] or 1):8.2f}"
+          for name, total in run["calls"].items() if total),
+        f"Peak memory: {run['peak_kib'] / 1024:.1f} MB",
+    ])
+
+
+def ledger(runs, titles):
+    """Counts per client: a column for each run, a row for each count.
+
+    A row that reads 0.00 for all of them says nothing and is left out.
+    """
+    columns = [ledger_rows(run) for run in runs]
+    labels = list(dict.fromkeys(label for rows in columns for label in rows))
+    table = [["per client", *titles]]
+    for label in labels:
+        cells = [rows.get(label, "-") for rows in columns]
+        if any(cell.strip("-0.") for cell in cells):
+            table.append([label, *cells])
+    first = max(len(row[0]) for row in table)
+    other = max(len(cell) for row in table for cell in row[1:])
+    return "\n".join(
+        f"{row[0]:<{first}}" + "".join(f"  {cell:>{other}}" for cell in row[1:])
+        for row in table)
+
+
+def ledger_rows(run):
+    """Label and text of each count of one run, in the order of its file."""
+    clients = run["clients"] or 1
+    rows = {"clients": f"{run['clients']:,}"}
+    for name, value in run["per_client"].items():
+        rows[name.replace("_", " ")] = f"{value:.2f}"
+    for name, total in run["calls"].items():
+        rows[f"  {name}"] = f"{total / clients:.2f}"
+    rows["peak memory, KiB"] = f"{run['peak_kib'] / clients:.2f}"
+    return rows
+
+
+class Runs:
+    """The committed results of all chapters."""
+
+    def __init__(self, root):
+        self.root = root
+        self.loaded = {}
+
+    def load(self, path):
+        """The result in the file `path`."""
+        if path not in self.loaded:
+            try:
+                run = json.loads((self.root / path).read_text())
+            except FileNotFoundError:
+                raise Unknown(f"no result '{path}'") from None
+            except ValueError as error:
+                raise Unknown(f"{path} is no JSON: {error}") from None
+            for field in NEEDED:
+                if field not in run:
+                    raise Unknown(f"{path} has no '{field}'")
+            self.loaded[path] = run
+        return self.loaded[path]
+
+    def chapter(self, number):
+        """The result of the chapter with this number."""
+        found = sorted(self.root.glob(f"chapters/{number}-*/run.json"))
+        if len(found) != 1:
+            raise Unknown(f"no result 'chapters/{number}-*/run.json'"
+                          if not found else f"{len(found)} chapters {number}")
+        return self.load(found[0].relative_to(self.root).as_posix())
+
+    def number(self, key):
+        """The text for a key such as `06.switches` or `06.total_s:.1f`.
+
+        A key names a field of the result, then one of `per_client`, then a
+        system call per client; `06.calls.read` is the run's total. Whole
+        numbers are written as they are, others with two decimals, unless a
+        format stands behind the colon.
+        """
+        path, _, form = key.strip().partition(":")
+        chapter, *names = path.split(".")
+        run = self.chapter(chapter)
+        value = run
+        if len(names) == 1 and names[0] not in run:
+            value = {name: total / (run["clients"] or 1)
+                     for name, total in run["calls"].items()}
+            value |= run["per_client"]
+        for name in names:
+            if not isinstance(value, dict) or name not in value:
+                raise Unknown(f"no '{path}' in the results")
+            value = value[name]
+        if isinstance(value, (dict, list)):
+            raise Unknown(f"'{path}' is not one number")
+        try:
+            return format(value, form or (".2f" if isinstance(value, float) else ""))
+        except ValueError:
+            raise Unknown(f"'{form}' is no format for {value}") from None

@@ -1,0 +1,497 @@
+"""The book's tools: each failure they must catch is planted, and caught.
+
+Every test starts from one small good tree, which passes, and breaks one thing
+in it. Run: python3 tests/docs/test_listings.py
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+TOP = Path(__file__).resolve().parents[2]
+TOOL = TOP / "docs" / "listings.py"
+
+GATE = """\
+/// @file gate.hpp
+/// A gate.
+#pragma once
+namespace naglfar {
+
+/// @addtogroup poller
+/// @{
+
+// [gate]
+/// Opens once.
+class Gate {
+ public:
+  /// Waits.
+  void wait();
+
+  // [open]
+  /// Opens.
+  void open() {
+    open_ = true;
+  }
+  // [/open]
+
+ private:
+  bool open_ = false;
+};
+// [/gate]
+
+/// A gate with a lock.
+class LockedGate : public Gate {
+ public:
+  /// Locks.
+  void lock();
+};
+
+/// @}
+}  // namespace naglfar
+"""
+COMET = "// The run.\nint main() {}\n"
+RUN = {"program": "comet-00", "clients": 100, "clients_in_child": False,
+       "user_s": 0.25, "kernel_s": 0.5, "total_s": 61.5, "peak_kib": 2000,
+       "per_client": {"switches": 12.5, "parks": 4, "page_faults": 0},
+       "calls": {"accept4": 100, "epoll_ctl": 0, "read": 250}}
+CHAPTER = """\
+# The gate
+
+It makes <!--n 00.switches-->?<!--/n--> switches and <!--n 00.read:.1f-->?<!--/n--> reads.
+`Gate::wait` and `open` and `LockedGate::open`, and `Gate::open_` inside.
+
+```cpp file=src/naglfar/gate.hpp
+```
+```cpp file=src/naglfar/gate.hpp#gate
+```
+```cpp file=src/naglfar/gate.hpp#open
+```
+```cpp file=chapters/00-gate/comet.cpp
+```
+```text run=chapters/00-gate/run.json
+```
+```text ledger=00,01
+```
+````text
+```cpp file=no/such.cpp
+```
+````
+"""
+
+
+class Tree(unittest.TestCase):
+    """A good tree in a temporary folder."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.root = Path(folder.name)
+        self.write("src/naglfar/gate.hpp", GATE)
+        self.write("chapters/00-gate/comet.cpp", COMET)
+        self.write("chapters/00-gate/README.md", CHAPTER)
+        self.write("chapters/00-gate/run.json", json.dumps(RUN))
+        self.write("chapters/01-more/run.json", json.dumps(
+            RUN | {"calls": {"accept4": 100, "epoll_ctl": 200}}))
+        self.write("README.md", "# Book\n\n[gate](chapters/00-gate/README.md)\n")
+        self.tool("refresh", status=0)
+
+    def write(self, path, text):
+        file = self.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+    def read(self, path):
+        return (self.root / path).read_text()
+
+    def edit(self, path, old, new):
+        text = self.read(path)
+        self.assertIn(old, text)
+        self.write(path, text.replace(old, new, 1))
+
+    def tool(self, command, status):
+        result = subprocess.run(
+            [sys.executable, TOOL, command, "--root", self.root],
+            capture_output=True, text=True)
+        self.assertEqual(result.stderr, "")
+        self.assertEqual(result.returncode, status, result.stdout)
+        return result.stdout
+
+    def assertCaught(self, message):
+        """`check` fails with exactly one problem, which reads like this."""
+        lines = self.tool("check", status=1).splitlines()
+        self.assertEqual(len(lines), 1, lines)
+        self.assertRegex(lines[0], r"^[^:]+:\d+: ")
+        self.assertIn(message, lines[0])
+
+
+PAGE = "chapters/00-gate/README.md"
+SOURCE = "src/naglfar/gate.hpp"
+
+
+class GoodTree(Tree):
+    def test_passes(self):
+        self.assertEqual(self.tool("check", status=0), "")
+
+    def test_refresh_is_repeatable(self):
+        before = self.read(PAGE)
+        self.assertEqual(self.tool("refresh", status=0), "")
+        self.assertEqual(self.read(PAGE), before)
+
+    def test_inner_region_is_one_line_and_no_marker_is_printed(self):
+        page = self.read(PAGE)
+        self.assertIn('\n  // ... see "open"\n', page)
+        self.assertIn("\nnamespace naglfar {\n", page)
+        self.assertNotIn("// [", page)
+
+    def test_indented_region_stands_at_the_left_margin(self):
+        self.assertIn("#open\n/// Opens.\nvoid open() {\n  open_ = true;\n}\n```",
+                      self.read(PAGE))
+
+    def test_hash_comments(self):
+        self.write("src/naglfar/a.py", "# [one]\nx = 1\n# [/one]\n")
+        self.edit(PAGE, "# The gate\n",
+                  "# The gate\n\n```python file=src/naglfar/a.py#one\n```\n")
+        self.tool("refresh", status=0)
+        self.assertIn("\nx = 1\n```", self.read(PAGE))
+        self.tool("check", status=0)
+
+    def test_a_fence_in_a_listing_gets_a_longer_fence_around(self):
+        self.write("chapters/00-gate/comet.cpp", "// ```\n/*\n```\n*/\n")
+        self.tool("refresh", status=0)
+        self.assertIn("````cpp file=chapters/00-gate/comet.cpp\n",
+                      self.read(PAGE))
+        self.tool("check", status=0)
+        self.assertEqual(self.tool("refresh", status=0), "")
+
+    def test_exhibits_need_not_be_shown(self):
+        self.write("chapters/00-gate/exhibits/wrong.cpp", "int main() {}\n")
+        self.tool("check", status=0)
+
+    def test_report_names_regions_and_places(self):
+        report = self.tool("report", status=0)
+        self.assertRegex(report, r"\b4  src/naglfar/gate.hpp#open +"
+                         r"chapters/00-gate/README.md:\d+")
+
+    def test_report_of_a_run(self):
+        self.assertIn("""run.json
+done 100
+
+Time spent in user mode   (CPU seconds) : 0.250s
+Time spent in kernel mode (CPU seconds) : 0.500s
+Total time                              : 1:01.50s
+CPU utilisation (percentage)            : 1.2%
+
+The ledger, per client
+  switches                12.50
+  parks                    4.00
+  page faults              0.00
+    accept4                1.00
+    read                   2.50
+Peak memory: 2.0 MB
+```
+""", self.read(PAGE))
+
+    def test_ledger_side_by_side(self):
+        page = self.read(PAGE).partition("ledger=")[2]
+        for row in (r"per client +00 +01", r"switches +12\.50 +12\.50",
+                    r"  epoll_ctl +0\.00 +2\.00", r"  read +2\.50 +-"):
+            self.assertRegex(page, "\n" + row + "\n")
+        self.assertNotIn("page faults", page)  # none in either run
+
+    def test_numbers(self):
+        self.assertIn("<!--n 00.switches-->12.50<!--/n--> switches and "
+                      "<!--n 00.read:.1f-->2.5<!--/n--> reads", self.read(PAGE))
+
+
+class Caught(Tree):
+    def test_stale_body(self):
+        self.edit(PAGE, "  open_ = true;\n", "  open_ = false;\n")
+        line = self.read(PAGE).split("\n").index("  open_ = false;") + 1
+        self.assertCaught(f"README.md:{line}: stale: "
+                          "'cpp file=src/naglfar/gate.hpp#open'")
+        self.tool("refresh", status=0)
+        self.tool("check", status=0)
+
+    def test_stale_after_the_source_changed(self):
+        self.edit(SOURCE, "open_ = true", "open_ = !false")
+        self.assertCaught("stale: 'cpp file=src/naglfar/gate.hpp#open'")
+
+    def test_stale_by_a_missing_last_line(self):
+        self.edit(PAGE, "int main() {}\n", "")
+        line = self.read(PAGE).split("\n").index("// The run.") + 2
+        self.assertCaught(f"README.md:{line}: stale: 'cpp file=chapters/00-gate/comet.cpp'")
+
+    def test_unknown_file(self):
+        self.edit(PAGE, "# The gate\n",
+                  "# The gate\n\n```cpp file=src/no.hpp\n```\n")
+        self.assertCaught("no file 'src/no.hpp'")
+        self.tool("refresh", status=1)
+
+    def test_file_outside_the_project(self):
+        self.edit(PAGE, "# The gate\n",
+                  "# The gate\n\n```cpp file=../../../etc/passwd\n```\n")
+        self.assertCaught("no file")
+
+    def test_unknown_region(self):
+        self.edit(PAGE, "# The gate\n", "# The gate\n\n"
+                  "```cpp file=src/naglfar/gate.hpp#opne\n```\n")
+        self.assertCaught("no region 'opne' in src/naglfar/gate.hpp; is it 'open'?")
+
+    def test_unreadable_info(self):
+        self.edit(PAGE, "# The gate\n",
+                  "# The gate\n\n```cpp  file = src/x.hpp file=a b\n```\n")
+        self.assertCaught("cannot read")
+
+    def test_unclosed_region(self):
+        self.write("src/naglfar/gate.hpp", GATE.replace("// [/gate]\n", ""))
+        self.tool("refresh", status=1)
+        self.assertCaught("region 'gate' is not closed")
+
+    def test_wrongly_nested_region(self):
+        text = GATE.replace("  // [/open]\n", "")
+        self.write("src/naglfar/gate.hpp",
+                   text.replace("// [/gate]\n", "// [/gate]\n// [/open]\n"))
+        problems = self.tool("refresh", status=1)
+        self.assertIn("gate.hpp:25: wrongly nested: '/gate' inside 'open', "
+                      "open since line 16", problems)
+
+    def test_closing_without_opening(self):
+        self.edit(SOURCE, "#pragma once\n", "#pragma once\n// [/x]\n")
+        self.assertCaught("wrongly nested: '/x' but no region is open")
+
+    def test_duplicate_region(self):
+        self.edit(SOURCE, "/// A gate with", "// [open]\n// x\n// [/open]\n"
+                  "/// A gate with")
+        self.tool("refresh", status=1)
+        self.assertCaught("region 'open' stands twice, first in line 16")
+
+    def test_empty_region(self):
+        self.edit(SOURCE, "#pragma once\n", "#pragma once\n// [x]\n// [/x]\n")
+        self.assertIn("region 'x' is empty", self.tool("check", status=1))
+
+    def test_name_that_is_not_kebab_case(self):
+        self.edit(SOURCE, "#pragma once\n", "#pragma once\n// [Run_Queue]\n")
+        self.assertCaught("not a region marker: // [Run_Queue]")
+
+    def test_shown_twice(self):
+        page = self.read(PAGE)
+        start = page.index("```cpp file=chapters")
+        end = page.index("```\n", start + 3) + 4
+        self.write(PAGE, page + page[start:end])
+        self.assertCaught("chapters/00-gate/comet.cpp is shown twice, first in "
+                          "chapters/00-gate/README.md:")
+
+    def test_region_shown_nowhere(self):
+        self.edit(SOURCE, "  /// Locks.\n  void lock();\n",
+                  "  // [lock]\n  /// Locks.\n  void lock();\n  // [/lock]\n")
+        self.tool("refresh", status=0)
+        self.assertCaught("gate.hpp:31: region 'lock' is shown nowhere")
+
+    def test_source_shown_nowhere(self):
+        self.write("src/naglfar/deep/new.cpp", "int x;\n")
+        self.assertCaught("src/naglfar/deep/new.cpp:1: this file is shown nowhere")
+
+    def test_chapter_sources_shown_nowhere(self):
+        for name in ("other.cpp", "other.hpp", "switch.S"):
+            self.write(f"chapters/00-gate/{name}", "int x;\n")
+            self.assertCaught(f"{name}:1: this file is shown nowhere")
+            (self.root / "chapters/00-gate" / name).unlink()
+
+    def test_lines_outside_all_regions_shown_nowhere(self):
+        page = self.read(PAGE)
+        start = page.index("```cpp file=src/naglfar/gate.hpp\n")
+        end = page.index("```\n", start + 3) + 4
+        self.write(PAGE, page[:start] + page[end:])
+        self.assertCaught("gate.hpp:1: this file is shown nowhere")
+
+    def test_too_many_markers(self):
+        regions = "".join(f"// [r{n}]\nint x{n};\n// [/r{n}]\n" for n in range(3))
+        fences = "".join("```cpp file=chapters/00-gate/comet.cpp#r%d\n```\n" % n
+                         for n in range(3))
+        self.edit(PAGE, "# The gate\n", "# The gate\n\n" + fences)
+        self.write("chapters/00-gate/comet.cpp", regions + "int y;\n" * 51)
+        self.tool("refresh", status=0)
+        self.tool("check", status=0)  # 6 of 60 is a tenth
+        self.write("chapters/00-gate/comet.cpp", regions + "int y;\n" * 50)
+        self.tool("refresh", status=1)
+        self.assertCaught("6 markers in 59 lines")
+        self.write("chapters/00-gate/comet.cpp", regions + "int y;\n" * 30)
+        self.tool("refresh", status=0)
+        self.tool("check", status=0)  # 39 lines: too short to count
+
+    def test_wide_line(self):
+        wide = "// " + "x" * 75
+        self.write("chapters/00-gate/comet.cpp", wide + "\n")
+        self.tool("refresh", status=0)
+        self.tool("check", status=0)
+        self.write("chapters/00-gate/comet.cpp", wide + "x\n")
+        self.tool("refresh", status=1)
+        self.assertCaught("wider than 78 columns")
+
+    def test_stale_number(self):
+        self.edit(PAGE, "-->12.50<!", "-->12.51<!")
+        self.assertCaught("stale: 00.switches is 12.50, not 12.51")
+        self.tool("refresh", status=0)
+        self.tool("check", status=0)
+
+    def test_second_number_of_a_line(self):
+        self.edit(PAGE, "-->2.5<!", "-->2.6<!")
+        self.assertCaught("stale: 00.read:.1f is 2.5, not 2.6")
+
+    def test_unknown_number(self):
+        for key, message in (
+                ("00.nothing", "no '00.nothing' in the results"),
+                ("00.calls.nothing", "no '00.calls.nothing' in the results"),
+                ("00.switches.more", "no '00.switches.more' in the results"),
+                ("02.switches", "no result 'chapters/02-*/run.json'"),
+                ("00.calls", "'00.calls' is not one number"),
+                ("00", "'00' is not one number"),
+                ("00.switches:q", "'q' is no format for 12.5")):
+            number = f"\n<!--n {key}-->1<!--/n-->\n"
+            self.edit(PAGE, "# The gate\n", "# The gate\n" + number)
+            self.assertCaught(message)
+            self.edit(PAGE, number, "")
+
+    def test_number_without_end(self):
+        self.edit(PAGE, "2.5<!--/n-->", "2.5")
+        self.assertCaught("no '<!--/n-->' behind '00.read:.1f'")
+
+    def test_stale_report(self):
+        self.edit(PAGE, "0.250s", "0.240s")
+        self.assertCaught("stale: 'text run=chapters/00-gate/run.json'")
+
+    def test_stale_ledger(self):
+        self.edit("chapters/01-more/run.json", '"parks": 4', '"parks": 5')
+        self.assertCaught("stale: 'text ledger=00,01'")
+
+    def test_missing_result(self):
+        (self.root / "chapters/01-more/run.json").unlink()
+        self.assertCaught("no result 'chapters/01-*/run.json'")
+
+    def test_missing_result_of_a_report(self):
+        self.edit(PAGE, "run=chapters/00-gate/run.json", "run=chapters/00/run.json")
+        self.assertCaught("no result 'chapters/00/run.json'")
+
+    def test_broken_result(self):
+        self.write("chapters/01-more/run.json", "{")
+        self.assertCaught("is no JSON")
+
+    def test_incomplete_result(self):
+        self.write("chapters/01-more/run.json", json.dumps({k: RUN[k] for k in RUN if k != "calls"}))
+        self.assertCaught("01-more/run.json has no 'calls'")
+
+
+@unittest.skipUnless(shutil.which("sphinx-build") and shutil.which("doxygen"),
+                     "needs sphinx-build and doxygen")
+class TheBook(Tree):
+    """docs/build.sh on the small tree, with the project's own docs/."""
+
+    def setUp(self):
+        super().setUp()
+        shutil.copytree(TOP / "docs", self.root / "docs",
+                        ignore=shutil.ignore_patterns("__pycache__"))
+        self.write("chapters/01-more/README.md", "# More\n")
+
+    def build(self, status=0):
+        result = subprocess.run(
+            ["sh", self.root / "docs/build.sh", self.root / "out"],
+            capture_output=True, text=True, env=os.environ | {"LC_ALL": "C.UTF-8"})
+        text = result.stdout + result.stderr
+        self.assertEqual(result.returncode, status, text)
+        return text
+
+    def html(self, page="chapters/00-gate/README.html"):
+        return self.read(f"out/docs/html/{page}")
+
+    def test_good_tree(self):
+        before = sorted(p for p in self.root.rglob("*"))
+        self.build()
+        after = sorted(p for p in self.root.rglob("*")
+                       if p.relative_to(self.root).parts[0] != "out")
+        self.assertEqual(before, after)  # nothing written into the sources
+        page = self.html()
+        link = 'reference/poller.html#_CPPv4N7naglfar4Gate'
+        self.assertRegex(page, f'href="[^"]*{link}4waitEv"[^>]*><code')
+        self.assertNotRegex(page, "<a[^>]*><code[^>]*><span[^>]*>open<")
+        self.assertIn('href="#listing-src-naglfar-gate-hpp-open"', page)
+        self.assertIn('id="listing-src-naglfar-gate-hpp-open"', page)
+        self.assertIn('<span class="kt">void</span>', page)
+        self.assertEqual(self.html("index.html"), self.html("README.html"))
+        self.assertIn('href="chapters/00-gate/README.html"', self.html("index.html"))
+        for file in (self.root / "out/docs/html").rglob("*.html"):
+            self.assertNotRegex(file.read_text(), r'(src|<link[^>]*href)="https?:')
+
+    def test_stale_listing(self):
+        self.edit(PAGE, "  open_ = true;\n", "  open_ = false;\n")
+        self.assertIn("stale: 'cpp file=src/naglfar/gate.hpp#open'", self.build(1))
+
+    def test_names_of_the_namespace_below(self):
+        self.write("src/naglfar/gate.hpp", GATE.replace("/// @}\n", """/// @}
+namespace sys {
+/// @addtogroup sys
+/// @{
+
+/// Looks.
+int look();
+/// An owner.
+struct Fd {
+  /// Says.
+  int get();
+};
+/// @}
+}
+"""))
+        self.edit(PAGE, "`Gate::wait`", "`sys::look()`, `Fd::get`, `look`,")
+        self.tool("refresh", status=0)
+        self.build()
+        page = self.html()
+        self.assertRegex(page, r'#_CPPv4N7naglfar3sys4lookEv"[^>]*><code[^>]*>'
+                         "<span[^>]*>sys::look")
+        self.assertRegex(page, r'#_CPPv4N7naglfar3sys2Fd3getEv"[^>]*><code')
+        self.assertNotRegex(page, "<a[^>]*><code[^>]*><span[^>]*>look<")
+
+    def test_unknown_member(self):
+        self.edit(PAGE, "`Gate::wait`", "`Gate::wait` `Gate::close`")
+        self.assertIn("`Gate::close` names no member", self.build(1))
+
+    def test_unknown_member_of_a_derived_class(self):
+        self.edit(PAGE, "`Gate::wait`", "`naglfar::LockedGate::unlock()`")
+        self.assertIn("`naglfar::LockedGate::unlock()` names no member",
+                      self.build(1))
+
+    def test_member_named_in_a_comment_only(self):
+        self.edit(PAGE, "`Gate::wait`", "`Gate::Opens`")
+        self.assertIn("`Gate::Opens` names no member", self.build(1))
+
+    def test_undocumented_declaration(self):
+        for text in ("  /// Locks.\n", "/// A gate with a lock.\n"):
+            self.write("src/naglfar/gate.hpp", GATE.replace(text, ""))
+            self.tool("refresh", status=0)
+            self.assertIn("is not documented", self.build(1))
+
+    def test_declaration_in_no_group(self):
+        self.edit(SOURCE, "/// @}\n", "/// @}\n\n/// Stray.\nint stray();\n")
+        self.tool("refresh", status=0)
+        self.assertIn("naglfar::stray is in no group", self.build(1))
+
+    def test_picture_without_a_text(self):
+        self.write("chapters/00-gate/a.svg",
+                   '<svg xmlns="http://www.w3.org/2000/svg"/>')
+        self.edit(PAGE, "# The gate\n", "# The gate\n\n![A gate](a.svg)\n")
+        self.build()
+        self.edit(PAGE, "![A gate]", "![]")
+        self.assertIn("picture without a text", self.build(1))
+
+    def test_broken_link(self):
+        self.edit(PAGE, "# The gate\n", "# The gate\n\n[x](../02-no/README.md)\n")
+        self.assertIn("not found", self.build(1))
+
+
+if __name__ == "__main__":
+    unittest.main()
