@@ -9,7 +9,6 @@
 #include <iostream>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "harness.hpp"
 #include "limits.hpp"
@@ -58,10 +57,8 @@ std::string guardMethod() {
 // [the-largest-run]
 namespace {
 
-// There is one more limit to a run: the harness has 250 addresses.
 std::size_t largest(bool bothEnds) {
-  return std::min(comet::largestRun(comet::descriptorLimit().hard, bothEnds),
-                  comet::mostClients);
+  return comet::largestRun(comet::descriptorLimit().hard, bothEnds);
 }
 
 void printAdvice() {

@@ -175,6 +175,7 @@ sys::Address Run::address(std::size_t client, std::size_t server) const {
   return sys::Address("127.0.0." + last, listening_[server].port());
 }
 
+// [fork-clients]
 // The child has the clients, and the pipe's write end, which closes when it
 // ends, however it ends.
 void Run::forkClients() {
@@ -189,7 +190,6 @@ void Run::forkClients() {
     return;
   }
   half_ = Half::clients;
-  ledger = Ledger{};
   listeners_.clear();
   finished_ = sys::Fd();
   (void)writeEnd.release();
@@ -205,6 +205,7 @@ void Run::waitForClients() const {
          errno == EINTR)
     continue;
 }
+// [/fork-clients]
 // [/halves]
 
 // [checks]

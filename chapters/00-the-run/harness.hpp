@@ -59,6 +59,7 @@ class Run {
   // The same, for a thread that has nothing else to do.
   void waitForClients() const;
 
+  // [run-clients]
   // The clients' half. There are ports enough for 10,000 connections between
   // two addresses, so there is one address for each 10,000 clients.
   naglfar::sys::Address address(std::size_t client = 0,
@@ -72,12 +73,14 @@ class Run {
   void answered(std::string_view response, std::size_t expected);
   bool stillWaiting() const { return answered_ < connected_; }
   void expect(bool holds, const std::string& what);
+  // [/run-clients]
 
   // Prints the report. Returns the program's exit status. In the clients'
   // own process it does not return.
   int finish();
 
  private:
+  // [run-private]
   enum class Half { both, server, clients };
   void listen(naglfar::sys::Mode mode);
   void chooseServer(std::string_view name);
@@ -100,6 +103,7 @@ class Run {
   bool failed_ = false;
   naglfar::sys::Time start_;
   std::uint64_t faultsAtStart_ = 0;
+  // [/run-private]
 };
 // [/run]
 

@@ -82,6 +82,7 @@ std::string reportAsText(const Usage& usage) {
 // [json]
 namespace {
 
+// [machine]
 std::string processor() {
   std::ifstream info("/proc/cpuinfo");
   for (std::string line; std::getline(info, line);)
@@ -103,6 +104,7 @@ std::string machine() {
          ", \"kernel\": \"" + system.sysname + " " + system.release +
          "\", \"compiler\": \"" + compiler + "\"}";
 }
+// [/machine]
 
 }  // namespace
 

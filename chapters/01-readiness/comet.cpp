@@ -52,6 +52,7 @@ class Stream : public Job {
   sys::Fd fd_;
 
  private:
+  // [stream-attempt]
   static Outcome outcome(ssize_t n) {
     if (n == -1) return Outcome::later;
     return n == 0 ? Outcome::end : Outcome::some;
@@ -71,6 +72,7 @@ class Stream : public Job {
       return -1;
     }
   }
+  // [/stream-attempt]
 
   Waiter waiter_{*this};
 };
@@ -113,6 +115,7 @@ class Request final : public Stream {
     }
   }
 
+  // [request-answer]
   // The one who waits may be another: so it is queued, and not run from here.
   void answer(std::size_t n) {
     response_ = comet::respond(n);
@@ -127,6 +130,7 @@ class Request final : public Stream {
     close();
     delete this;
   }
+  // [/request-answer]
 
   std::vector<Request*>& waiters_;
   State state_ = State::reading;
@@ -262,6 +266,7 @@ class Director final : public Job {
     Director& director_;
   };
 
+  // [director-told]
   void ask(std::string_view path) { new StatusClient(*this, path); }
 
   void told(std::size_t n) {
@@ -280,6 +285,7 @@ class Director final : public Job {
       finished = true;
     }
   }
+  // [/director-told]
 
   comet::Loop& loop_;
   comet::Run& run_;

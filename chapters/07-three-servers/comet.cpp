@@ -64,6 +64,7 @@ struct ThreadingRunner final : Runner {
   std::thread thread;
 };
 
+// [forking-runner]
 // In a process of its own. The pipe that shutdown() writes to is shared with
 // it, as all descriptors are after fork(2).
 struct ForkingRunner final : Runner {
@@ -72,7 +73,6 @@ struct ForkingRunner final : Runner {
                                          handler<SharedWaiters>)),
         process(sys::check(sys::fork(), "fork")) {
     if (process != 0) return;
-    ledger = Ledger{};
     server->serve_forever();
     server.reset();  // waits for its children
     settle();
@@ -85,6 +85,7 @@ struct ForkingRunner final : Runner {
   std::unique_ptr<Forking> server;
   pid_t process;
 };
+// [/forking-runner]
 // [/runners]
 
 // [clients]

@@ -76,6 +76,7 @@ class Channel {
   Channel(const Channel&) = delete;
   Channel& operator=(const Channel&) = delete;
 
+  // [channel-operations]
   /// Writes a message. Waits only while the limit is met.
   /// @param message The message.
   /// @param deadline When to give up waiting.
@@ -115,6 +116,7 @@ class Channel {
   bool closed() const { return closed_; }
   /// @return How many messages wait to be read.
   std::size_t size() const { return messages_.size(); }
+  // [/channel-operations]
 
   class Iterator;
   class Batches;

@@ -105,6 +105,7 @@ class Coroutine final : public Job {
   const void* owner = nullptr;     ///< See destroyOwnedBy().
 
  private:
+  // [coroutine-private]
   struct Body {
     void (*call)(void* closure);
     void (*destroy)(void* closure);
@@ -137,6 +138,7 @@ class Coroutine final : public Job {
   static inline constinit thread_local Coroutine* first_ = nullptr;
   static inline constinit thread_local Coroutine* last_ = nullptr;
   static inline constinit thread_local std::uint64_t made_ = 0;
+  // [/coroutine-private]
 };
 // [/coroutine]
 
@@ -149,6 +151,7 @@ Coroutine& Coroutine::make(StackPool& pool, Function&& function) {
   static_assert(alignment <= 4096);
 
   char* stack = pool.take();
+  FiberHooks::clean(stack, StackPool::stackSize);
   const auto below = [](char* place, std::size_t size) {
     const auto address = reinterpret_cast<std::uintptr_t>(place) - size;
     return reinterpret_cast<char*>(address & ~(alignment - 1));

@@ -29,8 +29,8 @@
 #ifdef NAGLFAR_TSAN
 #include <sanitizer/tsan_interface.h>
 #endif
-#if __has_include(<valgrind/valgrind.h>)
-#include <valgrind/valgrind.h>
+#if __has_include(<valgrind/memcheck.h>)
+#include <valgrind/memcheck.h>
 #endif
 
 namespace naglfar {
@@ -51,6 +51,9 @@ class FiberHooks {
   ~FiberHooks();
   FiberHooks(const FiberHooks&) = delete;
   FiberHooks& operator=(const FiberHooks&) = delete;
+
+  // Before anything is put on a stack: forgets what its last user left there.
+  static void clean(char* stack, std::size_t size);
 
   void enter();
   void arrived();
@@ -77,12 +80,21 @@ class FiberHooks {
 // [/fiber-hooks]
 
 // [fiber-hooks-life]
+inline void FiberHooks::clean([[maybe_unused]] char* stack,
+                              [[maybe_unused]] std::size_t size) {
+#ifdef NAGLFAR_ASAN
+  ASAN_UNPOISON_MEMORY_REGION(stack, size);
+#endif
+#ifdef VALGRIND_MAKE_MEM_UNDEFINED
+  (void)VALGRIND_MAKE_MEM_UNDEFINED(stack, size);
+#endif
+}
+
 inline FiberHooks::FiberHooks([[maybe_unused]] char* stack,
                               [[maybe_unused]] std::size_t size) {
 #ifdef NAGLFAR_ASAN
   stack_ = stack;
   size_ = size;
-  ASAN_UNPOISON_MEMORY_REGION(stack, size);  // its last user left redzones
 #endif
 #ifdef NAGLFAR_TSAN
   fiber_ = __tsan_create_fiber(0);

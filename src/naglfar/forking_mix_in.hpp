@@ -48,7 +48,6 @@ void ForkingMixIn<Base>::process_request(TCPServer::Request request) {
   }
   const pid_t child = sys::fork();
   if (child == 0) {
-    ledger = Ledger{};  // what the parent has counted stays the parent's
     this->serve(request);
     settle();
     _exit(0);  // no destructors: what they would undo is the parent's

@@ -78,6 +78,7 @@ class BaseHTTPRequestHandler {
   /// Handles one request.
   void handle_one_request();
 
+  // [methods]
   /// @name What a request is answered by
   /// Override the ones that you serve. By default they answer 501.
   /// @{
@@ -93,7 +94,9 @@ class BaseHTTPRequestHandler {
   /// Any other method.
   virtual void do_other() { unsupported(); }
   /// @}
+  // [/methods]
 
+  // [responding]
   /// Starts a response: status line, Server and Date. Logs the request.
   /// @param code The status, such as 200.
   /// @param message The reason; by default what RFC 9110 calls the status.
@@ -117,6 +120,7 @@ class BaseHTTPRequestHandler {
   /// @param explain More about it.
   void send_error(int code, std::string_view message = "",
                   std::string_view explain = "");
+  // [/responding]
 
   /// Logs an answered request.
   /// @param code The status.
@@ -140,6 +144,7 @@ class BaseHTTPRequestHandler {
   /// @return The client, for the log.
   virtual std::string address_string() const;
 
+  // [handler-fields]
   std::string requestline;            ///< "GET / HTTP/1.0", without line end.
   std::string_view command;           ///< The method: "GET".
   std::string_view path;              ///< What is asked for: "/".
@@ -153,6 +158,7 @@ class BaseHTTPRequestHandler {
   /// Content-Length.
   std::string_view protocol_version = "HTTP/1.0";
   bool close_connection = true;  ///< Whether this was the last request.
+                                 // [/handler-fields]
 
  private:
   bool parse_request();

@@ -145,6 +145,9 @@ void goClose(int fd) {
 HangupWatch::HangupWatch(int fd, std::function<void()> gone)
     : fd_(fd), gone_(std::move(gone)) {
   Scheduler::current().watch(fd_, Interest::read, waiter_);
+  // No system call has said EAGAIN: the peer may have left already, and the
+  // news have gone to who read its last data. So look once.
+  Scheduler::current().wake(*this);
 }
 
 HangupWatch::~HangupWatch() {
@@ -154,6 +157,7 @@ HangupWatch::~HangupWatch() {
 // Woken by data, by the peer's end, or in vain. Only a look tells which.
 void HangupWatch::run() {
   if (waiter_.error != 0) return gone_();
+  Scheduler::current().unwatch(fd_, Interest::read, waiter_);
   const ssize_t n = sys::peek(fd_);
   const bool there =
       n > 0 || (n == -1 &&

@@ -11,6 +11,7 @@
 #include <new>
 #include <numeric>
 #include <system_error>
+#include <utility>
 
 namespace naglfar {
 
@@ -36,19 +37,22 @@ namespace {
 Ledger processTotal;
 Ledger* total = &processTotal;
 
-void add(std::uint64_t& sum, std::uint64_t amount) {
-  __atomic_fetch_add(&sum, amount, __ATOMIC_RELAXED);
+// Calls `with` for each counter of two ledgers.
+template <class Function>
+void forEachCounter(Ledger& a, Ledger& b, Function with) {
+  for (std::size_t kind = 0; kind < callKinds; ++kind)
+    with(a.calls[kind], b.calls[kind]);
+  with(a.switches, b.switches);
+  with(a.parks, b.parks);
+  with(a.coroutines, b.coroutines);
+  with(a.allocations, b.allocations);
 }
 }  // namespace
 
 void settle() {
-  for (std::size_t kind = 0; kind < callKinds; ++kind)
-    add(total->calls[kind], ledger.calls[kind]);
-  add(total->switches, ledger.switches);
-  add(total->parks, ledger.parks);
-  add(total->coroutines, ledger.coroutines);
-  add(total->allocations, ledger.allocations);
-  ledger = Ledger{};
+  forEachCounter(*total, ledger, [](std::uint64_t& sum, std::uint64_t& own) {
+    __atomic_fetch_add(&sum, std::exchange(own, 0), __ATOMIC_RELAXED);
+  });
 }
 
 void shareLedger() {
@@ -62,7 +66,11 @@ void shareLedger() {
 
 Ledger totalLedger() {
   settle();
-  return *total;
+  Ledger copy;
+  forEachCounter(*total, copy, [](std::uint64_t& sum, std::uint64_t& own) {
+    own = __atomic_load_n(&sum, __ATOMIC_RELAXED);
+  });
+  return copy;
 }
 // [/settling]
 

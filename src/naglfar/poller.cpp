@@ -14,8 +14,7 @@ Poller::~Poller() {
 }
 
 void Poller::reopen() {
-  freeBackend(std::exchange(backend_, nullptr), true);
-  backend_ = makeBackend();
+  freeBackend(std::exchange(backend_, makeBackend()), true);
   for (std::size_t fd = 0; fd < slots_.size(); ++fd) {
     Slot& slot = slots_[fd];
     slot.registered = 0;

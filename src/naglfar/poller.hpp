@@ -146,7 +146,7 @@ class Poller {
   void forget(int fd, JobQueue& ready);
 
   /// Asks the kernel for news and appends the jobs of those concerned. A
-  /// signal ends the wait early.
+  /// signal ends the wait early, and so may news that concerns nobody.
   /// @param timeout How long to wait for news; 0 only looks, less than 0
   ///        waits for ever. Rounded up to what the system call can express.
   /// @param ready Where the jobs go.
@@ -161,6 +161,7 @@ class Poller {
   void reopen();
 
  private:
+  // [poller-private]
   // One for each descriptor, found by its number. `registered` is what the
   // kernel watches for us: a bit for each Interest. `generation` tells events
   // of a number's former life from those of its present one.
@@ -178,7 +179,7 @@ class Poller {
 
   // What a backend adds besides poll(): poller_epoll.cpp, poller_kqueue.cpp
   // or poller_select.cpp. attach() makes the kernel watch at least this
-  // direction, detach() makes it forget the descriptor.
+  // direction; detach() prepares for the descriptor's close.
   struct Backend;
   void attach(int fd, Interest interest, Slot& slot);
   void detach(int fd, Slot& slot);
@@ -188,6 +189,7 @@ class Poller {
   std::vector<Slot> slots_;
   std::size_t watching_ = 0;
   Backend* backend_;
+  // [/poller-private]
 };
 // [/poller]
 

@@ -65,6 +65,7 @@ class ScheduledFile {
   /// @return The descriptor, or -1 after close().
   int fileno() const { return fd_.get(); }
 
+  // [file-reading]
   /// Reads until `n` bytes are there or the file ends.
   /// @param n How many bytes, or `all`.
   /// @return The bytes; fewer only at the end of file.
@@ -96,7 +97,9 @@ class ScheduledFile {
   Lines begin();
   /// @return The end.
   std::default_sentinel_t end() { return {}; }
+  // [/file-reading]
 
+  // [file-writing]
   /// Adds to what is to be sent: by flush() and close(), when it is more than
   /// `bufferSize`, and at once with `autoflush`.
   /// @param data The bytes.
@@ -121,6 +124,7 @@ class ScheduledFile {
   /// @param flush Whether to send first what was written.
   /// @throws std::system_error As flush(); the descriptor is closed anyhow.
   void close(bool flush = true);
+  // [/file-writing]
 
   bool autoflush = false;          ///< Whether each write() is sent at once.
   std::size_t bufferSize = 65536;  ///< In bytes: more than that is sent.
@@ -129,6 +133,7 @@ class ScheduledFile {
   std::size_t nwrite = 0;          ///< Bytes that the kernel has taken.
 
  private:
+  // [file-private]
   // Waits for room on behalf of all who flush, and of those who do not wait.
   struct Flusher final : Job {
     explicit Flusher(ScheduledFile& owner) : file(owner) {}
@@ -154,6 +159,7 @@ class ScheduledFile {
   std::size_t sent_ = 0;   // sent_ bytes of it
   Flusher flusher_{*this};
   WaitLine flushing_;
+  // [/file-private]
 };
 // [/scheduled-file]
 

@@ -76,6 +76,7 @@ class Scheduler {
   /// Lets the others run first.
   void yield();
 
+  // [scheduler-waiting]
   /// Waits until somebody calls `wake`. It may end in vain.
   /// @param waitsFor What for, for messages. A string that stays.
   /// @param waitsOn The descriptor that concerns, or -1.
@@ -121,6 +122,7 @@ class Scheduler {
   /// Wakes whoever waits for a descriptor, before it is closed.
   /// @param fd The descriptor.
   void forget(int fd) { poller_.forget(fd, ready_); }
+  // [/scheduler-waiting]
 
   /// Lists all coroutines, and what each waits for.
   /// @param out Where to.
@@ -131,6 +133,7 @@ class Scheduler {
   std::function<void(std::exception_ptr)> unhandled;
 
  private:
+  // [scheduler-private]
   // The thread's own stack, as a job: to be run means to be woken.
   struct MainJob final : Job {
     void run() override { woken = true; }
@@ -160,6 +163,7 @@ class Scheduler {
   std::size_t background_ = 0;
 
   static inline constinit thread_local Scheduler* current_ = nullptr;
+  // [/scheduler-private]
 };
 // [/scheduler]
 

@@ -80,6 +80,7 @@ class TCPServer {
   sys::Address server_address;
 
  protected:
+  // [tcp-server-hooks]
   /// @return The next connection, or nothing after shutdown().
   virtual std::optional<Request> get_request();
   /// Serves a request. By default here and now.
@@ -107,6 +108,7 @@ class TCPServer {
   /// @param error What goAccept() threw.
   /// @return Whether to go on at once, later, or not at all.
   static AcceptError classify(const std::system_error& error);
+  // [/tcp-server-hooks]
 
  private:
   sys::Fd socket_;

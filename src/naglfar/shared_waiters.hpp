@@ -35,6 +35,7 @@ class SharedWaiters {
   struct Table;
 
  public:
+  // [shared-waiters-channel]
   /// A channel that one request waits on. It has one owner, who moves it.
   class Channel {
    public:
@@ -62,6 +63,7 @@ class SharedWaiters {
     Slot* slot_;
     int connection_;  // -1: this is the notifying request's end
   };
+  // [/shared-waiters-channel]
 
   /// A place in the list. It is left when it goes out of scope.
   class Place {

@@ -84,6 +84,7 @@ class TimerHeap {
   bool empty() const { return heap_.empty(); }
 
  private:
+  // [timer-heap-places]
   friend class Timer;
 
   void insert(Timer& timer) {
@@ -127,6 +128,7 @@ class TimerHeap {
       place = child;
     }
   }
+  // [/timer-heap-places]
 
   std::vector<Timer*> heap_;
 };

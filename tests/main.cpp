@@ -1,0 +1,47 @@
+// The main function of all test programs, compiled once.
+//
+// doctest is content with a run of no test at all: a filter that matches
+// nothing passes, and so does an empty file. Here both fail.
+
+#define DOCTEST_CONFIG_IMPLEMENT
+#include <doctest/doctest.h>
+
+#include <cstdio>
+
+namespace {
+
+// Learns how many test cases the filters have let through; --help asks
+// nobody, and leaves it at -1.
+struct Counter : doctest::IReporter {
+  explicit Counter(const doctest::ContextOptions&) {}
+  static inline int selected = -1;
+
+  void test_run_end(const doctest::TestRunStats& stats) override {
+    selected = static_cast<int>(stats.numTestCasesPassingFilters);
+  }
+  void report_query(const doctest::QueryData& query) override {
+    selected = static_cast<int>(query.run_stats->numTestCasesPassingFilters);
+  }
+  void test_run_start() override {}
+  void test_case_start(const doctest::TestCaseData&) override {}
+  void test_case_reenter(const doctest::TestCaseData&) override {}
+  void test_case_end(const doctest::CurrentTestCaseStats&) override {}
+  void test_case_exception(const doctest::TestCaseException&) override {}
+  void subcase_start(const doctest::SubcaseSignature&) override {}
+  void subcase_end() override {}
+  void log_assert(const doctest::AssertData&) override {}
+  void log_message(const doctest::MessageData&) override {}
+  void test_case_skipped(const doctest::TestCaseData&) override {}
+};
+
+REGISTER_LISTENER("counter", 1, Counter);
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  doctest::Context context(argc, argv);
+  const int result = context.run();
+  if (Counter::selected != 0) return result;
+  std::fprintf(stderr, "%s: no test was selected\n", argv[0]);
+  return 1;
+}

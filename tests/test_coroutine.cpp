@@ -1,0 +1,1137 @@
+// Coroutines resumed by hand: no scheduler here, and no poller that runs.
+//
+// What must end the process, such as a stack that overflows, happens in a
+// child, and the test looks at what the child left behind.
+
+#include <doctest/doctest.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cfenv>
+#include <csignal>
+#include <cstdint>
+#include <cstdlib>
+#include <exception>
+#include <fstream>
+#include <functional>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "naglfar/coroutine.hpp"
+#include "naglfar/ledger.hpp"
+#include "naglfar/stack_pool.hpp"
+#include "naglfar/sys.hpp"
+
+#ifdef __linux__
+#include <sys/syscall.h>
+#endif
+#if __has_include(<valgrind/valgrind.h>)
+#include <valgrind/valgrind.h>
+#endif
+#ifndef RUNNING_ON_VALGRIND
+#define RUNNING_ON_VALGRIND 0
+#endif
+
+namespace sys = naglfar::sys;
+using naglfar::Call;
+using naglfar::Coroutine;
+using naglfar::fiberHooksOn;
+using naglfar::Ledger;
+using naglfar::StackPool;
+using naglfar::Unwind;
+
+namespace {
+
+using Log = std::vector<std::string>;
+
+// A pool, and the coroutines of a test, none of which outlives it.
+struct Stage {
+  StackPool pool;
+
+  Stage() = default;
+  Stage(const Stage&) = delete;
+  Stage& operator=(const Stage&) = delete;
+  ~Stage() {
+    while (Coroutine* left = Coroutine::first()) Coroutine::destroy(*left);
+  }
+
+  template <class Body>
+  Coroutine& make(Body&& body) {
+    return Coroutine::make(pool, std::forward<Body>(body));
+  }
+};
+
+// What the ledger has counted since this was made.
+struct Since {
+  Ledger start = naglfar::ledger;
+  std::uint64_t operator()(Call call) const {
+    return naglfar::ledger[call] - start[call];
+  }
+  std::uint64_t switches() const {
+    return naglfar::ledger.switches - start.switches;
+  }
+};
+
+std::size_t coroutines() {
+  std::size_t n = 0;
+  for (Coroutine* c = Coroutine::first(); c != nullptr; c = c->next()) ++n;
+  return n;
+}
+
+// Says in the log that a scope has ended.
+struct Leaves {
+  Log& log;
+  std::string what;
+  Leaves(Log& to, std::string text) : log(to), what(std::move(text)) {}
+  Leaves(const Leaves&) = delete;
+  Leaves& operator=(const Leaves&) = delete;
+  ~Leaves() { log.push_back(what); }
+};
+
+// How a child ended, and what it said on standard error.
+struct Fate {
+  int status = 0;
+  std::string said;
+};
+
+// Runs a function in a child, in a thread of its own: handlers and alternate
+// stacks are as fresh there as in a program that has just started.
+template <class Function>
+Fate inChild(Function function) {
+  int ends[2];
+  REQUIRE(sys::pipe(ends, sys::Mode::blocking) == 0);
+  const pid_t child = sys::fork();
+  REQUIRE(child != -1);
+  if (child == 0) {
+    const rlimit noCore{0, 0};
+    setrlimit(RLIMIT_CORE, &noCore);
+    for (const int signal : {SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE})
+      std::signal(signal, SIG_DFL);  // the test framework has caught them
+    dup2(ends[1], STDERR_FILENO);
+    int status = 99;
+    std::thread([&] { status = function(); }).join();
+    _exit(status);
+  }
+  sys::close(ends[1]);
+  Fate fate;
+  std::array<char, 4096> text;
+  for (;;) {
+    const ssize_t n = sys::read(ends[0], text.data(), text.size());
+    if (n <= 0) break;
+    fate.said.append(text.data(), static_cast<std::size_t>(n));
+  }
+  sys::close(ends[0]);
+  REQUIRE(sys::waitpid(child, &fate.status, 0) == child);
+  return fate;
+}
+
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+// Stands on as many stack frames as it is told, of half a page each, so that
+// none of them steps over a guard page.
+[[gnu::noinline]] int recurse(int depth) {
+  volatile char frame[2048];
+  frame[0] = static_cast<char>(depth);
+  if (depth == 0) return frame[0];
+  const int below = recurse(depth - 1);
+  return below + (frame[0] != static_cast<char>(depth) ? 1 : 0);
+}
+
+#ifdef __linux__
+// What the kernel says, where a test needs another answer than it has.
+bool kernelWithoutGuards = false;
+bool noMoreMappings = false;
+#endif
+
+}  // namespace
+
+#ifdef __linux__
+// These stand before the C library's, so that a test can take away what this
+// kernel can do.
+extern "C" int madvise(void* memory, std::size_t n, int advice) noexcept {
+  constexpr int guardInstall = 102;
+  if (advice == guardInstall && kernelWithoutGuards) {
+    errno = EINVAL;
+    return -1;
+  }
+  return static_cast<int>(syscall(SYS_madvise, memory, n, advice));
+}
+
+#if !defined(NAGLFAR_ASAN) && !defined(NAGLFAR_TSAN)
+extern "C" int mprotect(void* memory, std::size_t n, int how) noexcept {
+  if (how == PROT_NONE && noMoreMappings) {
+    errno = ENOMEM;
+    return -1;
+  }
+  return static_cast<int>(syscall(SYS_mprotect, memory, n, how));
+}
+#endif
+#endif
+
+// --- to stop and to go on ---
+
+TEST_CASE("a coroutine runs when it is resumed and stops when it suspends") {
+  Log log;
+  Stage stage;
+  const Since since;
+  Coroutine& a = stage.make([&] {
+    log.push_back("a1");
+    Coroutine::suspend();
+    log.push_back("a2");
+    Coroutine::suspend();
+    log.push_back("a3");
+  });
+  CHECK(log.empty());
+  Coroutine& b = stage.make([&] {
+    log.push_back("b1");
+    Coroutine::suspend();
+    log.push_back("b2");
+  });
+  CHECK(since.switches() == 0);
+  a.resume();
+  b.resume();
+  log.push_back("main");
+  b.resume();
+  a.resume();
+  CHECK(coroutines() == 1);
+  a.resume();
+  CHECK(log == Log{"a1", "b1", "main", "b2", "a2", "a3"});
+  CHECK(coroutines() == 0);
+  CHECK(since.switches() == 2 * 5);
+  CHECK(naglfar::ledger.coroutines - since.start.coroutines == 2);
+}
+
+TEST_CASE("local variables are what they were after a suspension") {
+  Stage stage;
+  long sum = 0;
+  Coroutine& adder = stage.make([&sum] {
+    std::array<int, 1000> numbers;
+    for (int i = 0; i < 1000; ++i) {
+      numbers[static_cast<std::size_t>(i)] = i;
+      if (i % 100 == 0) Coroutine::suspend();
+    }
+    for (const int n : numbers) sum += n;
+  });
+  Coroutine& other = stage.make([] {
+    for (int i = 0; i < 10; ++i) {
+      recurse(20);
+      Coroutine::suspend();
+    }
+  });
+  for (int i = 0; i < 10; ++i) {
+    adder.resume();
+    other.resume();
+  }
+  adder.resume();
+  CHECK(sum == 999 * 1000 / 2);
+}
+
+TEST_CASE("current is the coroutine that runs and null on the thread's own") {
+  Stage stage;
+  CHECK(Coroutine::current() == nullptr);
+  Coroutine* seen = nullptr;
+  Coroutine& c = stage.make([&] {
+    seen = Coroutine::current();
+    Coroutine::suspend();
+  });
+  c.resume();
+  CHECK(seen == &c);
+  CHECK(Coroutine::current() == nullptr);
+}
+
+TEST_CASE("as a job a coroutine runs by being resumed") {
+  Stage stage;
+  int runs = 0;
+  Coroutine& c = stage.make([&] { ++runs; });
+  naglfar::JobQueue queue;
+  queue.append(c);
+  queue.pop()->run();
+  CHECK(runs == 1);
+  CHECK(queue.pop() == nullptr);
+}
+
+TEST_CASE("a closure that can only be moved is moved and then destroyed") {
+  Stage stage;
+  struct Token {
+    explicit Token(int& n) : alive(n) { ++alive; }
+    Token(const Token&) = delete;
+    Token& operator=(const Token&) = delete;
+    ~Token() { --alive; }
+    int& alive;
+  };
+  int alive = 0;
+  bool arrived = false;
+  Coroutine& c =
+      stage.make([&arrived, token = std::make_unique<Token>(alive)] {
+        Coroutine::suspend();
+        arrived = token != nullptr;
+      });
+  CHECK(alive == 1);
+  c.resume();
+  CHECK(alive == 1);
+  c.resume();
+  CHECK(arrived);
+  CHECK(alive == 0);
+}
+
+TEST_CASE("the body is called as an rvalue so it may move its captures out") {
+  Stage stage;
+  struct Once {
+    std::unique_ptr<int> value;
+    int& out;
+    void operator()() && { out = *std::exchange(value, nullptr); }
+  };
+  int out = 0;
+  stage.make(Once{std::make_unique<int>(7), out}).resume();
+  CHECK(out == 7);
+}
+
+TEST_CASE("a closure whose copy throws costs no stack") {
+  Stage stage;
+  struct Thrower {
+    Thrower() = default;
+    Thrower(const Thrower&) { throw std::runtime_error("copy"); }
+    Thrower& operator=(const Thrower&) = delete;
+    ~Thrower() = default;
+    void operator()() const {}
+  };
+  const Thrower thrower;
+  CHECK_THROWS_WITH(stage.make(thrower), "copy");
+  CHECK(coroutines() == 0);
+  char* first = stage.pool.take();
+  stage.pool.give(first);
+  CHECK_THROWS_WITH(stage.make(thrower), "copy");
+  CHECK(stage.pool.take() == first);
+  stage.pool.give(first);
+}
+
+namespace {
+template <std::size_t alignment>
+struct alignas(alignment) Aligned {
+  char payload[alignment + 8] = {};
+  std::uintptr_t& address;
+  void operator()() const {
+    address = reinterpret_cast<std::uintptr_t>(this);
+  }
+};
+}  // namespace
+
+TEST_CASE("a closure stands where its alignment asks for") {
+  Stage stage;
+  std::uintptr_t address = 1;
+  stage.make(Aligned<16>{{}, address}).resume();
+  CHECK(address % 16 == 0);
+  address = 1;
+  stage.make(Aligned<64>{{}, address}).resume();
+  CHECK(address % 64 == 0);
+  address = 1;
+  stage.make(Aligned<512>{{}, address}).resume();
+  CHECK(address % 512 == 0);
+}
+
+TEST_CASE("the first frame stands on an aligned stack") {
+  Stage stage;
+  // Closures of different sizes put the first frame at different places.
+  const auto misaligned = [&stage](auto closure) {
+    std::uintptr_t rest = 1;
+    stage
+        .make([&rest, closure] {
+          (void)closure;
+          alignas(16) volatile char place[16] = {};
+          long double number = 1.5L;
+          volatile long double* where = &number;
+          *where = *where + static_cast<long double>(place[0]);
+          rest = reinterpret_cast<std::uintptr_t>(where) % 16;
+        })
+        .resume();
+    return rest;
+  };
+  CHECK(misaligned(std::array<char, 1>{}) == 0);
+  CHECK(misaligned(std::array<char, 17>{}) == 0);
+  CHECK(misaligned(std::array<char, 72>{}) == 0);
+  CHECK(misaligned(std::array<char, 200>{}) == 0);
+}
+
+TEST_CASE("a coroutine resumes a coroutine and gets control back") {
+  Log log;
+  Stage stage;
+  std::vector<Coroutine*> current;
+  Coroutine& inner = stage.make([&] {
+    log.push_back("inner1");
+    current.push_back(Coroutine::current());
+    Coroutine::suspend();
+    log.push_back("inner2");
+  });
+  Coroutine& outer = stage.make([&] {
+    log.push_back("outer1");
+    inner.resume();
+    current.push_back(Coroutine::current());
+    log.push_back("outer2");
+    Coroutine::suspend();
+    inner.resume();
+    log.push_back("outer3");
+  });
+  outer.resume();
+  CHECK(Coroutine::current() == nullptr);
+  log.push_back("main");
+  outer.resume();
+  CHECK(log == Log{"outer1", "inner1", "outer2", "main", "inner2", "outer3"});
+  CHECK(current == std::vector<Coroutine*>{&inner, &outer});
+  CHECK(coroutines() == 0);
+}
+
+TEST_CASE("a coroutine suspends to whoever resumed it last") {
+  Log log;
+  Stage stage;
+  Coroutine& c = stage.make([&] {
+    for (;;) {
+      log.push_back("c");
+      Coroutine::suspend();
+    }
+  });
+  c.resume();
+  log.push_back("main");
+  stage
+      .make([&] {
+        c.resume();
+        log.push_back("other");
+      })
+      .resume();
+  c.resume();
+  log.push_back("main");
+  CHECK(log == Log{"c", "main", "c", "other", "c", "main"});
+}
+
+TEST_CASE("the rounding mode belongs to the coroutine that has set it") {
+  if (RUNNING_ON_VALGRIND) return;  // it computes in one mode only
+  Stage stage;
+  const int before = std::fegetround();
+  const auto third = [] {
+    volatile double one = 1.0;
+    return one / 3.0;
+  };
+  const double nearest = third();
+  bool same = false;
+  Coroutine& c = stage.make([&] {
+    std::fesetround(FE_UPWARD);
+    const double upward = third();
+    Coroutine::suspend();
+    same = std::fegetround() == FE_UPWARD && third() == upward;
+    if (!(upward > nearest)) same = false;
+  });
+  c.resume();
+  CHECK(std::fegetround() == before);
+  CHECK(third() == nearest);
+  std::fesetround(FE_TOWARDZERO);
+  c.resume();
+  const int after = std::fegetround();
+  std::fesetround(before);
+  CHECK(after == FE_TOWARDZERO);
+  CHECK(same);
+}
+
+// --- exceptions ---
+
+TEST_CASE("an exception that leaves the body comes out of resume") {
+  Log log;
+  Stage stage;
+  Coroutine& c = stage.make([&] {
+    const Leaves scope(log, "unwound");
+    Coroutine::suspend();
+    throw std::runtime_error("from the body");
+  });
+  c.resume();
+  CHECK_THROWS_WITH_AS(c.resume(), "from the body", std::runtime_error);
+  CHECK(log == Log{"unwound"});
+  CHECK(coroutines() == 0);
+
+  Coroutine& number = stage.make([] { throw 42; });
+  CHECK_THROWS_AS(number.resume(), int);
+  CHECK(coroutines() == 0);
+}
+
+TEST_CASE("an exception passes from a coroutine to the one that resumed it") {
+  Stage stage;
+  std::string caught;
+  stage
+      .make([&] {
+        try {
+          stage.make([] { throw std::runtime_error("inner"); }).resume();
+        } catch (const std::runtime_error& error) {
+          Coroutine::suspend();
+          caught = error.what();
+        }
+      })
+      .resume();
+  CHECK(coroutines() == 1);
+  Coroutine::first()->resume();
+  CHECK(caught == "inner");
+}
+
+TEST_CASE("each coroutine rethrows the exception that it has caught itself") {
+  Log rethrown;
+  Stage stage;
+  const auto body = [&rethrown](const char* text) {
+    return [&rethrown, text] {
+      try {
+        try {
+          throw std::runtime_error(text);
+        } catch (...) {
+          Coroutine::suspend();
+          throw;
+        }
+      } catch (const std::runtime_error& error) {
+        rethrown.push_back(error.what());
+      }
+    };
+  };
+  Coroutine& a = stage.make(body("a"));
+  Coroutine& b = stage.make(body("b"));
+  a.resume();
+  b.resume();
+  CHECK(std::current_exception() == nullptr);
+  a.resume();
+  b.resume();
+  CHECK(rethrown == Log{"a", "b"});
+}
+
+TEST_CASE("a coroutine does not see the exception that its resumer handles") {
+  Stage stage;
+  bool handling = true;
+  Coroutine& c = stage.make([&] {
+    handling = std::current_exception() != nullptr;
+    try {
+      throw std::runtime_error("inner");
+    } catch (const std::runtime_error&) {
+      Coroutine::suspend();
+    }
+  });
+  std::string rethrown;
+  try {
+    try {
+      throw std::runtime_error("outer");
+    } catch (const std::runtime_error&) {
+      c.resume();
+      throw;
+    }
+  } catch (const std::runtime_error& error) {
+    rethrown = error.what();
+  }
+  CHECK_FALSE(handling);
+  CHECK(rethrown == "outer");
+  c.resume();
+}
+
+namespace {
+struct SuspendsAtTheEnd {
+  std::vector<int>& seen;
+  SuspendsAtTheEnd(const SuspendsAtTheEnd&) = delete;
+  SuspendsAtTheEnd& operator=(const SuspendsAtTheEnd&) = delete;
+  explicit SuspendsAtTheEnd(std::vector<int>& to) : seen(to) {}
+  ~SuspendsAtTheEnd() {
+    seen.push_back(std::uncaught_exceptions());
+    Coroutine::suspend();
+    seen.push_back(std::uncaught_exceptions());
+  }
+};
+}  // namespace
+
+TEST_CASE("the exceptions in flight are counted for each coroutine") {
+  std::vector<int> seen;
+  Stage stage;
+  Coroutine& c = stage.make([&] {
+    try {
+      const SuspendsAtTheEnd scope(seen);
+      throw std::runtime_error("in flight");
+    } catch (const std::runtime_error&) {
+      seen.push_back(std::uncaught_exceptions());
+    }
+  });
+  c.resume();  // it stops in the middle of unwinding
+  CHECK(std::uncaught_exceptions() == 0);
+  stage.make([&] { seen.push_back(std::uncaught_exceptions()); }).resume();
+  c.resume();
+  CHECK(seen == std::vector<int>{1, 0, 1, 0});
+  CHECK(std::uncaught_exceptions() == 0);
+}
+
+TEST_CASE("a destructor may resume a coroutine while an exception flies") {
+  Stage stage;
+  int inside = -1;
+  struct Resumes {
+    Stage& on;
+    int& seen;
+    Resumes(const Resumes&) = delete;
+    Resumes& operator=(const Resumes&) = delete;
+    Resumes(Stage& where, int& to) : on(where), seen(to) {}
+    ~Resumes() {
+      on.make([this] {
+          seen = std::uncaught_exceptions();
+          try {
+            throw std::logic_error("caught inside");
+          } catch (const std::logic_error&) {
+          }
+        }).resume();
+    }
+  };
+  const auto flies = [&] {
+    const Resumes scope(stage, inside);
+    throw std::runtime_error("flies on");
+  };
+  CHECK_THROWS_WITH_AS(flies(), "flies on", std::runtime_error);
+  CHECK(inside == 0);
+}
+
+// --- the end, before its time ---
+
+TEST_CASE("destroy runs the destructors on the stack from the inside out") {
+  Log log;
+  Stage stage;
+  Coroutine& c = stage.make([&log, token = std::make_shared<int>(1)] {
+    const Leaves outer(log, "outer");
+    [&log] {
+      const Leaves inner(log, "inner");
+      Coroutine::suspend();
+      log.push_back("never");
+    }();
+    log.push_back("never");
+  });
+  c.resume();
+  Coroutine::destroy(c);
+  CHECK(log == Log{"inner", "outer"});
+  CHECK(coroutines() == 0);
+}
+
+TEST_CASE("who catches std::exception does not stop an unwinding") {
+  Log log;
+  Stage stage;
+  Coroutine& c = stage.make([&] {
+    const Leaves scope(log, "left");
+    try {
+      Coroutine::suspend();
+    } catch (const std::exception&) {
+      log.push_back("swallowed");
+    }
+    log.push_back("went on");
+  });
+  c.resume();
+  Coroutine::destroy(c);
+  CHECK(log == Log{"left"});
+}
+
+TEST_CASE("who catches everything and suspends again is unwound again") {
+  Log log;
+  Stage stage;
+  Coroutine& c = stage.make([&] {
+    const Leaves scope(log, "left");
+    try {
+      Coroutine::suspend();
+    } catch (...) {
+      log.push_back("caught");
+    }
+    Coroutine::suspend();
+    log.push_back("went on");
+  });
+  c.resume();
+  const Since since;
+  Coroutine::destroy(c);
+  CHECK(log == Log{"caught", "left"});
+  CHECK(since.switches() == 2);
+  CHECK(coroutines() == 0);
+}
+
+TEST_CASE("what an unwinding throws is heard by nobody") {
+  Stage stage;
+  Coroutine& c = stage.make([] {
+    try {
+      Coroutine::suspend();
+    } catch (const Unwind&) {
+      throw std::runtime_error("instead");
+    }
+  });
+  c.resume();
+  CHECK_NOTHROW(Coroutine::destroy(c));
+  CHECK(coroutines() == 0);
+}
+
+TEST_CASE("a coroutine that never ran is destroyed with its closure") {
+  Stage stage;
+  const auto token = std::make_shared<int>(1);
+  bool ran = false;
+  const Since since;
+  Coroutine& c = stage.make([token, &ran] { ran = true; });
+  CHECK(token.use_count() == 2);
+  Coroutine::destroy(c);
+  CHECK(token.use_count() == 1);
+  CHECK_FALSE(ran);
+  CHECK(since.switches() == 0);
+  CHECK(coroutines() == 0);
+}
+
+TEST_CASE("a coroutine that is destroyed leaves the queue it stood in") {
+  Stage stage;
+  naglfar::JobQueue queue;
+  Coroutine& a = stage.make([] { Coroutine::suspend(); });
+  Coroutine& b = stage.make([] { Coroutine::suspend(); });
+  a.resume();
+  queue.append(a);
+  queue.append(b);
+  Coroutine::destroy(a);
+  CHECK(queue.pop() == &b);
+  queue.append(b);
+  Coroutine::destroy(b);
+  CHECK(queue.empty());
+}
+
+TEST_CASE("one coroutine destroys another") {
+  Log log;
+  Stage stage;
+  Coroutine& victim = stage.make([&] {
+    const Leaves scope(log, "victim");
+    Coroutine::suspend();
+  });
+  victim.resume();
+  stage
+      .make([&] {
+        Coroutine::destroy(victim);
+        log.push_back("done");
+        CHECK(Coroutine::current() != nullptr);
+      })
+      .resume();
+  CHECK(log == Log{"victim", "done"});
+}
+
+TEST_CASE("destroyOwnedBy ends an owner's coroutines and no others") {
+  Log log;
+  Stage stage;
+  const int mine = 0;
+  const int yours = 0;
+  const auto make = [&](const char* text, const void* owner) {
+    Coroutine& c = stage.make([&log, text] {
+      const Leaves scope(log, text);
+      Coroutine::suspend();
+    });
+    c.owner = owner;
+    c.resume();
+    return &c;
+  };
+  make("mine 1", &mine);
+  make("yours", &yours);
+  make("mine 2", &mine);
+  make("nobody's", nullptr);
+  Coroutine::destroyOwnedBy(&mine);
+  CHECK(log == Log{"mine 1", "mine 2"});
+  CHECK(coroutines() == 2);
+}
+
+TEST_CASE("destroyOwnedBy survives that unwinding one ends the next") {
+  const int owner = 0;
+  struct Destroys {
+    Coroutine*& other;
+    ~Destroys() {
+      if (other != nullptr)
+        Coroutine::destroy(*std::exchange(other, nullptr));
+    }
+  };
+  Coroutine* next = nullptr;
+  Stage stage;
+  Coroutine& first = stage.make([&next] {
+    const Destroys scope{next};
+    Coroutine::suspend();
+  });
+  Coroutine& second = stage.make([] { Coroutine::suspend(); });
+  next = &second;
+  for (Coroutine* c : {&first, &second}) {
+    c->owner = &owner;
+    c->resume();
+  }
+  Coroutine::destroyOwnedBy(&owner);
+  CHECK(next == nullptr);
+  CHECK(coroutines() == 0);
+}
+
+// --- the list and the names ---
+
+TEST_CASE("first and next list the coroutines in the order of making") {
+  Stage stage;
+  CHECK(Coroutine::first() == nullptr);
+  Coroutine& a = stage.make([] { Coroutine::suspend(); });
+  Coroutine& b = stage.make([] {});
+  Coroutine& c = stage.make([] {});
+  a.resume();
+  const auto list = [] {
+    std::vector<Coroutine*> all;
+    for (Coroutine* one = Coroutine::first(); one != nullptr;
+         one = one->next())
+      all.push_back(one);
+    return all;
+  };
+  CHECK(list() == std::vector<Coroutine*>{&a, &b, &c});
+  b.resume();
+  CHECK(list() == std::vector<Coroutine*>{&a, &c});
+  Coroutine::destroy(a);
+  CHECK(list() == std::vector<Coroutine*>{&c});
+  Coroutine& d = stage.make([] {});
+  CHECK(list() == std::vector<Coroutine*>{&c, &d});
+  d.resume();
+  CHECK(list() == std::vector<Coroutine*>{&c});
+  c.resume();
+  CHECK(list().empty());
+}
+
+TEST_CASE("describe gives the name and a number that no other has") {
+  Stage stage;
+  Coroutine& a = stage.make([] {});
+  Coroutine& b = stage.make([] {});
+  b.name = "reader";
+  const auto number = [](const Coroutine& c) {
+    const std::string text = c.describe();
+    return std::stoul(text.substr(text.find('#') + 1));
+  };
+  CHECK(a.describe() == "coroutine #" + std::to_string(number(a)));
+  CHECK(b.describe() == "reader #" + std::to_string(number(a) + 1));
+}
+
+TEST_CASE("each thread has its own coroutines") {
+  Stage stage;
+  Coroutine& mine = stage.make([] {});
+  Log log;
+  std::thread([&log] {
+    Stage theirs;
+    log.push_back(std::to_string(coroutines()));
+    Coroutine& c = theirs.make([&log] {
+      log.push_back("first");
+      Coroutine::suspend();
+      log.push_back("second");
+    });
+    c.resume();
+    log.push_back(std::to_string(coroutines()));
+    c.resume();
+  }).join();
+  CHECK(log == Log{"0", "first", "1", "second"});
+  CHECK(Coroutine::first() == &mine);
+  CHECK(mine.next() == nullptr);
+}
+
+// --- stacks ---
+
+TEST_CASE("a pool hands out what it got back last and maps no more for it") {
+  StackPool pool;
+  const Since since;
+  char* a = pool.take();
+  char* b = pool.take();
+  CHECK(a != b);
+  CHECK((a < b ? b - a : a - b) >
+        static_cast<std::ptrdiff_t>(StackPool::stackSize));
+  CHECK(since(Call::mmap) == 1);
+  pool.give(a);
+  pool.give(b);
+  CHECK(pool.take() == b);
+  CHECK(pool.take() == a);
+  CHECK(since(Call::mmap) == 1);
+  pool.give(a);
+  pool.give(b);
+}
+
+TEST_CASE("a pool returns its slabs when it goes") {
+  const Since since;
+  {
+    StackPool pool;
+    std::vector<char*> stacks;
+    for (int i = 0; i < 200; ++i) stacks.push_back(pool.take());
+    for (char* stack : stacks) pool.give(stack);
+    CHECK(since(Call::mmap) > 1);
+    CHECK(since(Call::munmap) == 0);
+  }
+  CHECK(since(Call::munmap) == since(Call::mmap));
+}
+
+TEST_CASE("1000 coroutines one after the other need one stack") {
+  Stage stage;
+  const Since since;
+  const void* place = nullptr;
+  int others = 0;
+  for (int i = 0; i < 1000; ++i) {
+    const void* here = nullptr;
+    Coroutine& c = stage.make([&here] {
+      Coroutine::suspend();
+      here = Coroutine::current();
+    });
+    c.resume();
+    if (i % 10 == 9)
+      Coroutine::destroy(c);  // whichever way it ends
+    else
+      c.resume();
+    if (here != nullptr && std::exchange(place, here) != here) ++others;
+  }
+  CHECK(others == 1);  // the first
+  CHECK(since(Call::mmap) == 1);
+  CHECK(since(Call::mprotect) + since(Call::madvise) <= 2);
+}
+
+TEST_CASE("a stack used again takes a larger closure") {
+  // What sanitizers and valgrind remember of the former frames must not
+  // concern the new closure, which stands where they were.
+  Stage stage;
+  std::size_t sum = 0;
+  for (int round = 0; round < 2; ++round) {
+    stage.make([&sum] { sum += static_cast<std::size_t>(recurse(3)); })
+        .resume();
+    Coroutine& thrower =
+        stage.make([] { throw std::runtime_error("thrown"); });
+    CHECK_THROWS(thrower.resume());
+    Coroutine& parked = stage.make([] { Coroutine::suspend(); });
+    parked.resume();
+    Coroutine::destroy(parked);
+    std::array<unsigned char, 4000> large;
+    large.fill(1);
+    stage
+        .make([&sum, large] {
+          for (const unsigned char byte : large) sum += byte;
+        })
+        .resume();
+  }
+  CHECK(sum == 8000);
+}
+
+TEST_CASE("a stack is deep enough for what its size promises") {
+  Stage stage;
+  // Half a page each and a little more; a quarter of the stack is left free.
+  const int depth = static_cast<int>(StackPool::stackSize / 2048 / 2);
+  int result = -1;
+  stage.make([&] { result = recurse(depth); }).resume();
+  CHECK(result == 0);
+}
+
+namespace {
+
+// A coroutine that recurses without end, in a pool of its own.
+int overflow(const char* name) {
+  StackPool pool;
+  Coroutine& c = Coroutine::make(pool, [] {
+    volatile int depth = 1 << 30;
+    recurse(depth);
+  });
+  c.name = name;
+  c.resume();
+  return 0;
+}
+
+void checkOverflow(const Fate& fate, const char* name) {
+  INFO(fate.said);
+  if (fiberHooksOn) {  // sanitizers say it in their own words
+    CHECK_FALSE((WIFEXITED(fate.status) && WEXITSTATUS(fate.status) == 0));
+    return;
+  }
+  REQUIRE(WIFSIGNALED(fate.status));
+  const int signal = WTERMSIG(fate.status);
+  CHECK((signal == SIGSEGV || signal == SIGBUS));
+  CHECK(contains(fate.said, std::string("stack overflow: ") + name + " #"));
+  CHECK(contains(fate.said, std::to_string(StackPool::stackSize)));
+}
+
+}  // namespace
+
+TEST_CASE("a stack that overflows is reported with the coroutine's name") {
+  if (RUNNING_ON_VALGRIND) return;
+  checkOverflow(inChild([] { return overflow("digger"); }), "digger");
+}
+
+TEST_CASE("a stack that overflows does not reach its neighbour") {
+  if (RUNNING_ON_VALGRIND || fiberHooksOn) return;
+  const Fate fate = inChild([] {
+    StackPool pool;
+    std::array<Coroutine*, 3> all;
+    for (Coroutine*& c : all)
+      c = &Coroutine::make(pool, [] { Coroutine::suspend(); });
+    all[0]->resume();
+    Coroutine& c = Coroutine::make(pool, [] { recurse(1 << 30); });
+    c.name = "fourth";
+    c.resume();
+    return 0;
+  });
+  checkOverflow(fate, "fourth");
+}
+
+TEST_CASE("a fault that is no overflow is not reported as one") {
+  if (RUNNING_ON_VALGRIND || fiberHooksOn) return;
+  const Fate fate = inChild([] {
+    StackPool pool;
+    Coroutine::make(pool, [] {
+      volatile int* volatile nowhere = nullptr;
+      *nowhere = 1;
+    }).resume();
+    return 0;
+  });
+  CHECK(WIFSIGNALED(fate.status));
+  CHECK_FALSE(contains(fate.said, "stack overflow"));
+}
+
+#ifdef __linux__
+TEST_CASE("where the kernel has no guards mprotect makes them") {
+  if (RUNNING_ON_VALGRIND) return;
+  const Fate counts = inChild([] {
+    kernelWithoutGuards = true;
+    if (std::string(StackPool::guardMethod()) != "mprotect") return 1;
+    const Since since;
+    StackPool pool;
+    char* a = pool.take();
+    char* b = pool.take();
+    pool.give(a);
+    pool.give(b);
+    if (since(Call::mprotect) != 2) return 2;
+    if (since(Call::madvise) != 0) return 3;  // asked once is enough
+    return 0;
+  });
+  CHECK(WIFEXITED(counts.status));
+  CHECK(WEXITSTATUS(counts.status) == 0);
+
+  const Fate fate = inChild([] {
+    kernelWithoutGuards = true;
+    return overflow("walker");
+  });
+  checkOverflow(fate, "walker");
+}
+
+TEST_CASE("the first guard that is refused does not leave a stack without") {
+  if (RUNNING_ON_VALGRIND) return;
+  const Fate counts = inChild([] {
+    kernelWithoutGuards = true;
+    const Since since;
+    StackPool pool;
+    pool.give(pool.take());
+    // One of the two is refused, by a kernel that was not asked before.
+    return since(Call::mprotect) == 1 && since(Call::madvise) <= 1 ? 0 : 1;
+  });
+  CHECK(counts.status == 0);
+}
+
+TEST_CASE("the error for a guard that cannot be had names the limit") {
+  if (RUNNING_ON_VALGRIND || fiberHooksOn) return;
+  const Fate fate = inChild([] {
+    kernelWithoutGuards = true;
+    noMoreMappings = true;
+    StackPool pool;
+    try {
+      pool.take();
+      return 1;
+    } catch (const std::system_error& error) {
+      if (error.code() != std::errc::not_enough_memory) return 2;
+      if (!contains(error.what(), "vm.max_map_count")) return 3;
+    }
+    noMoreMappings = false;  // and it is no reason to give up for ever
+    pool.give(pool.take());
+    return 0;
+  });
+  CHECK(fate.status == 0);
+}
+
+TEST_CASE("the error for a slab that cannot be had is ENOMEM") {
+  if (RUNNING_ON_VALGRIND || fiberHooksOn) return;
+  const Fate fate = inChild([] {
+    StackPool pool;
+    const rlimit little{1 << 20, RLIM_INFINITY};
+    rlimit before{};
+    getrlimit(RLIMIT_AS, &before);
+    setrlimit(RLIMIT_AS, &little);
+    int result = 1;
+    try {
+      pool.take();
+    } catch (const std::system_error& error) {
+      result = error.code() == std::errc::not_enough_memory ? 0 : 2;
+    }
+    setrlimit(RLIMIT_AS, &before);
+    pool.give(pool.take());
+    return result;
+  });
+  CHECK(fate.status == 0);
+}
+
+namespace {
+
+// How many pages of a coroutine's stack are in memory.
+std::size_t pagesInMemory(const Coroutine& c) {
+  const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
+  const auto above = reinterpret_cast<std::uintptr_t>(&c) + sizeof c;
+  const std::uintptr_t high = (above + page - 1) / page * page;
+  const std::uintptr_t low = high - StackPool::stackSize;
+  std::vector<unsigned char> present(StackPool::stackSize / page);
+  REQUIRE(mincore(reinterpret_cast<void*>(low), StackPool::stackSize,
+                  present.data()) == 0);
+  return static_cast<std::size_t>(
+      std::count_if(present.begin(), present.end(),
+                    [](unsigned char flags) { return (flags & 1) != 0; }));
+}
+
+}  // namespace
+
+TEST_CASE("a sleeping coroutine costs one page or two") {
+  if (RUNNING_ON_VALGRIND || fiberHooksOn) return;
+  Stage stage;
+  std::vector<Coroutine*> all;
+  for (int i = 0; i < 100; ++i)
+    all.push_back(&stage.make([] { Coroutine::suspend(); }));
+  for (Coroutine* c : all) c->resume();
+  std::size_t most = 0;
+  for (const Coroutine* c : all) most = std::max(most, pagesInMemory(*c));
+  CHECK(most >= 1);
+  CHECK(most <= 2);
+}
+
+namespace {
+std::size_t mappings() {
+  std::ifstream maps("/proc/self/maps");
+  std::string line;
+  std::size_t n = 0;
+  while (std::getline(maps, line)) ++n;
+  return n;
+}
+}  // namespace
+
+TEST_CASE("100000 coroutines live at once") {
+  if (RUNNING_ON_VALGRIND || fiberHooksOn) return;
+  if (std::string(StackPool::guardMethod()) == "mprotect") {
+    MESSAGE("skipped: guards by mprotect need 200,000 mappings");
+    return;
+  }
+  constexpr std::size_t n = 100'000;
+  Stage stage;
+  const std::size_t mappingsBefore = mappings();
+  std::size_t arrived = 0;
+  std::size_t left = 0;
+  {
+    const Since since;
+    for (std::size_t i = 0; i < n; ++i)
+      stage
+          .make([&] {
+            ++arrived;
+            Coroutine::suspend();
+            ++left;
+          })
+          .resume();
+    CHECK(since(Call::mmap) * 32 <= n);  // slabs hold many
+    CHECK(since(Call::madvise) == n);
+    CHECK(since.switches() == 2 * n);
+  }
+  CHECK(arrived == n);
+  CHECK(coroutines() == n);
+  CHECK(mappings() - mappingsBefore < 100);
+  const Since since;
+  while (Coroutine* c = Coroutine::first()) c->resume();
+  CHECK(left == n);
+  for (int i = 0; i < 1000; ++i) stage.make([] { Coroutine::suspend(); });
+  CHECK(since(Call::mmap) == 0);
+}
+#endif

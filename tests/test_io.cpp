@@ -1,0 +1,714 @@
+// Tests of the io layer: each call tries first, parks on EAGAIN, and takes no
+// error for an end of file.
+//
+// What happens without waiting is shown by counts: the ledger says how often
+// somebody parked and which system calls were made.
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+#include <thread>
+
+#include "naglfar/io.hpp"
+
+using namespace naglfar;
+using namespace std::chrono_literals;
+
+// [test-helpers]
+namespace {
+
+// A scheduler for one test, and a minute before SIGALRM ends it. What leaves
+// a coroutine fails the test.
+struct Run {
+  Run() {
+    ::alarm(60);
+    scheduler.unhandled = [](std::exception_ptr error) {
+      std::rethrow_exception(error);
+    };
+  }
+  ~Run() { ::alarm(0); }
+  Scheduler scheduler;
+};
+
+// What was counted since it was made.
+struct Since {
+  std::uint64_t operator[](Call call) const {
+    return ledger[call] - before[call];
+  }
+  std::uint64_t parks() const { return ledger.parks - before.parks; }
+  // Calls that watch a descriptor or ask for news of one.
+  std::uint64_t pollerCalls() const {
+    return (*this)[Call::epollCtl] + (*this)[Call::epollWait] +
+           (*this)[Call::kevent] + (*this)[Call::select];
+  }
+  Ledger before = ledger;
+};
+
+struct Pair {
+  explicit Pair(sys::Mode mode = sys::Mode::nonblocking) {
+    int ends[2];
+    sys::check(sys::socketpair(ends, mode), "socketpair");
+    a = sys::Fd(ends[0]);
+    b = sys::Fd(ends[1]);
+  }
+  sys::Fd a;
+  sys::Fd b;
+};
+
+struct Listener {
+  explicit Listener(int backlog = 16,
+                    sys::Mode mode = sys::Mode::nonblocking)
+      : fd(sys::check(sys::socket(mode), "socket")) {
+    sys::check(sys::bind(fd.get(), sys::Address("localhost", 0)), "bind");
+    sys::check(sys::listen(fd.get(), backlog), "listen");
+    sys::check(sys::localAddress(fd.get(), address), "getsockname");
+  }
+  sys::Fd fd;
+  sys::Address address;
+};
+
+sys::Fd newSocket(sys::Mode mode = sys::Mode::nonblocking) {
+  return sys::Fd(sys::check(sys::socket(mode), "socket"));
+}
+
+// A TCP connection: `a` has connected, `b` was accepted.
+struct TcpPair {
+  TcpPair() {
+    const Listener listener;
+    a = newSocket();
+    goConnect(a.get(), listener.address);
+    sys::Address client;
+    b = goAccept(listener.fd.get(), client);
+  }
+  sys::Fd a;
+  sys::Fd b;
+};
+
+// Closes a TCP connection so that the peer gets a reset, not an end of file.
+void reset(sys::Fd fd) {
+  const linger now{1, 0};
+  sys::check(
+      ::setsockopt(fd.get(), SOL_SOCKET, SO_LINGER, &now, sizeof now),
+      "setsockopt");
+}
+
+// Writes until the kernel takes no more.
+std::size_t fill(int fd) {
+  const std::string junk(4096, '.');
+  std::size_t n = 0;
+  while (const std::size_t more = tryWrite(fd, junk)) n += more;
+  return n;
+}
+
+// What a call fails with; 0 if it does not.
+template <class Function>
+int errorOf(Function&& function) {
+  try {
+    function();
+    return 0;
+  } catch (const std::system_error& error) {
+    return error.code().value();
+  }
+}
+
+// A file that is gone when the test is.
+struct TempFile {
+  explicit TempFile(const std::string& content) {
+    REQUIRE(file != nullptr);
+    std::fwrite(content.data(), 1, content.size(), file.get());
+    std::fflush(file.get());
+  }
+  int fd() const { return ::fileno(file.get()); }
+  std::unique_ptr<std::FILE, int (*)(std::FILE*)> file{std::tmpfile(),
+                                                       std::fclose};
+};
+
+// `n` bytes that do not repeat every 2^k bytes.
+std::string text(std::size_t n) {
+  std::string data(n, ' ');
+  for (std::size_t i = 0; i < n; ++i)
+    data[i] = static_cast<char>('a' + i % 23);
+  return data;
+}
+
+}  // namespace
+// [/test-helpers]
+
+// [read-tests]
+TEST_SUITE("io: read") {
+  TEST_CASE_FIXTURE(Run, "a read that succeeds at once watches nothing") {
+    Pair pair;
+    tryWrite(pair.b.get(), "hello");
+    const Since since;
+    CHECK(goRead(pair.a.get(), 5) == "hello");
+    CHECK(since[Call::read] == 1);
+    CHECK(since.parks() == 0);
+    CHECK(since.pollerCalls() == 0);
+  }
+
+  TEST_CASE_FIXTURE(Run, "a read that must wait parks once for its bytes") {
+    Pair pair;
+    for (int round = 0; round < 3; ++round) {
+      go([&] { tryWrite(pair.b.get(), "x"); });
+      const Since since;
+      CHECK(goRead(pair.a.get(), 1) == "x");
+      CHECK(since.parks() == 1);
+      CHECK(since[Call::read] == 2);  // EAGAIN, and the byte
+#ifdef NAGLFAR_EPOLL
+      CHECK(since[Call::epollCtl] == (round == 0 ? 1 : 0));
+#endif
+    }
+  }
+
+  TEST_CASE_FIXTURE(Run, "goRead of n bytes puts pieces together") {
+    Pair pair;
+    const std::string data = text(50);
+    go([&] {
+      for (const char& c : data) {
+        tryWrite(pair.b.get(), {&c, 1});
+        yield();
+      }
+    });
+    CHECK(goRead(pair.a.get(), 20) == data.substr(0, 20));
+    CHECK(goRead(pair.a.get(), 30) == data.substr(20));
+  }
+
+  TEST_CASE_FIXTURE(Run, "goRead of n bytes is short at the end of file") {
+    Pair pair;
+    tryWrite(pair.b.get(), "abc");
+    goClose(pair.b.release());
+    CHECK(goRead(pair.a.get(), 100) == "abc");
+    CHECK(goRead(pair.a.get(), 100) == "");
+  }
+
+  TEST_CASE_FIXTURE(Run, "goRead of no bytes asks nobody") {
+    Pair pair;
+    const Since since;
+    CHECK(goRead(pair.a.get(), 0) == "");
+    CHECK(since[Call::read] == 0);
+  }
+
+  TEST_CASE_FIXTURE(Run, "goRead of a chunk takes what is there") {
+    Pair pair;
+    go([&] { tryWrite(pair.b.get(), "first"); });
+    CHECK(goRead(pair.a.get()) == "first");
+    tryWrite(pair.b.get(), "a");
+    tryWrite(pair.b.get(), "b");
+    CHECK(goRead(pair.a.get()) == "ab");
+    goClose(pair.b.release());
+    CHECK(goRead(pair.a.get()) == "");
+  }
+
+  TEST_CASE_FIXTURE(Run, "a reader that waits sees the end of file") {
+    Pair pair;
+    go([&] { goClose(pair.b.release()); });
+    CHECK(goRead(pair.a.get()) == "");
+  }
+
+  TEST_CASE_FIXTURE(Run, "defect 17: a reset is no end of file") {
+    TcpPair tcp;
+    tryWrite(tcp.a.get(), "GET / HT");
+    CHECK(goRead(tcp.b.get(), 8) == "GET / HT");
+    SUBCASE("while somebody waits for the rest") {
+      go([&] { reset(std::move(tcp.a)); });
+    }
+    SUBCASE("before anybody waits") {
+      reset(std::move(tcp.a));
+    }
+    CHECK(errorOf([&] { goRead(tcp.b.get(), 8); }) == ECONNRESET);
+  }
+
+  TEST_CASE_FIXTURE(Run, "what cannot be read says so") {
+    CHECK(errorOf([] { goRead(-1, 1); }) == EBADF);
+    const sys::Fd directory(::open("/", O_RDONLY | O_CLOEXEC));
+    CHECK(errorOf([&] { goRead(directory.get(), 1); }) == EISDIR);
+  }
+}
+// [/read-tests]
+
+// [write-tests]
+TEST_SUITE("io: write") {
+  TEST_CASE_FIXTURE(Run, "a write that succeeds at once watches nothing") {
+    Pair pair;
+    const Since since;
+    CHECK(goWrite(pair.a.get(), "hello") == 5);
+    CHECK(since[Call::write] == 1);
+    CHECK(since.parks() == 0);
+    CHECK(since.pollerCalls() == 0);
+    CHECK(goRead(pair.b.get()) == "hello");
+  }
+
+  TEST_CASE_FIXTURE(Run, "goWrite of nothing asks nobody") {
+    const Since since;
+    CHECK(goWrite(-1, "") == 0);
+    CHECK(since[Call::write] == 0);
+  }
+
+  TEST_CASE_FIXTURE(Run, "defect 1: EAGAIN in goWrite loses no data") {
+    Pair pair;
+    const std::size_t junk = fill(pair.a.get());
+    const std::string data = text(1 << 20);
+    const Since since;
+    std::size_t written = 0;
+    go([&] {
+      written = goWrite(pair.a.get(), data);
+      goClose(pair.a.release());
+    });
+    yield();
+    CHECK(since[Call::write] == 1);  // one EAGAIN, and it waits
+    CHECK(written == 0);
+
+    CHECK(goRead(pair.b.get(), junk).size() == junk);
+    const std::string got = goRead(pair.b.get(), data.size() + 1);
+    CHECK(written == data.size());
+    CHECK((got == data));
+  }
+
+  TEST_CASE_FIXTURE(Run, "goWriteSome writes at least a byte") {
+    Pair pair;
+    const std::size_t junk = fill(pair.a.get());
+    go([&] { goRead(pair.b.get(), junk); });
+    const std::size_t n = goWriteSome(pair.a.get(), text(1 << 20));
+    CHECK(n > 0);
+    CHECK(n < 1 << 20);
+  }
+
+  TEST_CASE_FIXTURE(Run, "tryWrite takes no for an answer") {
+    Pair pair;
+    fill(pair.a.get());
+    const Since since;
+    CHECK(tryWrite(pair.a.get(), "x") == 0);
+    CHECK(since.parks() == 0);
+  }
+
+  TEST_CASE_FIXTURE(Run, "a write to somebody who left is EPIPE") {
+    Pair pair;
+    SUBCASE("before") {
+      pair.b = sys::Fd();
+      CHECK(errorOf([&] { goWrite(pair.a.get(), "x"); }) == EPIPE);
+    }
+    SUBCASE("while somebody waits for room") {
+      fill(pair.a.get());
+      go([&] { goClose(pair.b.release()); });
+      // A Unix socket that is closed with unread data resets.
+      const int error = errorOf([&] { goWrite(pair.a.get(), "x"); });
+      CHECK((error == EPIPE || error == ECONNRESET));
+    }
+  }
+}
+// [/write-tests]
+
+// [waiting-tests]
+TEST_SUITE("io: who waits") {
+  TEST_CASE_FIXTURE(Run, "defect 6: the second reader is told and the first "
+                         "gets its byte") {
+    Pair pair;
+    std::string first;
+    go([&] { first = goRead(pair.a.get(), 1); });
+    yield();
+    CHECK(errorOf([&] { goRead(pair.a.get(), 1); }) == EBUSY);
+    CHECK(first == "");
+    tryWrite(pair.b.get(), "x");
+    scheduler.run();
+    CHECK(first == "x");
+  }
+
+  TEST_CASE_FIXTURE(Run, "defect 6: so is the second writer") {
+    Pair pair;
+    const std::size_t junk = fill(pair.a.get());
+    go([&] { goWrite(pair.a.get(), "x"); });
+    yield();
+    CHECK(errorOf([&] { goWrite(pair.a.get(), "y"); }) == EBUSY);
+    CHECK(goRead(pair.b.get(), junk + 1).back() == 'x');
+  }
+
+  TEST_CASE_FIXTURE(Run, "one may read while another writes") {
+    Pair pair;
+    const std::size_t junk = fill(pair.a.get());
+    std::string got;
+    go([&] { got = goRead(pair.a.get(), 1); });
+    go([&] { goWrite(pair.a.get(), "w"); });
+    yield();
+    tryWrite(pair.b.get(), "r");
+    CHECK(goRead(pair.b.get(), junk + 1).back() == 'w');
+    scheduler.run();
+    CHECK(got == "r");
+  }
+
+  TEST_CASE_FIXTURE(Run, "defect 5: goClose wakes who waits in one turn") {
+    Pair pair;
+    fill(pair.a.get());
+    int reader = 0;
+    int writer = 0;
+    const int fd = pair.a.get();
+    go([&] { reader = errorOf([&] { goRead(fd, 1); }); });
+    go([&] { writer = errorOf([&] { goWrite(fd, "x"); }); });
+    yield();
+    goClose(pair.a.release());
+    CHECK(::fcntl(fd, F_GETFD) == -1);
+    CHECK(reader == 0);
+    yield();
+    CHECK(reader == ECANCELED);
+    CHECK(writer == ECANCELED);
+  }
+
+  TEST_CASE_FIXTURE(Run, "goClose of what is not open says so") {
+    Pair pair;
+    const int fd = pair.a.release();
+    goClose(fd);
+    CHECK(errorOf([&] { goClose(fd); }) == EBADF);
+  }
+}
+// [/waiting-tests]
+
+// [deadline-tests]
+TEST_SUITE("io: deadlines") {
+  TEST_CASE_FIXTURE(Run, "each call gives up at its deadline") {
+    Pair pair;
+    Listener listener;
+    TempFile file(text(100));
+    const int a = pair.a.get();
+    fill(a);
+    std::array<char, 8> buffer;
+    sys::Address client;
+    const Deadline soon = after(2ms);
+    const Since since;
+    CHECK(errorOf([&] { goReadSome(a, buffer, soon); }) == ETIMEDOUT);
+    CHECK(errorOf([&] { goRead(a, 1, soon); }) == ETIMEDOUT);
+    CHECK(errorOf([&] { goRead(a, soon); }) == ETIMEDOUT);
+    CHECK(errorOf([&] { goWriteSome(a, "x", soon); }) == ETIMEDOUT);
+    CHECK(errorOf([&] { goWrite(a, "x", soon); }) == ETIMEDOUT);
+    CHECK(errorOf([&] { goSendfile(file.fd(), a, 0, 1, soon); }) ==
+          ETIMEDOUT);
+    CHECK(errorOf([&] {
+            goAccept(listener.fd.get(), client, sys::Mode::nonblocking, soon);
+          }) == ETIMEDOUT);
+    CHECK(since.parks() == 7);
+    CHECK(sys::now() >= soon);
+  }
+
+  TEST_CASE_FIXTURE(Run, "goConnect gives up at its deadline") {
+    // A listener whose queue is full does not answer.
+    Listener listener(0);
+    std::array<sys::Fd, 8> sockets;
+    int error = 0;
+    for (sys::Fd& socket : sockets) {
+      socket = newSocket();
+      error = errorOf([&] {
+        goConnect(socket.get(), listener.address, after(50ms));
+      });
+      if (error != 0) break;
+    }
+    CHECK(error == ETIMEDOUT);
+  }
+
+  TEST_CASE_FIXTURE(Run, "a deadline that has passed does not hinder success") {
+    Pair pair;
+    const Deadline past = sys::now() - 1s;
+    CHECK(goWrite(pair.b.get(), "xy", past) == 2);
+    CHECK(goRead(pair.a.get(), 1, past) == "x");
+    CHECK(goRead(pair.a.get(), past) == "y");
+  }
+
+  TEST_CASE_FIXTURE(Run, "after a deadline the descriptor is free to wait on") {
+    Pair pair;
+    CHECK(errorOf([&] { goRead(pair.a.get(), 1, after(1ms)); }) ==
+          ETIMEDOUT);
+    go([&] { tryWrite(pair.b.get(), "x"); });
+    CHECK(goRead(pair.a.get(), 1, after(30s)) == "x");
+  }
+}
+// [/deadline-tests]
+
+// [connect-tests]
+TEST_SUITE("io: connect and accept") {
+  TEST_CASE_FIXTURE(Run, "goAccept waits and tells who connected") {
+    Listener listener;
+    sys::Fd client = newSocket();
+    go([&] { goConnect(client.get(), listener.address); });
+    sys::Address who;
+    const sys::Fd accepted = goAccept(listener.fd.get(), who);
+    scheduler.run();
+    sys::Address expected;
+    sys::check(sys::localAddress(client.get(), expected), "getsockname");
+    CHECK(who.host() == "127.0.0.1");
+    CHECK(who.port() == expected.port());
+    CHECK((::fcntl(accepted.get(), F_GETFL) & O_NONBLOCK) != 0);
+    goWrite(accepted.get(), "hello");
+    CHECK(goRead(client.get(), 5) == "hello");
+  }
+
+  TEST_CASE_FIXTURE(Run, "goAccept makes blocking sockets on demand") {
+    Listener listener;
+    sys::Fd client = newSocket();
+    goConnect(client.get(), listener.address);
+    sys::Address who;
+    const sys::Fd accepted =
+        goAccept(listener.fd.get(), who, sys::Mode::blocking);
+    CHECK((::fcntl(accepted.get(), F_GETFL) & O_NONBLOCK) == 0);
+  }
+
+  TEST_CASE_FIXTURE(Run, "goClose ends a goAccept that waits") {
+    Listener listener;
+    int error = 0;
+    const int fd = listener.fd.get();
+    go([&] {
+      sys::Address who;
+      error = errorOf([&] { goAccept(fd, who); });
+    });
+    yield();
+    goClose(listener.fd.release());
+    yield();
+    CHECK(error == ECANCELED);
+  }
+
+  TEST_CASE_FIXTURE(Run, "defect 8: a connect to a closed port is refused") {
+    // Bound, so that nobody else has the port, and not listening.
+    const sys::Fd bound = newSocket();
+    sys::check(sys::bind(bound.get(), sys::Address("localhost", 0)), "bind");
+    sys::Address closed;
+    sys::check(sys::localAddress(bound.get(), closed), "getsockname");
+    const sys::Fd client = newSocket();
+    CHECK(errorOf([&] { goConnect(client.get(), closed); }) == ECONNREFUSED);
+  }
+
+  TEST_CASE_FIXTURE(Run, "goConnect gives the others a turn") {
+    Listener listener;
+    int turns = 0;
+    go([&] { ++turns; });
+    const sys::Fd client = newSocket();
+    goConnect(client.get(), listener.address);
+    CHECK(turns == 1);
+  }
+
+  TEST_CASE_FIXTURE(Run, "a backlog of 1 is enough for who connects in a loop") {
+    Listener listener(1);
+    std::size_t accepted = 0;
+    go([&] {
+      sys::Address who;
+      for (; accepted < 50; ++accepted) goAccept(listener.fd.get(), who);
+    });
+    for (int i = 0; i < 50; ++i) {
+      const sys::Fd client = newSocket();
+      goConnect(client.get(), listener.address, after(900ms));
+    }
+    scheduler.run();
+    CHECK(accepted == 50);
+  }
+}
+// [/connect-tests]
+
+// [sendfile-tests]
+TEST_SUITE("io: sendfile") {
+  TEST_CASE_FIXTURE(Run, "testSendfile1") {
+    const std::string data = text(1000);
+    TempFile file(data);
+    Pair pair;
+    CHECK(goSendfile(file.fd(), pair.a.get(), 0, 42) == 42);
+    CHECK(goRead(pair.b.get()) == data.substr(0, 42));
+
+    const auto nearEnd = static_cast<off_t>(data.size() - 10);
+    CHECK(goSendfile(file.fd(), pair.b.get(), nearEnd, 42) == 10);
+    CHECK(goRead(pair.a.get()) == data.substr(data.size() - 10));
+
+    const auto end = static_cast<off_t>(data.size());
+    CHECK(goSendfile(file.fd(), pair.b.get(), end, 42) == 0);
+  }
+
+  TEST_CASE_FIXTURE(Run, "testSendfile3") {
+    TempFile file(text(1000));
+    Pair pair;
+    CHECK(goSendfile(file.fd(), pair.a.get(), 0, 1) == 1);
+    CHECK(goRead(pair.b.get(), 1) == "a");
+    goClose(pair.b.release());
+    const int error =
+        errorOf([&] { goSendfile(file.fd(), pair.a.get(), 0, 1); });
+    CHECK((error == ENOTCONN || error == EPIPE));
+  }
+
+  TEST_CASE_FIXTURE(Run, "testSendfile4") {
+    const std::string data = text(5000);
+    TempFile file(data);
+    Pair pair;
+    ssize_t n = 0;
+    while ((n = sys::sendfile(pair.a.get(), file.fd(), 0, data.size())) != -1)
+      REQUIRE(n > 0);
+    CHECK(errno == EAGAIN);
+  }
+
+  TEST_CASE_FIXTURE(Run, "a file of 5 MB arrives whole") {
+    const std::string data = text(5 << 20);
+    TempFile file(data);
+    Pair pair;
+    const Since since;
+    std::size_t sent = 0;
+    go([&] {
+      sent = goSendfile(file.fd(), pair.a.get(), 0, data.size());
+      goClose(pair.a.release());
+    });
+    CHECK((goRead(pair.b.get(), data.size() + 1) == data));
+    CHECK(sent == data.size());
+    CHECK(since.parks() > 1);
+    CHECK(since[Call::write] == 0);
+  }
+
+  TEST_CASE_FIXTURE(Run, "offset and length choose a part") {
+    const std::string data = text(100'000);
+    TempFile file(data);
+    Pair pair;
+    CHECK(goSendfile(file.fd(), pair.a.get(), 777, 50'000) == 50'000);
+    CHECK((goRead(pair.b.get(), 50'000) == data.substr(777, 50'000)));
+    CHECK(goSendfile(file.fd(), pair.a.get(), 0, 0) == 0);
+  }
+
+  TEST_CASE_FIXTURE(Run, "defect 9: sendfile from a directory throws") {
+    const sys::Fd directory(::open("/", O_RDONLY | O_CLOEXEC));
+    REQUIRE(directory);
+    Pair pair;
+    const int error =
+        errorOf([&] { goSendfile(directory.get(), pair.a.get(), 0, 10); });
+    CHECK((error == EINVAL || error == EISDIR));
+    CHECK(errorOf([&] { goSendfile(-1, pair.a.get(), 0, 10); }) == EBADF);
+  }
+}
+// [/sendfile-tests]
+
+// [plain-thread-tests]
+TEST_SUITE("io: blocking descriptors") {
+  // A connection between two plain threads; neither has a scheduler.
+  TEST_CASE("they need no scheduler") {
+    ::alarm(60);
+    REQUIRE(Scheduler::ofThread() == nullptr);
+    const std::string data = text(3 << 20);
+    TempFile file(data);
+    Listener listener(16, sys::Mode::blocking);
+    std::thread server([&] {
+      sys::Address who;
+      sys::Fd connection =
+          goAccept(listener.fd.get(), who, sys::Mode::blocking);
+      goSendfile(file.fd(), connection.get(), 0, data.size());
+      goWrite(connection.get(), goRead(connection.get(), data.size()));
+      goClose(connection.release());
+    });
+    const sys::Fd client = newSocket(sys::Mode::blocking);
+    goConnect(client.get(), listener.address);
+    CHECK((goRead(client.get(), data.size()) == data));
+    std::thread writer([&] { goWrite(client.get(), data); });
+    CHECK((goRead(client.get(), data.size() + 1) == data));
+    CHECK(goRead(client.get()) == "");
+    writer.join();
+    server.join();
+    ::alarm(0);
+  }
+
+  TEST_CASE("nonblocking ones need one as soon as they wait") {
+    Pair pair;
+    CHECK(goWrite(pair.b.get(), "x") == 1);
+    CHECK(goRead(pair.a.get()) == "x");
+    CHECK_THROWS_AS(goRead(pair.a.get()), std::logic_error);
+  }
+}
+// [/plain-thread-tests]
+
+// [hangup-tests]
+TEST_SUITE("io: HangupWatch") {
+  TEST_CASE_FIXTURE(Run, "it tells of the end of file once") {
+    Pair pair;
+    int told = 0;
+    const HangupWatch watch(pair.a.get(), [&] { ++told; });
+    yield();
+    CHECK(told == 0);
+    goClose(pair.b.release());
+    scheduler.run();
+    CHECK(told == 1);
+  }
+
+  TEST_CASE_FIXTURE(Run, "it tells of a reset") {
+    TcpPair tcp;
+    int told = 0;
+    const HangupWatch watch(tcp.a.get(), [&] { ++told; });
+    yield();
+    reset(std::move(tcp.b));
+    scheduler.run();
+    CHECK(told == 1);
+  }
+
+  TEST_CASE_FIXTURE(Run, "it tells of a descriptor that is closed") {
+    Pair pair;
+    int told = 0;
+    const HangupWatch watch(pair.a.get(), [&] { ++told; });
+    yield();
+    goClose(pair.a.release());
+    scheduler.run();
+    CHECK(told == 1);
+  }
+
+  TEST_CASE_FIXTURE(Run, "data is no hang-up and stays to be read") {
+    Pair pair;
+    int told = 0;
+    {
+      const HangupWatch watch(pair.a.get(), [&] { ++told; });
+      tryWrite(pair.b.get(), "x");
+      for (int turn = 0; turn < 5; ++turn) yield();
+      CHECK(told == 0);
+    }
+    CHECK(goRead(pair.a.get()) == "x");
+  }
+
+  TEST_CASE_FIXTURE(Run, "it tells of who had left before it was made") {
+    Pair pair;
+    SUBCASE("on a descriptor that nobody waited on") {
+      goClose(pair.b.release());
+    }
+    // The poller knows this descriptor already. It reports data and the end
+    // to the reader as one piece of news; the reader looks at the data only.
+    SUBCASE("on a descriptor that somebody waited on") {
+      go([&] {
+        tryWrite(pair.b.get(), "request");
+        goClose(pair.b.release());
+      });
+      CHECK(goRead(pair.a.get(), 7) == "request");
+    }
+    int told = 0;
+    const HangupWatch watch(pair.a.get(), [&] { ++told; });
+    for (int turn = 0; turn < 5; ++turn) yield();
+    CHECK(told == 1);
+  }
+
+  // The poller's turn puts the watch into the queue behind main. Between
+  // that and its own turn it may go.
+  TEST_CASE_FIXTURE(Run, "it may go while it is queued") {
+    for (const bool goes : {false, true}) {
+      Pair pair;
+      int told = 0;
+      {
+        auto watch = std::make_unique<HangupWatch>(pair.a.get(),
+                                                   [&] { ++told; });
+        yield();
+        goClose(pair.b.release());
+        yield();
+        REQUIRE(told == 0);
+        if (goes) watch.reset();
+        yield();
+      }
+      CHECK(told == (goes ? 0 : 1));
+    }
+  }
+
+  TEST_CASE_FIXTURE(Run, "when it goes somebody else may wait") {
+    Pair pair;
+    { const HangupWatch watch(pair.a.get(), [] { FAIL("told"); }); }
+    go([&] { tryWrite(pair.b.get(), "x"); });
+    CHECK(goRead(pair.a.get()) == "x");
+  }
+}
+// [/hangup-tests]

@@ -1,0 +1,18 @@
+# The test files. Two read this table: CMakeLists.txt makes a program of each
+# line, and tests/stage/export.cmake copies the files of the lines up to a
+# chapter. A new file is a new line.
+#
+#   naglfar_test(name chapter layers...)      # the file is test_<name>.cpp
+
+naglfar_test(sys            00 sys)
+naglfar_test(poller         01 poller)
+naglfar_test(coroutine      02 coroutine)
+naglfar_test(scheduler      03 scheduler)
+naglfar_test(channel        04 channel)
+naglfar_test(io             05 io)
+naglfar_test(scheduled_file 05 file channel)
+naglfar_test(server         06 server)
+naglfar_test(http           06 http)
+naglfar_test(waiters        06 server)
+naglfar_test(comet_counts   06 http)
+naglfar_test(mixins         07 http mixins)
