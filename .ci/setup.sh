@@ -40,9 +40,10 @@ is_there() {
     python) $python -c "import $2" ;;
     sanitizers) echo 'int main() {}' |
       "$2" -fsanitize=address -x c++ - -o /dev/null ;;
-    cmake) cmake --version | awk -v need="$2" '/version/ {
-        split($3, have, "."); split(need, least, ".")
-        exit have[1] * 1000 + have[2] < least[1] * 1000 + least[2] }' ;;
+    cmake) cmake --version | awk -v need="$2" '
+        BEGIN { split(need, least, ".") }
+        /version/ { split($3, have, ".") }
+        END { exit have[1] * 1000 + have[2] < least[1] * 1000 + least[2] }' ;;
   esac > /dev/null 2>&1
 }
 

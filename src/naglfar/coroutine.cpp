@@ -168,7 +168,7 @@ void Coroutine::reportOverflow(int, siginfo_t* info, void*) {
       "bytes. Keep large buffers off the stack, and recursion shallow.\n",
       self->name != nullptr ? self->name : "coroutine",
       static_cast<unsigned long long>(self->number_), StackPool::stackSize);
-  (void)!::write(STDERR_FILENO, text.data(), static_cast<std::size_t>(n));
+  sys::write(STDERR_FILENO, text.data(), static_cast<std::size_t>(n));
 }
 
 void Coroutine::catchOverflows() {

@@ -144,10 +144,12 @@ void goClose(int fd) {
 // [hangup-watch-members]
 HangupWatch::HangupWatch(int fd, std::function<void()> gone)
     : fd_(fd), gone_(std::move(gone)) {
-  Scheduler::current().watch(fd_, Interest::read, waiter_);
-  // No system call has said EAGAIN: the peer may have left already, and the
-  // news have gone to who read its last data. So look once.
-  Scheduler::current().wake(*this);
+  Scheduler& scheduler = Scheduler::current();
+  // No system call has said EAGAIN. If somebody read from this descriptor
+  // before, the news that the peer has left may have gone to that one.
+  const bool look = scheduler.registered(fd_);
+  scheduler.watch(fd_, Interest::read, waiter_);
+  if (look) scheduler.wake(*this);
 }
 
 HangupWatch::~HangupWatch() {

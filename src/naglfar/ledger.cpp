@@ -5,13 +5,11 @@
 
 #include "naglfar/ledger.hpp"
 
-#include <sys/mman.h>
-
-#include <cerrno>
 #include <new>
 #include <numeric>
-#include <system_error>
 #include <utility>
+
+#include "naglfar/sys.hpp"
 
 namespace naglfar {
 
@@ -56,11 +54,7 @@ void settle() {
 }
 
 void shareLedger() {
-  count(Call::mmap);
-  void* page = mmap(nullptr, sizeof(Ledger), PROT_READ | PROT_WRITE,
-                    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (page == MAP_FAILED)
-    throw std::system_error(errno, std::generic_category(), "mmap");
+  void* page = sys::check(sys::mapShared(sizeof(Ledger)), "mmap");
   total = new (page) Ledger(*total);
 }
 

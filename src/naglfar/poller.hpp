@@ -137,6 +137,15 @@ class Poller {
   /// @param waiter Who waited.
   void unwatch(int fd, Interest interest, const Waiter& waiter);
 
+  /// Tells whether news about a descriptor may have come and gone, because
+  /// somebody watched it before. If not, the first watch() reports them.
+  /// @param fd A descriptor.
+  /// @return True if the kernel watches it already.
+  bool registered(int fd) const {
+    const auto index = static_cast<std::size_t>(fd);
+    return index < slots_.size() && slots_[index].registered != 0;
+  }
+
   /// Forgets a descriptor that is about to be closed. Whoever waits there is
   /// woken with ECANCELED. While a duplicate of the descriptor lives, epoll
   /// goes on reporting events for its number (epoll(7), question 6): after

@@ -197,9 +197,12 @@ void ScheduledFile::flush(bool block) {
     const bool woken = Scheduler::current().park("a descriptor to write to",
                                                  fileno(), deadline);
     if (closed()) sys::fail(ECANCELED, "flush");
-    if (!woken) sys::fail(ETIMEDOUT, "flush");
+    // Who was called out of the line in the same turn has to look, for there
+    // may be nobody else left who waits for room.
+    if (!woken && place.inLine()) sys::fail(ETIMEDOUT, "flush");
   }
   stopWaiting();
+  flushing_.callAll();  // it was sent for all of them
 }
 // [/write-and-flush]
 
@@ -242,6 +245,7 @@ void ScheduledFile::close(bool flushFirst) {
   if (closed()) return;
   struct Close {
     ~Close() {
+      if (file.closed()) return;  // by somebody else, while this one waited
       file.stopWaiting();
       goClose(file.fd_.release());
       file.flushing_.callAll();

@@ -73,7 +73,7 @@ void Scheduler::runOne(Job& job) {
   try {
     job.run();
   } catch (...) {
-    // Only a coroutine's own exception gets here. It has ended by it.
+    // A coroutine's own, by which it has ended, or that of a signal's action.
     unhandled(std::current_exception());
   }
 }
@@ -117,6 +117,7 @@ Job& Scheduler::self() {
 
 void Scheduler::yield() {
   ready_.append(self());
+  startPolling();
   if (Coroutine::current() != nullptr)
     Coroutine::suspend();
   else

@@ -102,6 +102,9 @@ class Scheduler {
   ///         if somebody waits there, errc::timed_out at the deadline.
   void wait(int fd, Interest interest, Deadline deadline = never);
 
+  /// @param fd A descriptor.
+  /// @return Poller::registered().
+  bool registered(int fd) const { return poller_.registered(fd); }
   /// Watches a descriptor on behalf of a job that is no coroutine.
   /// @param fd A nonblocking descriptor.
   /// @param interest The direction.

@@ -49,7 +49,7 @@ class Timer {
   Timer(const Timer&) = delete;
   Timer& operator=(const Timer&) = delete;
 
-  /// @return True if its time has come.
+  /// @return True if its time has come before somebody else queued its job.
   bool expired() const { return expired_; }
 
  private:
@@ -58,7 +58,8 @@ class Timer {
   Job& job_;
   Deadline at_;
   bool expired_ = false;
-  std::size_t place_ = 0;
+  static constexpr auto outside = static_cast<std::size_t>(-1);
+  std::size_t place_ = outside;
 };
 // [/timer]
 
@@ -73,7 +74,7 @@ class TimerHeap {
     while (!heap_.empty() && heap_.front()->at_ <= now) {
       Timer& timer = *heap_.front();
       remove(timer);
-      timer.expired_ = true;
+      timer.expired_ = !timer.job_.queued();  // else it was woken in time
       ready.append(timer.job_);
     }
   }
@@ -93,7 +94,7 @@ class TimerHeap {
     siftUp(timer.place_);
   }
   void remove(Timer& timer) {
-    const std::size_t hole = timer.place_;
+    const std::size_t hole = std::exchange(timer.place_, Timer::outside);
     Timer* last = heap_.back();
     heap_.pop_back();
     if (last == &timer) return;
@@ -139,7 +140,7 @@ inline Timer::Timer(TimerHeap& heap, Job& job, Deadline at)
 }
 
 inline Timer::~Timer() {
-  if (at_ != never && !expired_) heap_.remove(*this);
+  if (place_ != outside) heap_.remove(*this);
 }
 // [/timer-heap]
 

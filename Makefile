@@ -1,0 +1,144 @@
+# What one does with this project, by name. All of it is thin: the work is in
+# CMakeLists.txt, CMakePresets.json and the scripts that are called here.
+# GNU make; on FreeBSD that is gmake.
+
+N ?= 10000
+NN ?= 06
+DEST ?= build/stage-$(NN)
+CHAPTERS = $(patsubst chapters/%/comet.cpp,%,$(wildcard chapters/*/comet.cpp))
+BIN = build/bin
+JOBS := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+PYTHON := $(firstword $(wildcard /usr/bin/python3) python3)
+
+.PHONY: help run test setup doctor stage stages asan tsan clang select kqueue \
+        test-aarch64 docs listings measure check-results format lint clean
+.NOTPARALLEL:
+
+help:
+	@echo 'make run            builds and runs the book'"'"'s run: 10,000 clients'
+	@echo 'make test           builds everything and runs the tests'
+	@echo 'make setup          installs what run and test need'
+	@echo 'make doctor         prints the limits of this machine'
+	@echo 'make stage NN=03    exports the folder of one stage (DEST=folder)'
+	@echo 'make stages         exports, builds and tests the stages of all chapters'
+	@echo 'make asan           the tests, under AddressSanitizer and UBSan'
+	@echo 'make tsan           the tests with threads, under ThreadSanitizer'
+	@echo 'make clang          the tests, built by clang, plain and under ASan'
+	@echo 'make select         the tests, with the poller on select(2)'
+	@echo 'make kqueue         the tests, with the poller on kqueue(2)'
+	@echo 'make test-aarch64   the tests, built for 64-bit ARM, run by qemu'
+	@echo 'make docs           builds the book: build/docs/html/index.html'
+	@echo 'make listings       refreshes the listings in the pages'
+	@echo 'make measure        refreshes the results in chapters/*/run.json'
+	@echo 'make check-results  compares their counts with those of new runs'
+	@echo 'make format         lays out all C++ files'
+	@echo 'make lint           looks at their layout, and at them with clang-tidy'
+	@echo 'make clean          removes build/'
+
+setup:
+	@.ci/setup.sh run test
+
+# A first configuration does without the tests, and so without their needs.
+run: TARGETS = comet-06 doctor
+doctor: TARGETS = doctor
+run doctor: programs
+.PHONY: programs
+programs:
+	@.ci/setup.sh run
+	@[ -f build/CMakeCache.txt ] || \
+	  cmake --preset release -DNAGLFAR_TESTS=OFF > build-log.txt 2>&1 || \
+	  { cat build-log.txt; rm -f build-log.txt; exit 1; }
+	@rm -f build-log.txt
+	@cmake --build build --parallel $(JOBS) --target $(TARGETS)
+
+# Where one process cannot hold both ends of N connections, there are two
+# runs: the largest that it can hold, and N with the clients in a child.
+run:
+	@largest=$$($(BIN)/doctor --largest); \
+	if [ "$$largest" -ge $(N) ]; then exec $(BIN)/comet-06 $(N); fi; \
+	echo "$(N) clients in one process need more descriptors than the hard"; \
+	echo "limit here allows, $$(ulimit -Hn) (see make doctor). So there are two runs:"; \
+	echo "first the largest that one process can hold, $$largest clients; then"; \
+	echo "$(N), with the clients in a process of their own."; \
+	echo; \
+	echo "\$$ comet-06 $$largest"; \
+	$(BIN)/comet-06 $$largest && \
+	echo && \
+	echo "\$$ comet-06 $(N) --clients-in-child" && \
+	$(BIN)/comet-06 $(N) --clients-in-child
+
+doctor:
+	@$(BIN)/doctor
+
+test:
+	@.ci/setup.sh run test
+	@$(call suite,release,)
+
+# suite: configure, build and test one preset; the second argument goes to
+# ctest.
+suite = cmake --preset $(1) && cmake --build --preset $(1) --parallel $(JOBS) \
+        && ctest --preset $(1) $(2)
+
+asan:
+	@.ci/setup.sh run test
+	@$(call suite,asan,)
+
+# What has threads: comet-00, the mix-ins, and what they share.
+tsan:
+	@.ci/setup.sh run test
+	@$(call suite,tsan,-R '^(sys|waiters|mixins|server): |comet-0[07]')
+
+clang:
+	@.ci/setup.sh run test clang
+	@$(call suite,clang,)
+	@$(call suite,clang-asan,)
+
+select kqueue:
+	@.ci/setup.sh run test
+	@$(call suite,$@,)
+
+test-aarch64:
+	@if .ci/setup.sh --dry-run aarch64 2> /dev/null; then \
+	  $(call suite,aarch64,); \
+	else echo "test-aarch64: skipped, there is no cross compiler (.ci/setup.sh aarch64)"; fi
+
+stage:
+	@cmake -DNN=$(NN) "-DDEST=$(abspath $(DEST))" -P tests/stage/export.cmake
+
+stages:
+	@.ci/setup.sh run test
+	@tests/stage/all.sh
+
+docs:
+	@.ci/setup.sh docs
+	@docs/build.sh build
+
+listings:
+	@$(PYTHON) docs/listings.py refresh
+
+# The largest run that one process holds, of 10,000 at most.
+measure: | test
+	@for chapter in $(CHAPTERS); do \
+	  $(PYTHON) -B .ci/results.py measure $$chapter || exit 1; done
+
+check-results:
+	@cmake --preset release > /dev/null
+	@cmake --build build --parallel $(JOBS)
+	@for chapter in $(CHAPTERS); do \
+	  $(PYTHON) -B .ci/results.py check $$chapter || exit 1; done
+
+format:
+	@.ci/setup.sh lint
+	@git ls-files -co --exclude-standard '*.cpp' '*.hpp' '*.h' | xargs clang-format-14 -i
+
+lint:
+	@.ci/setup.sh run test lint
+	@git ls-files -co --exclude-standard '*.cpp' '*.hpp' '*.h' | \
+	  xargs clang-format-14 --dry-run -Werror
+	@cmake --preset release > /dev/null
+	@git ls-files -co --exclude-standard 'src/*.cpp' 'chapters/*.cpp' | \
+	  grep -v -e poller_kqueue -e poller_select | \
+	  xargs -P $(JOBS) -n 3 clang-tidy-14 --quiet -p build
+
+clean:
+	rm -rf build

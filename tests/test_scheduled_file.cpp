@@ -1,0 +1,994 @@
+// Tests of ScheduledFile: no byte is lost or out of order, however the
+// stream is cut into pieces, whoever waits, and whatever fails.
+//
+// Reading is checked against a model, which is a string and a position in it.
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <memory>
+#include <random>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "naglfar/scheduled_file.hpp"
+
+using namespace naglfar;
+using namespace std::chrono_literals;
+
+// [test-helpers]
+namespace {
+
+// A scheduler for one test, and a minute before SIGALRM ends it. What leaves
+// a coroutine fails the test.
+struct Run {
+  Run() {
+    ::alarm(60);
+    scheduler.unhandled = [](std::exception_ptr error) {
+      std::rethrow_exception(error);
+    };
+  }
+  ~Run() { ::alarm(0); }
+  Scheduler scheduler;
+};
+
+// What was counted since it was made.
+struct Since {
+  std::uint64_t operator[](Call call) const {
+    return ledger[call] - before[call];
+  }
+  std::uint64_t parks() const { return ledger.parks - before.parks; }
+  std::uint64_t coroutines() const {
+    return ledger.coroutines - before.coroutines;
+  }
+  Ledger before = ledger;
+};
+
+struct Sockets {
+  explicit Sockets(sys::Mode mode = sys::Mode::nonblocking) {
+    int ends[2];
+    sys::check(sys::socketpair(ends, mode), "socketpair");
+    a = sys::Fd(ends[0]);
+    b = sys::Fd(ends[1]);
+  }
+  sys::Fd a;
+  sys::Fd b;
+};
+
+// Two files that are connected with each other.
+struct Pair {
+  explicit Pair(Sockets sockets = Sockets())
+      : c(std::move(sockets.a)), d(std::move(sockets.b)) {}
+  ScheduledFile c;
+  ScheduledFile d;
+};
+
+// The same as the 2009 tests made them.
+struct FlushingPair : Pair {
+  FlushingPair() { c.autoflush = d.autoflush = true; }
+};
+
+// Writes until the kernel takes no more.
+std::size_t fill(int fd) {
+  const std::string junk(4096, '.');
+  std::size_t n = 0;
+  while (const std::size_t more = tryWrite(fd, junk)) n += more;
+  return n;
+}
+
+// What a call fails with; 0 if it does not.
+template <class Function>
+int errorOf(Function&& function) {
+  try {
+    function();
+    return 0;
+  } catch (const std::system_error& error) {
+    return error.code().value();
+  }
+}
+
+bool isOpen(int fd) {
+  return ::fcntl(fd, F_GETFD) != -1;
+}
+
+// A file that is gone when the test is.
+struct TempFile {
+  explicit TempFile(const std::string& content) {
+    REQUIRE(file != nullptr);
+    std::fwrite(content.data(), 1, content.size(), file.get());
+    std::fflush(file.get());
+  }
+  int fd() const { return ::fileno(file.get()); }
+  std::unique_ptr<std::FILE, int (*)(std::FILE*)> file{std::tmpfile(),
+                                                       std::fclose};
+};
+
+// `n` bytes that do not repeat every 2^k bytes.
+std::string text(std::size_t n) {
+  std::string data(n, ' ');
+  for (std::size_t i = 0; i < n; ++i)
+    data[i] = static_cast<char>('a' + i % 23);
+  return data;
+}
+
+}  // namespace
+// [/test-helpers]
+
+// [tests-of-2009]
+TEST_SUITE("ScheduledFile: the tests of 2009") {
+  TEST_CASE_FIXTURE(Run, "testSimple") {
+    FlushingPair pair;
+    auto& [c, d] = pair;
+    const std::string hello = "hello world\n";
+    c.write(hello);
+    CHECK(d.readline() == hello);
+    d.write("a");
+    d.write("b");
+    d.write("c");
+    d.write("\n");
+    CHECK(c.readline() == "abc\n");
+
+    c.write(hello);
+    CHECK(d.read(hello.size()) == hello);
+    c.write(hello);
+    std::string letters;
+    for (std::size_t i = 0; i < hello.size(); ++i) letters += d.read(1);
+    CHECK(letters == hello);
+
+    c.close();
+    d.close();
+  }
+
+  TEST_CASE_FIXTURE(Run, "testPartial") {
+    FlushingPair pair;
+    auto& [a, b] = pair;
+    a.write("foo");
+    a.flush();
+    a.close();
+    CHECK(b.readline() == "foo");
+  }
+
+  TEST_CASE_FIXTURE(Run, "testConcurrent") {
+    FlushingPair pair;
+    auto& [c, d] = pair;
+    go([&c = c] {
+      const std::string blob = c.readline();
+      CHECK(blob == "foobar\n");
+      c.write("hello: " + blob);
+    });
+    d.write("foobar\n");
+    CHECK(d.readline() == "hello: foobar\n");
+    c.close();
+    d.close();
+  }
+
+  TEST_CASE_FIXTURE(Run, "testBig") {
+    FlushingPair pair;
+    auto& [c, d] = pair;
+    const std::string blob(5 * 1024 * 1024, '\n');
+    go([&] { pair.c.write(blob); });
+    CHECK((d.read(blob.size()) == blob));
+    c.close();
+    d.close();
+  }
+
+  TEST_CASE_FIXTURE(Run, "testUntil") {
+    FlushingPair pair;
+    auto& [c, d] = pair;
+    c.write("aafoobar");
+    CHECK(d.readUntil("foobar").join() == "aafoobar");
+    c.write("aaa");
+    CHECK(d.readUntil("a").join() == "a");
+    CHECK(d.readUntil("a").join() == "a");
+    CHECK(d.readUntil("").join() == "");
+    CHECK(d.readUntil("a").join() == "a");
+
+    c.write("a");
+    CHECK(d.readUntil("a", false).join() == "");
+    CHECK(d.readUntil("a", false).join() == "");
+    CHECK(d.readUntil("a", false).join() == "");
+    CHECK(d.read(1) == "a");
+
+    c.write("abc");
+    CHECK(d.readUntil("b", false).join() == "a");
+    CHECK(d.readUntil("c", false).join() == "b");
+
+    c.close();
+    CHECK(d.read() == "c");
+  }
+
+  TEST_CASE_FIXTURE(Run, "testSendfile5") {
+    const std::string data = text(20'000);
+    TempFile file(data);
+    {
+      FlushingPair pair;
+      go([&] {
+        const std::size_t n = pair.c.sendfile(file.fd(), 0, data.size());
+        CHECK(n == data.size());
+        pair.c.close();
+      });
+      CHECK((pair.d.read() == data));
+      pair.d.close();
+    }
+    FlushingPair pair;
+    go([&] {
+      const std::size_t n = pair.c.sendfile(file.fd(), 10, data.size() - 10);
+      CHECK(n == data.size() - 10);
+      pair.c.close();
+    });
+    CHECK((pair.d.read() == data.substr(10)));
+    pair.d.close();
+  }
+}
+// [/tests-of-2009]
+
+// [model]
+namespace {
+
+// What a file should return: the specification in a few lines.
+struct Model {
+  std::string data;
+  std::size_t position = 0;
+
+  std::string take(std::size_t n) {
+    std::string taken = data.substr(position, n);
+    position += taken.size();
+    return taken;
+  }
+  std::string read(std::size_t n) { return take(n); }
+  std::string readline(std::size_t n, const std::string& separator) {
+    const std::size_t found = data.find(separator, position);
+    if (found == std::string::npos) return take(n);
+    return take(std::min(n, found + separator.size() - position));
+  }
+  std::string readUntil(const std::string& separator, bool includingTxt) {
+    const std::size_t found = data.find(separator, position);
+    if (found == std::string::npos) return take(std::string::npos);
+    return take(found - position + (includingTxt ? separator.size() : 0));
+  }
+};
+
+// Sends each piece once the file has read all before it, so that the file
+// sees the stream cut exactly there; then closes.
+void feed(sys::Fd& to, const ScheduledFile& reader,
+          const std::vector<std::string>& pieces) {
+  std::size_t sent = 0;
+  for (const std::string& piece : pieces) {
+    while (reader.nread < sent && !reader.closed()) yield();
+    if (reader.closed()) return;
+    sent += goWrite(to.get(), piece);
+  }
+  while (reader.nread < sent && !reader.closed()) yield();
+  goClose(to.release());
+}
+
+}  // namespace
+// [/model]
+
+// [reading-tests]
+TEST_SUITE("ScheduledFile: reading") {
+  TEST_CASE_FIXTURE(Run, "lines are whole wherever the stream is cut") {
+    const std::string stream = "one\r\ntwo\r\r\n\r\n\nthree\n\r\r\nfour\r";
+    for (std::size_t cut = 1; cut < stream.size(); ++cut) {
+      CAPTURE(cut);
+      Sockets sockets;
+      ScheduledFile file(std::move(sockets.a));
+      go([&] {
+        feed(sockets.b, file, {stream.substr(0, cut), stream.substr(cut)});
+      });
+      CHECK(file.readline(ScheduledFile::all, "\r\n") == "one\r\n");
+      CHECK(file.readline(ScheduledFile::all, "\r\n") == "two\r\r\n");
+      CHECK(file.readline(ScheduledFile::all, "\r\n") == "\r\n");
+      CHECK(file.readline(ScheduledFile::all, "\r\n") == "\nthree\n\r\r\n");
+      CHECK(file.readline(ScheduledFile::all, "\r\n") == "four\r");
+      CHECK(file.readline(ScheduledFile::all, "\r\n") == "");
+      scheduler.run();
+    }
+  }
+
+  TEST_CASE_FIXTURE(Run, "readUntil finds its separator across every cut") {
+    const std::string stream = "aabaababaabaaabrest";
+    for (std::size_t cut = 1; cut < stream.size(); ++cut) {
+      CAPTURE(cut);
+      for (const bool including : {true, false}) {
+        Sockets sockets;
+        ScheduledFile file(std::move(sockets.a));
+        go([&] {
+          feed(sockets.b, file, {stream.substr(0, cut), stream.substr(cut)});
+        });
+        CHECK(file.readUntil("baaab", including).join() ==
+              (including ? "aabaababaabaaab" : "aabaababaa"));
+        CHECK(file.read() == (including ? "rest" : "baaabrest"));
+        scheduler.run();
+      }
+    }
+  }
+
+  TEST_CASE_FIXTURE(Run, "any calls on any pieces agree with the model") {
+    for (unsigned seed = 0; seed < 400; ++seed) {
+      CAPTURE(seed);
+      std::mt19937 random(seed);
+      const auto below = [&](std::size_t n) {
+        return static_cast<std::size_t>(random() % n);
+      };
+      const std::string alphabet = "ab\r\n";
+      const std::vector<std::string> separators = {"\n", "\r\n", "ab", "aab",
+                                                   "a\r\nb"};
+      Model model;
+      for (std::size_t n = below(200); n > 0; --n)
+        model.data += alphabet[below(alphabet.size())];
+      std::vector<std::string> pieces;
+      for (std::size_t at = 0; at < model.data.size();) {
+        pieces.push_back(model.data.substr(at, 1 + below(30)));
+        at += pieces.back().size();
+      }
+
+      Sockets sockets;
+      ScheduledFile file(std::move(sockets.a));
+      go([&] { feed(sockets.b, file, pieces); });
+      while (model.position < model.data.size()) {
+        const std::size_t n =
+            below(3) == 0 ? ScheduledFile::all : below(20);
+        const std::string& separator = separators[below(separators.size())];
+        const bool including = below(2) == 0;
+        switch (below(4)) {
+          case 0:
+            if (n != ScheduledFile::all)
+              REQUIRE(file.read(n) == model.read(n));
+            break;
+          case 1:
+            REQUIRE(file.readline() ==
+                    model.readline(ScheduledFile::all, "\n"));
+            break;
+          case 2:
+            REQUIRE(file.readline(n, separator) ==
+                    model.readline(n, separator));
+            break;
+          default:
+            REQUIRE(file.readUntil(separator, including).join() ==
+                    model.readUntil(separator, including));
+            // What is not read with readUntil is still there.
+            if (below(2) == 0) REQUIRE(file.read(1) == model.read(1));
+        }
+      }
+      CHECK(file.read() == "");
+      CHECK(file.nread == model.data.size());
+      scheduler.run();
+    }
+  }
+
+  TEST_CASE_FIXTURE(Run, "a separator may lie across what one read returns") {
+    // A read returns at most 65536 bytes: the cut is in the separator.
+    for (std::size_t before = 65533; before <= 65536; ++before) {
+      CAPTURE(before);
+      const std::string line = text(before) + "-+-";
+      Pair pair;
+      go([&] {
+        pair.c.write(line + line + "end");
+        pair.c.close();
+      });
+      CHECK((pair.d.readline(ScheduledFile::all, "-+-") == line));
+      CHECK((pair.d.readUntil("-+-").join() == line));
+      CHECK(pair.d.read() == "end");
+    }
+  }
+
+  TEST_CASE_FIXTURE(Run, "defect 10: readline(n) loses nothing") {
+    Pair pair;
+    pair.c.write("abcdefghijklmnopqrst");
+    pair.c.close();
+    CHECK(pair.d.readline(5) == "abcde");
+    CHECK(pair.d.read() == "fghijklmnopqrst");
+  }
+
+  TEST_CASE_FIXTURE(Run, "readline(n) with limit and newline in one chunk") {
+    Pair pair;
+    pair.c.write("abc\nde\nfgh\n");
+    pair.c.close();
+    CHECK(pair.d.readline(2) == "ab");
+    CHECK(pair.d.readline(2) == "c\n");
+    CHECK(pair.d.readline(3) == "de\n");
+    CHECK(pair.d.readline(0) == "");
+    CHECK(pair.d.readline(3) == "fgh");
+    CHECK(pair.d.readline(1) == "\n");
+    CHECK(pair.d.readline(1) == "");
+  }
+
+  TEST_CASE_FIXTURE(Run, "a limit may cut a separator in two") {
+    Pair pair;
+    pair.c.write("abc\r\nd\r\n");
+    pair.c.close();
+    CHECK(pair.d.readline(4, "\r\n") == "abc\r");
+    CHECK(pair.d.readline(4, "\r\n") == "\nd\r\n");
+  }
+
+  TEST_CASE_FIXTURE(Run, "readline does not wait for more than it needs") {
+    Pair pair;
+    const Since since;
+    pair.c.write("12345");
+    pair.c.flush();
+    CHECK(pair.d.readline(5) == "12345");
+    pair.c.write("line\n");
+    pair.c.flush();
+    CHECK(pair.d.readline() == "line\n");
+    pair.c.write("ab");
+    pair.c.flush();
+    CHECK(pair.d.read(2) == "ab");
+    CHECK(pair.d.readUntil("").join() == "");
+    CHECK(since.parks() == 0);
+  }
+
+  TEST_CASE_FIXTURE(Run, "iteration is by line until the end of file") {
+    Pair pair;
+    pair.c.write("one\n\nthree\nfour");
+    pair.c.close();
+    std::vector<std::string> lines;
+    for (const std::string& line : pair.d) lines.push_back(line);
+    CHECK(lines ==
+          std::vector<std::string>{"one\n", "\n", "three\n", "four"});
+    for (const std::string& line : pair.d) FAIL(line);
+  }
+
+  TEST_CASE_FIXTURE(Run, "readUntil needs no buffer for a long stretch") {
+    Pair pair;
+    const std::string stretch = text(1 << 20);
+    go([&] {
+      pair.c.write(stretch + "END.");
+      pair.c.close();
+    });
+    std::string whole;
+    std::size_t largest = 0;
+    for (const std::string& chunk : pair.d.readUntil("END", false)) {
+      whole += chunk;
+      largest = std::max(largest, chunk.size());
+    }
+    CHECK((whole == stretch));
+    CHECK(largest <= 65536 + 3);
+    CHECK(pair.d.read() == "END.");
+  }
+
+  TEST_CASE_FIXTURE(Run, "nread counts what came and not what was taken") {
+    Pair pair;
+    pair.c.write("0123456789");
+    pair.c.close();
+    CHECK(pair.d.read(3) == "012");
+    CHECK(pair.d.nread == 10);
+    CHECK(pair.d.read() == "3456789");
+    CHECK(pair.d.nread == 10);
+  }
+
+  TEST_CASE_FIXTURE(Run, "a reset is an error and what came before stays") {
+    Pair pair;
+    pair.c.write("half a line");
+    pair.c.flush();
+    // A Unix socket that is closed with unread data resets the peer.
+    pair.d.write("never read");
+    pair.d.flush();
+    CHECK(pair.d.read(4) == "half");
+    go([&] { pair.c.close(); });
+    CHECK(errorOf([&] { pair.d.readline(); }) == ECONNRESET);
+    CHECK(pair.d.read(7) == " a line");
+  }
+
+  TEST_CASE_FIXTURE(Run, "a read that timed out loses nothing") {
+    Pair pair;
+    pair.c.write("ab");
+    pair.c.flush();
+    pair.d.deadline = after(2ms);
+    CHECK(errorOf([&] { pair.d.read(4); }) == ETIMEDOUT);
+    CHECK(errorOf([&] { pair.d.readline(); }) == ETIMEDOUT);
+    pair.d.deadline = never;
+    go([&] {
+      pair.c.write("cd\nrest");
+      pair.c.close();
+    });
+    CHECK(pair.d.readline() == "abcd\n");
+    CHECK(pair.d.read() == "rest");
+  }
+}
+// [/reading-tests]
+
+// [writing-tests]
+TEST_SUITE("ScheduledFile: writing") {
+  TEST_CASE_FIXTURE(Run, "nothing leaves before a flush") {
+    Pair pair;
+    const Since since;
+    for (int i = 0; i < 100; ++i) pair.c.write("0123456789");
+    CHECK(since[Call::write] == 0);
+    CHECK(pair.c.nwrite == 0);
+    pair.c.flush();
+    CHECK(since[Call::write] == 1);
+    CHECK(pair.c.nwrite == 1000);
+    CHECK(pair.d.read(1000).substr(990) == "0123456789");
+    pair.c.flush();
+    CHECK(since[Call::write] == 1);
+  }
+
+  TEST_CASE_FIXTURE(Run, "more than bufferSize leaves by itself") {
+    Pair pair;
+    pair.c.bufferSize = 8;
+    pair.c.write("12345678");
+    CHECK(pair.c.nwrite == 0);
+    pair.c.write("9");
+    CHECK(pair.c.nwrite == 9);
+    CHECK(pair.d.read(9) == "123456789");
+  }
+
+  TEST_CASE_FIXTURE(Run, "autoflush sends at once and waits for nobody") {
+    Pair pair;
+    pair.c.autoflush = true;
+    const std::size_t junk = fill(pair.c.fileno());
+    const Since since;
+    pair.c.write("later");
+    pair.c.write("and later");
+    CHECK(since.parks() == 0);
+    CHECK(pair.d.read(junk).size() == junk);
+    CHECK(pair.d.read(14) == "laterand later");
+    pair.c.write("now");
+    CHECK(pair.c.nwrite == 17);
+  }
+
+  TEST_CASE_FIXTURE(Run, "what waits to be sent is bounded by bufferSize") {
+    FlushingPair pair;
+    pair.c.bufferSize = 1000;
+    fill(pair.c.fileno());
+    std::size_t written = 0;
+    go([&] {
+      for (; written < 100; ++written) pair.c.write(std::string(100, 'x'));
+      pair.c.close();
+    });
+    yield();
+    CHECK(written < 25);  // sending, and written behind it
+    pair.d.read();
+    CHECK(written == 100);
+  }
+
+  TEST_CASE_FIXTURE(Run, "flush(false) waits for nobody and keeps the order") {
+    Pair pair;
+    const std::size_t junk = fill(pair.c.fileno());
+    const std::string big = text(500'000);
+    pair.c.bufferSize = big.size();
+    const Since since;
+    pair.c.write(big);
+    pair.c.flush(false);
+    pair.c.write("second");
+    pair.c.flush(false);
+    pair.c.write("third");
+    CHECK(since.parks() == 0);
+    CHECK(pair.c.nwrite == 0);
+
+    // It leaves while the peer reads; `third` went along.
+    CHECK(pair.d.read(junk).size() == junk);
+    CHECK((pair.d.read(big.size()) == big));
+    CHECK(pair.d.read(11) == "secondthird");
+    CHECK(pair.c.nwrite == big.size() + 11);
+  }
+
+  TEST_CASE_FIXTURE(Run, "flush waits for what is being sent in background") {
+    Pair pair;
+    const std::size_t junk = fill(pair.c.fileno());
+    pair.c.write("first");
+    pair.c.flush(false);
+    pair.c.write("second");
+    go([&] { CHECK(pair.d.read(junk).size() == junk); });
+    pair.c.flush();
+    CHECK(pair.c.nwrite == 11);
+    CHECK(pair.d.read(11) == "firstsecond");
+  }
+
+  TEST_CASE_FIXTURE(Run, "whoever flushes is told when all has left") {
+    Pair pair;
+    const std::size_t junk = fill(pair.c.fileno());
+    int done = 0;
+    for (const char* word : {"one", "two", "three"})
+      go([&, word] {
+        pair.c.write(word);
+        pair.c.flush();
+        CHECK(pair.c.nwrite >= 3);
+        ++done;
+      });
+    yield();
+    CHECK(done == 0);
+    CHECK(pair.d.read(junk + 11).substr(junk) == "onetwothree");
+    scheduler.run();
+    CHECK(done == 3);
+  }
+
+  // The peer has read, but the poller has not had its turn yet: who comes now
+  // finds room, and sends for all.
+  TEST_CASE_FIXTURE(Run, "who finds room tells the others that wait for it") {
+    Pair pair;
+    const std::size_t junk = fill(pair.c.fileno());
+    bool done = false;
+    go([&] {
+      pair.c.write("one");
+      pair.c.flush();
+      done = true;
+    });
+    yield();
+    std::string buffer(junk, ' ');
+    for (std::size_t n = 0; n < junk;)
+      n += goReadSome(pair.d.fileno(), std::span(buffer).subspan(n));
+    pair.c.write("two");
+    pair.c.flush();
+    scheduler.run();
+    CHECK(done);
+    CHECK(pair.d.read(6) == "onetwo");
+  }
+
+  TEST_CASE_FIXTURE(Run, "defect 22: 20 MB through a pair are linear") {
+    constexpr std::size_t size = 20 << 20;
+    const std::string block = text(1000);
+    Pair pair;
+    const Since since;
+    const bool atOnce = false;
+    std::size_t blocks = 0;
+    go([&] {
+      for (; blocks * block.size() < size; ++blocks) {
+        pair.c.write(block);
+        pair.c.flush(atOnce);
+      }
+      pair.c.close();
+    });
+    std::size_t lines = 0;
+    std::size_t bytes = 0;
+    for (std::string chunk; !(chunk = pair.d.read(block.size())).empty();) {
+      bytes += chunk.size();
+      lines += chunk == block;
+    }
+    CHECK(lines == blocks);
+    CHECK(bytes == blocks * block.size());
+    CHECK(pair.c.nwrite == bytes);
+    CHECK(pair.d.nread == bytes);
+    // 2009 made a coroutine for each flush. Here one is ours, for all of it,
+    // and each flush costs at most the write that says EAGAIN.
+    CHECK(since.coroutines() == 1);
+    CHECK(since[Call::write] < 2 * blocks);
+    CHECK(since[Call::read] < 2 * blocks);
+  }
+
+  TEST_CASE_FIXTURE(Run, "one flush of 20 MB makes a write for each piece") {
+    const std::string data = text(20 << 20);
+    Pair pair;
+    const Since since;
+    go([&] {
+      pair.c.bufferSize = data.size();
+      pair.c.write(data);
+      pair.c.close();
+    });
+    CHECK((pair.d.read() == data));
+    // The kernel takes 64 KiB and more at a time, on a fast machine and on a
+    // slow one; twice, for each EAGAIN.
+    CHECK(since[Call::write] <= 2 * data.size() / 32768);
+    CHECK(since.parks() <= 3 * data.size() / 32768);
+  }
+
+  TEST_CASE_FIXTURE(Run, "defect 18: 1 MB to a closed peer is EPIPE") {
+    Pair pair;
+    pair.c.bufferSize = 2 << 20;
+    pair.c.write(text(1 << 20));
+    SUBCASE("closed before") {
+      pair.d.close();
+    }
+    SUBCASE("closed while it is being sent") {
+      go([&] { pair.d.close(); });
+    }
+    // A Unix socket that is closed with unread data says so once.
+    int error = errorOf([&] { pair.c.flush(); });
+    if (error == ECONNRESET) error = errorOf([&] { pair.c.flush(); });
+    CHECK(error == EPIPE);
+    CHECK(pair.c.nwrite < 1 << 20);
+  }
+
+  TEST_CASE_FIXTURE(Run, "defect 18: all who flush are told") {
+    Pair pair;
+    fill(pair.c.fileno());
+    std::vector<int> errors;
+    for (int i = 0; i < 3; ++i)
+      go([&] {
+        pair.c.write("x");
+        errors.push_back(errorOf([&] { pair.c.flush(); }));
+      });
+    yield();
+    pair.d.close();
+    scheduler.run();
+    REQUIRE(errors.size() == 3);
+    for (const int error : errors)
+      CHECK((error == EPIPE || error == ECONNRESET));
+  }
+
+  TEST_CASE_FIXTURE(Run, "an error in the background is met by the next") {
+    Pair pair;
+    fill(pair.c.fileno());
+    pair.c.write("lost");
+    pair.c.flush(false);
+    pair.d.close();
+    for (int turn = 0; turn < 5; ++turn) yield();
+    CHECK(errorOf([&] { pair.c.flush(); }) == EPIPE);
+    CHECK(errorOf([&] { pair.c.flush(false); }) == EPIPE);
+    CHECK(errorOf([&] { pair.c.close(); }) == EPIPE);
+    CHECK(pair.c.closed());
+  }
+
+  TEST_CASE_FIXTURE(Run, "a flush that timed out keeps what was not sent") {
+    Pair pair;
+    const std::size_t junk = fill(pair.c.fileno());
+    pair.c.write("kept");
+    pair.c.deadline = after(2ms);
+    CHECK(errorOf([&] { pair.c.flush(); }) == ETIMEDOUT);
+    pair.c.deadline = never;
+    go([&] { pair.c.flush(); });
+    CHECK(pair.d.read(junk + 4).substr(junk) == "kept");
+  }
+
+  // Room and the deadline come in the same turn of the poller.
+  TEST_CASE_FIXTURE(Run, "a flush that timed out does not stop the others") {
+    Pair pair;
+    const std::size_t junk = fill(pair.c.fileno());
+    pair.c.write("in the background");
+    pair.c.flush(false);
+    const Deadline soon = after(1ms);
+    pair.c.deadline = soon;
+    go([&] { errorOf([&] { pair.c.flush(); }); });
+    yield();
+    CHECK(goRead(pair.d.fileno(), junk).size() == junk);
+    while (sys::now() < soon) continue;
+    scheduler.run();
+    CHECK(goRead(pair.d.fileno(), 17, after(30s)) == "in the background");
+  }
+
+  TEST_CASE_FIXTURE(Run, "a write of more than bufferSize has a deadline") {
+    Pair pair;
+    fill(pair.c.fileno());
+    pair.c.bufferSize = 3;
+    pair.c.deadline = after(2ms);
+    CHECK(errorOf([&] { pair.c.write("four"); }) == ETIMEDOUT);
+  }
+
+  TEST_CASE_FIXTURE(Run, "sendfile comes after what was written") {
+    const std::string data = text(700'000);
+    TempFile file(data);
+    Pair pair;
+    go([&] {
+      pair.c.write("header\n");
+      CHECK(pair.c.sendfile(file.fd(), 0, data.size()) == data.size());
+      pair.c.write("trailer\n");
+      CHECK(pair.c.sendfile(file.fd(), 5, 3) == 3);
+      CHECK(pair.c.nwrite == 7 + data.size() + 3 + 8);
+      pair.c.close();
+    });
+    CHECK(pair.d.readline() == "header\n");
+    CHECK((pair.d.read(data.size()) == data));
+    CHECK(pair.d.readline() == "trailer\n");
+    CHECK(pair.d.read() == data.substr(5, 3));
+  }
+
+  TEST_CASE_FIXTURE(Run, "sendfile tells how much of the file there was") {
+    TempFile file("12345");
+    Pair pair;
+    CHECK(pair.c.sendfile(file.fd(), 2, 100) == 3);
+    CHECK(pair.c.nwrite == 3);
+    CHECK(pair.d.read(3) == "345");
+    fill(pair.c.fileno());
+    pair.c.deadline = after(2ms);
+    CHECK(errorOf([&] { pair.c.sendfile(file.fd(), 0, 5); }) == ETIMEDOUT);
+  }
+}
+// [/writing-tests]
+
+// [life-tests]
+TEST_SUITE("ScheduledFile: life") {
+  TEST_CASE_FIXTURE(Run, "fromSocket duplicates and leaves the socket alone") {
+    Sockets sockets;
+    {
+      ScheduledFile file = ScheduledFile::fromSocket(sockets.a.get());
+      CHECK(file.fileno() != sockets.a.get());
+      CHECK((::fcntl(file.fileno(), F_GETFD) & FD_CLOEXEC) != 0);
+      file.write("from the file");
+      file.close();
+      CHECK(file.closed());
+    }
+    CHECK(goRead(sockets.b.get()) == "from the file");
+    goWrite(sockets.a.get(), "and the socket");
+    CHECK(goRead(sockets.b.get()) == "and the socket");
+    CHECK(errorOf([] { ScheduledFile::fromSocket(-1); }) == EBADF);
+  }
+
+  TEST_CASE_FIXTURE(Run, "a closed file says so to every call") {
+    Pair pair;
+    const int fd = pair.c.fileno();
+    CHECK_FALSE(pair.c.closed());
+    pair.c.close();
+    CHECK(pair.c.closed());
+    CHECK(pair.c.fileno() == -1);
+    CHECK_FALSE(isOpen(fd));
+    CHECK(errorOf([&] { pair.c.read(); }) == EBADF);
+    CHECK(errorOf([&] { pair.c.readline(); }) == EBADF);
+    CHECK(errorOf([&] { pair.c.readUntil("x").join(); }) == EBADF);
+    CHECK(errorOf([&] { pair.c.write("x"); }) == EBADF);
+    CHECK(errorOf([&] { pair.c.flush(); }) == EBADF);
+    CHECK(errorOf([&] { pair.c.sendfile(0, 0, 1); }) == EBADF);
+    CHECK(errorOf([&] { pair.c.close(); }) == 0);
+  }
+
+  TEST_CASE_FIXTURE(Run, "what was read before can be taken after close") {
+    Pair pair;
+    pair.c.write("abcdef");
+    pair.c.flush();
+    CHECK(pair.d.read(1) == "a");
+    pair.d.close();
+    CHECK(pair.d.read(5) == "bcdef");
+  }
+
+  TEST_CASE_FIXTURE(Run, "close sends what was written") {
+    Pair pair;
+    pair.c.write("last words");
+    pair.c.close();
+    CHECK(pair.d.read() == "last words");
+  }
+
+  TEST_CASE_FIXTURE(Run, "close(false) does not") {
+    Pair pair;
+    pair.c.write("never mind");
+    pair.c.close(false);
+    CHECK(pair.d.read() == "");
+  }
+
+  TEST_CASE_FIXTURE(Run, "close that cannot send closes and tells") {
+    Pair pair;
+    fill(pair.c.fileno());
+    const int fd = pair.c.fileno();
+    pair.c.write("x");
+    pair.c.deadline = after(2ms);
+    CHECK(errorOf([&] { pair.c.close(); }) == ETIMEDOUT);
+    CHECK(pair.c.closed());
+    CHECK_FALSE(isOpen(fd));
+  }
+
+  TEST_CASE_FIXTURE(Run, "close wakes who reads") {
+    Pair pair;
+    int error = 0;
+    go([&] { error = errorOf([&] { pair.c.read(1); }); });
+    yield();
+    pair.c.close();
+    yield();
+    CHECK(error == ECANCELED);
+  }
+
+  TEST_CASE_FIXTURE(Run, "close(false) wakes who flushes") {
+    Pair pair;
+    fill(pair.c.fileno());
+    std::vector<int> errors;
+    for (int i = 0; i < 2; ++i)
+      go([&] {
+        pair.c.write("x");
+        errors.push_back(errorOf([&] { pair.c.flush(); }));
+      });
+    yield();
+    pair.c.close(false);
+    yield();
+    CHECK(errors == std::vector<int>{ECANCELED, ECANCELED});
+  }
+
+  TEST_CASE_FIXTURE(Run, "two may close at a time") {
+    Pair pair;
+    const std::size_t junk = fill(pair.c.fileno());
+    pair.c.write("x");
+    int first = -1;
+    int second = -1;
+    go([&] { first = errorOf([&] { pair.c.close(); }); });
+    SUBCASE("both wait until all has left") {
+      go([&] { second = errorOf([&] { pair.c.close(); }); });
+      yield();
+      CHECK(pair.d.read(junk + 2).substr(junk) == "x");
+      scheduler.run();
+      CHECK(first == 0);
+      CHECK((second == 0 || second == ECANCELED));
+    }
+    SUBCASE("one waits and the other does not") {
+      go([&] { second = errorOf([&] { pair.c.close(false); }); });
+      scheduler.run();
+      CHECK(first == ECANCELED);
+      CHECK(second == 0);
+    }
+    CHECK(pair.c.closed());
+  }
+
+  TEST_CASE_FIXTURE(Run, "a destructor closes and waits for nobody") {
+    Sockets sockets;
+    const int fd = sockets.a.get();
+    const Since since;
+    std::size_t junk = 0;
+    {
+      ScheduledFile file(std::move(sockets.a));
+      file.write("not flushed");
+      SUBCASE("with data that was never sent") {
+      }
+      SUBCASE("with data that is being sent in the background") {
+        junk = fill(fd);
+        file.flush(false);
+      }
+    }
+    CHECK(since.parks() == 0);
+    CHECK_FALSE(isOpen(fd));
+    yield();
+    CHECK(goRead(sockets.b.get(), junk + 1).size() == junk);
+  }
+
+  TEST_CASE_FIXTURE(Run, "a move takes everything along") {
+    Pair pair;
+    pair.d.write("in\nout");
+    pair.d.flush();
+    CHECK(pair.c.read(1) == "i");
+    pair.c.write("written ");
+    pair.c.deadline = after(30s);
+    pair.c.bufferSize = 4321;
+    const int fd = pair.c.fileno();
+
+    ScheduledFile moved(std::move(pair.c));
+    CHECK(pair.c.closed());
+    CHECK(moved.fileno() == fd);
+    CHECK(moved.nread == 6);
+    CHECK(moved.bufferSize == 4321);
+    CHECK(moved.deadline != never);
+    CHECK(moved.readline() == "n\n");
+    CHECK(moved.read(3) == "out");
+    moved.write("and moved");
+    moved.close();
+    CHECK(pair.d.read() == "written and moved");
+    CHECK(errorOf([&] { pair.c.read(1); }) == EBADF);
+  }
+
+  TEST_CASE_FIXTURE(Run, "connectTcp connects and flushes each write") {
+    sys::Fd listener(
+        sys::check(sys::socket(sys::Mode::nonblocking), "socket"));
+    sys::check(sys::bind(listener.get(), sys::Address("localhost", 0)),
+               "bind");
+    sys::Address address;
+    sys::check(sys::localAddress(listener.get(), address), "getsockname");
+    CHECK(errorOf([&] { ScheduledFile::connectTcp(address); }) ==
+          ECONNREFUSED);
+
+    sys::check(sys::listen(listener.get(), 5), "listen");
+    ScheduledFile client = ScheduledFile::connectTcp(address);
+    CHECK(client.autoflush);
+    client.write("hello");
+    sys::Address who;
+    ScheduledFile server(goAccept(listener.get(), who));
+    CHECK(server.read(5) == "hello");
+  }
+
+  TEST_CASE("on blocking descriptors it needs no scheduler") {
+    ::alarm(60);
+    REQUIRE(Scheduler::ofThread() == nullptr);
+    Pair pair{Sockets(sys::Mode::blocking)};
+    const std::string big = text(1 << 20) + "\n";
+    const Since since;
+    std::thread peer([&] {
+      for (const std::string& line : pair.d) pair.d.write(line);
+      pair.d.close();
+    });
+    pair.c.write("small\n");
+    pair.c.flush(false);
+    CHECK(pair.c.read(0) == "");
+    std::thread writer([&] { pair.c.write(big); });
+    writer.join();
+    sys::check(::shutdown(pair.c.fileno(), SHUT_WR), "shutdown");
+    CHECK(pair.c.readline() == "small\n");
+    CHECK((pair.c.readUntil("\n").join() == big));
+    CHECK(pair.c.read() == "");
+    peer.join();
+    pair.c.close();
+    CHECK(since.parks() == 0);
+    ::alarm(0);
+  }
+}
+// [/life-tests]

@@ -1,0 +1,1268 @@
+// The scheduler: whose turn it is, who waits until when, and what happens if
+// nobody is left. The order of events and the ledger decide here, and never
+// how long something took.
+
+#include <doctest/doctest.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstdint>
+#include <cstdlib>
+#include <exception>
+#include <functional>
+#include <iostream>
+#include <memory>
+#include <random>
+#include <set>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "naglfar/ledger.hpp"
+#include "naglfar/scheduler.hpp"
+#include "naglfar/signals.hpp"
+#include "naglfar/sys.hpp"
+#include "naglfar/timer_heap.hpp"
+
+namespace sys = naglfar::sys;
+using naglfar::after;
+using naglfar::Call;
+using naglfar::Coroutine;
+using naglfar::Deadline;
+using naglfar::Deadlock;
+using naglfar::go;
+using naglfar::Interest;
+using naglfar::Job;
+using naglfar::JobQueue;
+using naglfar::Ledger;
+using naglfar::never;
+using naglfar::Scheduler;
+using naglfar::Signals;
+using naglfar::Timer;
+using naglfar::TimerHeap;
+using naglfar::Waiter;
+using naglfar::WaitLine;
+using namespace std::chrono_literals;
+
+namespace {
+
+using Log = std::vector<std::string>;
+
+// What the ledger has counted since this was made.
+struct Since {
+  Ledger start = naglfar::ledger;
+  std::uint64_t operator()(Call call) const {
+    return naglfar::ledger[call] - start[call];
+  }
+  std::uint64_t parks() const { return naglfar::ledger.parks - start.parks; }
+  std::uint64_t switches() const {
+    return naglfar::ledger.switches - start.switches;
+  }
+  // Whichever of them the build has chosen.
+  std::uint64_t polls() const {
+    return (*this)(Call::epollWait) + (*this)(Call::kevent) +
+           (*this)(Call::select);
+  }
+};
+
+std::size_t coroutines() {
+  std::size_t n = 0;
+  for (Coroutine* c = Coroutine::first(); c != nullptr; c = c->next()) ++n;
+  return n;
+}
+
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+// A pipe, and one byte at a time.
+struct Pipe {
+  sys::Fd reader;
+  sys::Fd writer;
+
+  Pipe() {
+    int ends[2];
+    sys::check(sys::pipe(ends, sys::Mode::nonblocking), "pipe");
+    reader = sys::Fd(ends[0]);
+    writer = sys::Fd(ends[1]);
+  }
+  void put() const {
+    const char byte = 'x';
+    sys::check(sys::write(writer.get(), &byte, 1), "write");
+  }
+  bool take() const {
+    char byte;
+    return sys::read(reader.get(), &byte, 1) == 1;
+  }
+  // Tries first, as everybody must.
+  void read() const {
+    while (!take()) Scheduler::current().wait(reader.get(), Interest::read);
+  }
+};
+
+void rethrow(std::exception_ptr escaped) {
+  std::rethrow_exception(escaped);
+}
+
+// Says in the log that a scope has ended.
+struct Leaves {
+  Log& log;
+  std::string what;
+  Leaves(Log& to, std::string text) : log(to), what(std::move(text)) {}
+  Leaves(const Leaves&) = delete;
+  Leaves& operator=(const Leaves&) = delete;
+  ~Leaves() { log.push_back(what); }
+};
+
+// Lets the others run until something is the case, or clearly never will be.
+template <class Condition>
+void yieldUntil(Condition condition) {
+  for (int turn = 0; turn < 1000 && !condition(); ++turn) naglfar::yield();
+  CHECK(condition());
+}
+
+// A job that counts its turns.
+struct Counter final : Job {
+  void run() override { ++turns; }
+  int turns = 0;
+};
+
+// What is printed on a stream while this lives.
+class Captured {
+ public:
+  explicit Captured(std::ostream& stream)
+      : stream_(stream), former_(stream.rdbuf(text_.rdbuf())) {}
+  Captured(const Captured&) = delete;
+  Captured& operator=(const Captured&) = delete;
+  ~Captured() { stream_.rdbuf(former_); }
+  std::string text() const { return text_.str(); }
+
+ private:
+  std::ostream& stream_;
+  std::ostringstream text_;
+  std::streambuf* former_;
+};
+
+// Runs a function in a child, which shall return 0.
+template <class Function>
+int inChild(Function function) {
+  const pid_t child = sys::fork();
+  REQUIRE(child != -1);
+  if (child == 0) {
+    int status = 99;
+    try {
+      status = function();
+    } catch (...) {
+    }
+    _exit(status);
+  }
+  int status = 0;
+  REQUIRE(sys::waitpid(child, &status, 0) == child);
+  return status;
+}
+
+}  // namespace
+
+// --- whose turn it is ---
+
+TEST_CASE("coroutines start in the order in which they were made") {
+  Log log;
+  Scheduler scheduler;
+  for (const char* name : {"a", "b", "c"})
+    go([&log, name] { log.push_back(name); });
+  CHECK(log.empty());
+  scheduler.run();
+  CHECK(log == Log{"a", "b", "c"});
+}
+
+TEST_CASE("go passes arguments on and moves what can only be moved") {
+  Scheduler scheduler;
+  int sum = 0;
+  go([&sum](int a, std::unique_ptr<int> b) { sum = a + *b; }, 2,
+     std::make_unique<int>(40));
+  struct Adder {
+    void add(int n) { value += n; }
+    int value = 0;
+  } adder;
+  go(&Adder::add, &adder, 7);
+  scheduler.run();
+  CHECK(sum == 42);
+  CHECK(adder.value == 7);
+}
+
+TEST_CASE("what a coroutine starts comes after those who wait already") {
+  Log log;
+  Scheduler scheduler;
+  go([&log] {
+    go([&log] { log.push_back("child"); });
+    log.push_back("parent");
+  });
+  go([&log] { log.push_back("other"); });
+  scheduler.run();
+  CHECK(log == Log{"parent", "other", "child"});
+}
+
+TEST_CASE("yield lets everybody else have a turn") {
+  Log log;
+  Scheduler scheduler;
+  for (const char* name : {"a", "b"})
+    go([&log, name] {
+      for (int i = 0; i < 3; ++i) {
+        log.push_back(name);
+        naglfar::yield();
+      }
+    });
+  const Since since;
+  scheduler.run();
+  CHECK(log == Log{"a", "b", "a", "b", "a", "b"});
+  CHECK(since.switches() == 2 * 2 * 4);
+  CHECK(since.parks() == 0);
+}
+
+TEST_CASE("the thread's own stack takes its turns with the others") {
+  Log log;
+  Scheduler scheduler;
+  go([&log] {
+    log.push_back("a1");
+    naglfar::yield();
+    log.push_back("a2");
+  });
+  naglfar::yield();
+  log.push_back("main");
+  naglfar::yield();
+  CHECK(log == Log{"a1", "main", "a2"});
+}
+
+TEST_CASE("a coroutine runs once however often it was woken") {
+  Scheduler scheduler;
+  int wakes = 0;
+  Coroutine& sleeper = go([&] {
+    for (;;) {
+      scheduler.park("a wake-up");
+      ++wakes;
+    }
+  });
+  naglfar::yield();
+  scheduler.wake(sleeper);
+  scheduler.wake(sleeper);
+  scheduler.wake(sleeper);
+  naglfar::yield();
+  CHECK(wakes == 1);
+  naglfar::yield();
+  CHECK(wakes == 1);
+  scheduler.wake(sleeper);
+  naglfar::yield();
+  CHECK(wakes == 2);
+}
+
+TEST_CASE("those who are woken run in the order of their waking") {
+  Log log;
+  Scheduler scheduler;
+  std::vector<Coroutine*> all;
+  for (const char* name : {"a", "b", "c"})
+    all.push_back(&go([&, name] {
+      scheduler.park("a wake-up");
+      log.push_back(name);
+    }));
+  naglfar::yield();
+  for (const int i : {2, 0, 1})
+    scheduler.wake(*all[static_cast<std::size_t>(i)]);
+  scheduler.run();
+  CHECK(log == Log{"c", "a", "b"});
+}
+
+TEST_CASE("a program that watches nothing makes no poll calls") {
+  Scheduler scheduler;
+  const Since since;
+  WaitLine line;
+  int turns = 0;
+  for (int i = 0; i < 100; ++i)
+    go([&] {
+      WaitLine::Place place(line);
+      while (place.inLine()) scheduler.park("a call");
+      naglfar::yield();
+      ++turns;
+    });
+  go([&] {
+    while (line.first() != nullptr) {
+      line.first()->call();
+      naglfar::yield();
+    }
+  });
+  scheduler.run();
+  CHECK(turns == 100);
+  CHECK(since.parks() == 100);
+  CHECK(since.polls() == 0);
+}
+
+TEST_CASE("who waits in line is called in the order of coming") {
+  Log log;
+  WaitLine line;
+  Scheduler scheduler;
+  std::vector<Coroutine*> all;
+  for (const char* name : {"a", "b", "c", "d"})
+    all.push_back(&go([&, name] {
+      WaitLine::Place place(line);
+      while (place.inLine()) scheduler.park("a call");
+      log.push_back(name);
+    }));
+  naglfar::yield();
+  line.first()->call();
+  naglfar::yield();
+  CHECK(log == Log{"a"});
+  Coroutine::destroy(*all[2]);  // leaves the line from its middle
+  line.callAll();
+  CHECK(line.first() == nullptr);
+  scheduler.run();
+  CHECK(log == Log{"a", "b", "d"});
+}
+
+// --- time ---
+
+TEST_CASE("a sleeper wakes when its time has come and not before") {
+  Scheduler scheduler;
+  const Deadline deadline = after(2ms);
+  naglfar::sleep(2ms);
+  CHECK(sys::now() >= deadline);
+  bool late = false;
+  go([&late] {
+    const Deadline mine = after(1ms);
+    naglfar::sleep(1ms);
+    late = sys::now() >= mine;
+  });
+  scheduler.run();
+  CHECK(late);
+}
+
+TEST_CASE("sleepers wake in the order of their deadlines") {
+  Scheduler scheduler;
+  std::vector<int> order;
+  // All are due at once in the end, so that only the heap decides.
+  const Deadline base = after(3ms);
+  for (const int i : {4, 0, 3, 1, 2})
+    go([&, i] {
+      while (scheduler.park("time", -1, base + i * 1us)) continue;
+      order.push_back(i);
+    });
+  const Since since;
+  scheduler.run();
+  CHECK(order == std::vector<int>{0, 1, 2, 3, 4});
+  CHECK(since.parks() == 5);
+}
+
+TEST_CASE("a sleeper does not keep the others from running") {
+  Log log;
+  Scheduler scheduler;
+  go([&log] {
+    naglfar::sleep(1ms);
+    log.push_back("sleeper");
+  });
+  go([&log] {
+    for (int i = 0; i < 3; ++i) naglfar::yield();
+    log.push_back("worker");
+  });
+  scheduler.run();
+  CHECK(log == Log{"worker", "sleeper"});
+}
+
+TEST_CASE("the wait for a timer is one poll and no spin") {
+  Scheduler scheduler;
+  const Since since;
+  naglfar::sleep(20ms);
+  // One wait; a few more if the kernel's clock and ours disagree.
+  CHECK(since.polls() >= 1);
+  CHECK(since.polls() <= 3);
+  CHECK(since.parks() == 1);
+}
+
+TEST_CASE("park returns false at its deadline and true if woken before") {
+  Scheduler scheduler;
+  std::vector<bool> results;
+  Coroutine& a = go([&] {
+    results.push_back(scheduler.park("it", -1, sys::now()));
+    results.push_back(scheduler.park("it", -1, after(1h)));
+    results.push_back(scheduler.park("it", -1, after(1ms)));
+    results.push_back(scheduler.park("it"));
+  });
+  while (results.empty()) naglfar::yield();
+  naglfar::yield();
+  scheduler.wake(a);
+  while (results.size() < 3) naglfar::yield();
+  naglfar::yield();
+  scheduler.wake(a);
+  scheduler.run();
+  CHECK(results == std::vector<bool>{false, true, false, true});
+}
+
+TEST_CASE("a deadline wakes the thread's own stack as well") {
+  Scheduler scheduler;
+  CHECK_FALSE(scheduler.park("nothing", -1, after(1ms)));
+  CHECK_FALSE(scheduler.park("nothing", -1, sys::now() - 1s));
+}
+
+TEST_CASE("who was woken before its deadline has not missed it") {
+  // The wake-up comes first, then the deadline, then its turn.
+  Scheduler scheduler;
+  const Deadline deadline = after(1ms);
+  int result = -1;
+  Coroutine& sleeper =
+      go([&] { result = scheduler.park("a wake-up", -1, deadline) ? 1 : 0; });
+  go([&] {
+    scheduler.wake(sleeper);
+    while (sys::now() < deadline) continue;
+  });
+  scheduler.run();
+  CHECK(result == 1);
+}
+
+TEST_CASE("a timer that is not needed any more wakes nobody") {
+  Scheduler scheduler;
+  int turns = 0;
+  Coroutine& sleeper = go([&] {
+    scheduler.park("a wake-up", -1, after(1ms));
+    ++turns;
+    scheduler.park("something else");
+    ++turns;
+  });
+  naglfar::yield();
+  scheduler.wake(sleeper);
+  naglfar::sleep(3ms);
+  CHECK(turns == 1);
+  scheduler.wake(sleeper);
+  scheduler.run();
+  CHECK(turns == 2);
+}
+
+TEST_CASE("after saturates instead of overflowing") {
+  CHECK(after(sys::Duration::max()) == never);
+  CHECK(after(1h) < never);
+  CHECK(after(1h) > sys::now());
+}
+
+TEST_CASE("a deadline that never comes is in no heap") {
+  TimerHeap heap;
+  Counter job;
+  const Timer timer(heap, job, never);
+  CHECK(heap.empty());
+  CHECK(heap.next() == never);
+}
+
+TEST_CASE("the timer heap agrees with a sorted list") {
+  using Seconds = std::chrono::seconds;
+  for (unsigned seed = 1; seed <= 50; ++seed) {
+    CAPTURE(seed);
+    std::mt19937 random(seed);
+    const auto below = [&random](unsigned n) {
+      return std::uniform_int_distribution<unsigned>(0, n - 1)(random);
+    };
+    struct Entry {
+      Counter job;
+      Deadline at;
+      std::unique_ptr<Timer> timer;
+    };
+    TimerHeap heap;
+    JobQueue ready;
+    std::vector<std::unique_ptr<Entry>> entries;
+    // Deadlines repeat, so that equal ones are among them.
+    const auto least = [&entries] {
+      Deadline first = never;
+      for (const auto& e : entries) first = std::min(first, e->at);
+      return first;
+    };
+    Deadline now{};
+    for (int step = 0; step < 300; ++step) {
+      const unsigned what = below(10);
+      if (what < 5) {
+        auto entry = std::make_unique<Entry>();
+        entry->at = now + Seconds(1 + below(40));
+        entry->timer = std::make_unique<Timer>(heap, entry->job, entry->at);
+        entries.push_back(std::move(entry));
+      } else if (what < 8 && !entries.empty()) {
+        const auto victim =
+            entries.begin() + below(static_cast<unsigned>(entries.size()));
+        (*victim)->timer.reset();
+        entries.erase(victim);
+      } else {
+        now += Seconds(below(15));
+        heap.expire(now, ready);
+        std::vector<Deadline> expected;
+        for (const auto& e : entries) {
+          REQUIRE(e->timer->expired() == (e->at <= now));
+          if (e->at <= now) expected.push_back(e->at);
+        }
+        std::sort(expected.begin(), expected.end());
+        std::vector<Deadline> woken;
+        while (Job* job = ready.pop())
+          for (const auto& e : entries)
+            if (&e->job == job) woken.push_back(e->at);
+        REQUIRE(woken == expected);
+        std::erase_if(entries,
+                      [](const auto& e) { return e->timer->expired(); });
+      }
+      REQUIRE(heap.next() == least());
+      REQUIRE(heap.empty() == entries.empty());
+    }
+  }
+}
+
+TEST_CASE("many sleepers with random deadlines wake in their order") {
+  Scheduler scheduler;
+  std::mt19937 random(7);
+  std::uniform_int_distribution<int> micros(0, 3000);
+  const Deadline base = sys::now();
+  std::vector<Deadline> expected;
+  std::vector<Deadline> woken;
+  for (int i = 0; i < 500; ++i) {
+    const Deadline at = base + 5ms + micros(random) * 1us;
+    const bool wakeEarly = i % 5 == 0;
+    if (!wakeEarly) expected.push_back(at);
+    Coroutine& c = go([&woken, &scheduler, at, wakeEarly] {
+      const bool early = scheduler.park("time", -1, at);
+      if (!early || !wakeEarly) woken.push_back(at);
+    });
+    if (wakeEarly) go([&scheduler, &c] { scheduler.wake(c); });
+  }
+  std::sort(expected.begin(), expected.end());
+  const Since since;
+  scheduler.run();
+  CHECK(woken == expected);
+  CHECK(since.parks() == 500);
+}
+
+// --- nobody left to run ---
+
+TEST_CASE("run ends quietly when everybody has ended") {
+  Scheduler scheduler;
+  CHECK_NOTHROW(scheduler.run());
+  go([] { naglfar::sleep(1ms); });
+  go([] { naglfar::yield(); });
+  CHECK_NOTHROW(scheduler.run());
+  CHECK(coroutines() == 0);
+}
+
+TEST_CASE("somebody who waits for ever is a deadlock that names it") {
+  Scheduler scheduler;
+  go([&] { scheduler.park("the bus"); }).name = "passenger";
+  go([&] { scheduler.park("a taxi"); }).name = "hurried one";
+  go([] {}).name = "one who ends";
+  const Since since;
+  std::string message;
+  try {
+    scheduler.run();
+  } catch (const Deadlock& deadlock) {
+    message = deadlock.what();
+  }
+  INFO(message);
+  CHECK(contains(message, "passenger #"));
+  CHECK(contains(message, "waits for the bus"));
+  CHECK(contains(message, "hurried one #"));
+  CHECK(contains(message, "waits for a taxi"));
+  CHECK_FALSE(contains(message, "one who ends"));
+  CHECK(since.polls() == 0);
+}
+
+TEST_CASE("main that waits for ever is a deadlock and main may go on") {
+  Scheduler scheduler;
+  Coroutine& c = go([&] { scheduler.park("main"); });
+  c.name = "partner";
+  std::string message;
+  try {
+    scheduler.park("its partner");
+  } catch (const Deadlock& deadlock) {
+    message = deadlock.what();
+  }
+  INFO(message);
+  CHECK(contains(message, "main waits for its partner"));
+  CHECK(contains(message, "partner #"));
+  CHECK(contains(message, "waits for main"));
+  scheduler.wake(c);
+  CHECK_NOTHROW(scheduler.run());
+}
+
+TEST_CASE("main alone that waits for ever is a deadlock") {
+  Scheduler scheduler;
+  CHECK_THROWS_AS(scheduler.park("Godot"), Deadlock);
+  CHECK_THROWS_WITH_AS(scheduler.park("Godot"), doctest::Contains("Godot"),
+                       Deadlock);
+}
+
+TEST_CASE("who waits for a descriptor or for time is no deadlock") {
+  const Pipe pipe;
+  Scheduler scheduler;
+  bool arrived = false;
+  go([&] {
+    pipe.read();
+    arrived = true;
+  });
+  go([&] {
+    naglfar::sleep(1ms);
+    pipe.put();
+  });
+  CHECK_NOTHROW(scheduler.run());
+  CHECK(arrived);
+}
+
+// --- exceptions ---
+
+TEST_CASE("an exception ends its coroutine and nobody else") {
+  Log log;
+  Scheduler scheduler;
+  std::string escaped;
+  scheduler.unhandled = [&escaped](std::exception_ptr what) {
+    try {
+      std::rethrow_exception(what);
+    } catch (const std::exception& error) {
+      escaped += error.what();
+    }
+  };
+  go([&log] {
+    naglfar::yield();
+    log.push_back("before");
+  });
+  go([] { throw std::runtime_error("thrown"); });
+  go([&log] {
+    naglfar::yield();
+    naglfar::yield();
+    log.push_back("after");
+  });
+  scheduler.run();
+  CHECK(log == Log{"before", "after"});
+  CHECK(escaped == "thrown");
+}
+
+TEST_CASE("by default an unhandled exception is a line on standard error") {
+  Scheduler scheduler;
+  go([] { throw std::runtime_error("no such thing"); });
+  go([] { throw 42; });
+  std::string text;
+  {
+    const Captured captured(std::cerr);
+    scheduler.run();
+    text = captured.text();
+  }
+  INFO(text);
+  CHECK(contains(text, "no such thing\n"));
+  CHECK(contains(text, "unknown exception\n"));
+  CHECK(std::count(text.begin(), text.end(), '\n') == 2);
+}
+
+TEST_CASE("an exception that is not swallowed comes out of run") {
+  Scheduler scheduler;
+  scheduler.unhandled = rethrow;
+  bool ran = false;
+  go([] { throw std::runtime_error("out"); });
+  go([&ran] { ran = true; });
+  CHECK_THROWS_WITH(scheduler.run(), "out");
+  CHECK_FALSE(ran);
+  scheduler.run();
+  CHECK(ran);
+}
+
+TEST_CASE("it comes out of main's own wait as well") {
+  Scheduler scheduler;
+  scheduler.unhandled = rethrow;
+  go([] { throw std::runtime_error("out"); });
+  CHECK_THROWS_WITH(naglfar::yield(), "out");
+  CHECK_NOTHROW(naglfar::yield());
+}
+
+// --- descriptors ---
+
+TEST_CASE("wait returns when there is something to read") {
+  const Pipe pipe;
+  Log log;
+  Scheduler scheduler;
+  const Since since;
+  go([&] {
+    pipe.read();
+    log.push_back("read");
+  });
+  go([&] {
+    log.push_back("write");
+    pipe.put();
+  });
+  scheduler.run();
+  CHECK(log == Log{"write", "read"});
+  CHECK(since.parks() == 1);
+}
+
+TEST_CASE("main waits for a descriptor while the others run") {
+  const Pipe pipe;
+  Scheduler scheduler;
+  go([&] {
+    naglfar::yield();
+    pipe.put();
+  });
+  pipe.read();
+  CHECK(coroutines() == 0);
+}
+
+TEST_CASE("a pipe that is full can be written when somebody has read") {
+  const Pipe pipe;
+  Scheduler scheduler;
+  std::array<char, 4096> block{};
+  std::size_t written = 0;
+  for (;;) {
+    const ssize_t n =
+        sys::write(pipe.writer.get(), block.data(), block.size());
+    if (n <= 0) break;
+    written += static_cast<std::size_t>(n);
+  }
+  REQUIRE(errno == EAGAIN);
+  bool wrote = false;
+  go([&] {
+    scheduler.wait(pipe.writer.get(), Interest::write);
+    wrote = sys::write(pipe.writer.get(), block.data(), 1) == 1;
+  });
+  naglfar::yield();
+  CHECK_FALSE(wrote);
+  while (written > 0) {
+    const ssize_t n =
+        sys::read(pipe.reader.get(), block.data(), block.size());
+    REQUIRE(n > 0);
+    written -= static_cast<std::size_t>(n);
+  }
+  scheduler.run();
+  CHECK(wrote);
+}
+
+namespace {
+std::error_code errorOfWait(int fd, Deadline deadline = never) {
+  try {
+    Scheduler::current().wait(fd, Interest::read, deadline);
+  } catch (const std::system_error& error) {
+    return error.code();
+  }
+  return {};
+}
+}  // namespace
+
+TEST_CASE(
+    "a second waiter on one direction gets EBUSY and the first its byte") {
+  const Pipe pipe;
+  Scheduler scheduler;
+  scheduler.unhandled = rethrow;
+  bool arrived = false;
+  go([&] {
+    pipe.read();
+    arrived = true;
+  });
+  std::error_code second;
+  go([&] { second = errorOfWait(pipe.reader.get()); });
+  go([&] { pipe.put(); });
+  scheduler.run();
+  CHECK(second == std::errc::device_or_resource_busy);
+  CHECK(arrived);
+}
+
+TEST_CASE("who waits for a descriptor that is forgotten gets ECANCELED") {
+  const Pipe pipe;
+  Scheduler scheduler;
+  std::error_code error;
+  go([&] { error = errorOfWait(pipe.reader.get()); });
+  naglfar::yield();
+  scheduler.forget(pipe.reader.get());
+  naglfar::yield();  // within one turn
+  CHECK(error == std::errc::operation_canceled);
+  CHECK(coroutines() == 0);
+}
+
+TEST_CASE("wait gives up at its deadline and leaves nothing behind") {
+  const Pipe pipe;
+  Scheduler scheduler;
+  CHECK(errorOfWait(pipe.reader.get(), after(1ms)) == std::errc::timed_out);
+  // The place is free, and a later byte is seen.
+  pipe.put();
+  CHECK(errorOfWait(pipe.reader.get(), after(1h)) == std::error_code{});
+  CHECK(pipe.take());
+  CHECK_NOTHROW(scheduler.run());
+}
+
+TEST_CASE("readiness that comes before the deadline is no time-out") {
+  // Both have happened when the poller has its turn.
+  const Pipe pipe;
+  Scheduler scheduler;
+  const Deadline deadline = after(1ms);
+  std::error_code error = std::make_error_code(std::errc::io_error);
+  go([&] { error = errorOfWait(pipe.reader.get(), deadline); });
+  go([&] {
+    pipe.put();
+    while (sys::now() < deadline) continue;
+  });
+  scheduler.run();
+  CHECK(error == std::error_code{});
+}
+
+TEST_CASE("a coroutine that is unwound leaves its descriptor to others") {
+  const Pipe pipe;
+  Scheduler scheduler;
+  Coroutine& first = go([&] { pipe.read(); });
+  naglfar::yield();
+  Coroutine::destroy(first);
+  bool arrived = false;
+  go([&] {
+    pipe.read();
+    arrived = true;
+  });
+  go([&] { pipe.put(); });
+  scheduler.run();
+  CHECK(arrived);
+}
+
+TEST_CASE("those who run are not starved and neither is the poller") {
+  const Pipe pipe;
+  Scheduler scheduler;
+  bool arrived = false;
+  go([&] {
+    pipe.read();
+    arrived = true;
+  });
+  pipe.put();
+  int turns = 0;
+  const Since since;
+  go([&] {
+    while (!arrived && turns < 1000) {
+      ++turns;
+      naglfar::yield();
+    }
+  });
+  scheduler.run();
+  CHECK(arrived);
+  CHECK(turns <= 3);
+  CHECK(since.polls() <= 4);
+}
+
+namespace {
+volatile std::sig_atomic_t ticks = 0;
+volatile std::sig_atomic_t tickPipe = -1;
+
+// Five interruptions first, then what the sleeper waits for.
+void tick(int, siginfo_t*, void*) {
+  const int error = errno;
+  ticks = ticks + 1;
+  const char byte = 'x';
+  if (ticks == 5) (void)!::write(tickPipe, &byte, 1);
+  errno = error;
+}
+}  // namespace
+
+TEST_CASE("an interval timer has no effect on who is parked") {
+  const Pipe pipe;
+  Scheduler scheduler;
+  scheduler.unhandled = rethrow;
+  ticks = 0;
+  tickPipe = pipe.writer.get();
+  REQUIRE(sys::signalAction(SIGALRM, tick, 0) == 0);
+  const itimerval every{{0, 1000}, {0, 1000}};
+  const itimerval stop{};
+  bool arrived = false;
+  go([&] {
+    pipe.read();
+    arrived = true;
+  });
+  const Since since;
+  setitimer(ITIMER_REAL, &every, nullptr);
+  scheduler.run();
+  setitimer(ITIMER_REAL, &stop, nullptr);
+  sys::defaultSignal(SIGALRM);
+  CHECK(arrived);
+  CHECK(ticks >= 5);
+  CHECK(since.parks() == 1);
+  CHECK(since.polls() >= 2);  // it was in the middle of one when interrupted
+}
+
+// --- who is there ---
+
+TEST_CASE("dump lists every coroutine with its state") {
+  const Pipe pipe;
+  Scheduler scheduler;
+  go([&] { pipe.read(); }).name = "reader";
+  go([&] { scheduler.park("the moon"); }).name = "dreamer";
+  go([] { naglfar::sleep(1h); }).name = "sleeper";
+  Coroutine& woken = go([&] { scheduler.park("a call"); });
+  woken.name = "woken";
+  naglfar::yield();
+  scheduler.wake(woken);
+  go([] {}).name = "newcomer";
+  std::ostringstream out;
+  scheduler.dump(out);
+  const std::string text = out.str();
+  INFO(text);
+  std::vector<std::string> lines;
+  std::istringstream in(text);
+  for (std::string line; std::getline(in, line);) lines.push_back(line);
+  REQUIRE(lines.size() == 6);
+  CHECK(contains(lines[0], "5 coroutines"));
+  CHECK(contains(lines[0], "1 waits for descriptors"));
+  CHECK(contains(lines[1], "reader #"));
+  CHECK(contains(lines[1], " waits for a descriptor to read from"));
+  CHECK(
+      contains(lines[1], "descriptor " + std::to_string(pipe.reader.get())));
+  CHECK(contains(lines[2], "dreamer #"));
+  CHECK(contains(lines[2], " waits for the moon"));
+  CHECK_FALSE(contains(lines[2], "descriptor"));
+  CHECK(contains(lines[3], "sleeper #"));
+  CHECK(contains(lines[3], " waits for time to pass"));
+  CHECK(contains(lines[4], "woken #"));
+  CHECK(contains(lines[4], " is ready to run"));
+  CHECK(contains(lines[5], "newcomer #"));
+  CHECK(contains(lines[5], " is ready to run"));
+}
+
+TEST_CASE("dump says who runs") {
+  Scheduler scheduler;
+  std::ostringstream out;
+  go([&] {
+    naglfar::yield();
+    scheduler.dump(out);
+  }).name = "myself";
+  go([] { naglfar::yield(); }).name = "other";
+  scheduler.run();
+  const std::string text = out.str();
+  INFO(text);
+  CHECK(contains(text, " runs\n"));
+  CHECK(contains(text.substr(0, text.find(" runs\n")), "myself #"));
+  CHECK(contains(text.substr(text.find("other")), " is ready to run"));
+}
+
+// --- the end ---
+
+TEST_CASE("a scheduler that goes unwinds whoever is left") {
+  const Pipe pipe;
+  WaitLine line;
+  Log log;
+  {
+    Scheduler scheduler;
+    go([&] {
+      const Leaves scope(log, "line");
+      WaitLine::Place place(line);
+      scheduler.park("a call");
+    });
+    go([&] {
+      const Leaves scope(log, "descriptor");
+      pipe.read();
+    });
+    go([&] {
+      const Leaves scope(log, "timer");
+      naglfar::sleep(1h);
+    });
+    go([&] {
+      const Leaves scope(log, "queue");
+      for (;;) naglfar::yield();
+    });
+    naglfar::yield();
+    go([&log, token = std::shared_ptr<Leaves>(std::make_shared<Leaves>(
+                  log, "never started"))] { log.push_back("started"); });
+  }
+  CHECK(log == Log{"line", "descriptor", "timer", "queue", "never started"});
+  CHECK(coroutines() == 0);
+  CHECK(line.first() == nullptr);
+}
+
+TEST_CASE("what an unwinding starts is unwound as well") {
+  struct Starter {
+    int& ran;
+    ~Starter() {
+      go([&r = ran] { ++r; });
+    }
+  };
+  int ran = 0;
+  {
+    Scheduler scheduler;
+    go([&] {
+      const Starter starter{ran};
+      scheduler.park("nothing");
+    });
+    naglfar::yield();
+  }
+  CHECK(ran == 0);
+  CHECK(coroutines() == 0);
+}
+
+TEST_CASE("a thread may have one scheduler after the other") {
+  int runs = 0;
+  for (int i = 0; i < 3; ++i) {
+    Scheduler scheduler;
+    CHECK(&Scheduler::current() == &scheduler);
+    CHECK(Scheduler::ofThread() == &scheduler);
+    go([&runs] { ++runs; });
+    scheduler.run();
+  }
+  CHECK(Scheduler::ofThread() == nullptr);
+  CHECK(runs == 3);
+}
+
+TEST_CASE("a thread has one scheduler at a time") {
+  Scheduler scheduler;
+  CHECK_THROWS_AS(Scheduler{}, std::logic_error);
+  CHECK(&Scheduler::current() == &scheduler);
+}
+
+TEST_CASE("without a scheduler there is nothing to go on") {
+  CHECK_THROWS_AS(go([] {}), std::logic_error);
+  CHECK_THROWS_AS(naglfar::yield(), std::logic_error);
+  CHECK_THROWS_AS(naglfar::sleep(1ms), std::logic_error);
+  CHECK_THROWS_AS(Scheduler::current(), std::logic_error);
+}
+
+TEST_CASE("two threads have schedulers that know nothing of each other") {
+  const auto work = [](std::vector<int>& seen, bool& alone) {
+    const Pipe pipe;
+    Scheduler scheduler;
+    for (int i = 0; i < 100; ++i)
+      go([&seen, i] {
+        naglfar::yield();
+        naglfar::sleep(10us * (i % 7));
+        seen.push_back(i);
+      });
+    go([&pipe] { pipe.read(); });
+    alone = coroutines() == 101;
+    naglfar::sleep(1ms);
+    pipe.put();
+    scheduler.run();
+    alone = alone && coroutines() == 0;
+  };
+  std::vector<int> mine;
+  std::vector<int> theirs;
+  bool mineAlone = false;
+  bool theirsAlone = false;
+  std::thread other([&] { work(theirs, theirsAlone); });
+  work(mine, mineAlone);
+  other.join();
+  for (std::vector<int>* seen : {&mine, &theirs}) {
+    CHECK(std::set<int>(seen->begin(), seen->end()).size() == 100);
+    CHECK(seen->size() == 100);
+  }
+  CHECK(mineAlone);
+  CHECK(theirsAlone);
+}
+
+TEST_CASE("who writes to a peer that is gone gets EPIPE and no signal") {
+  Pipe pipe;
+  const Scheduler scheduler;
+  pipe.reader = sys::Fd();
+  const char byte = 'x';
+  CHECK(sys::write(pipe.writer.get(), &byte, 1) == -1);
+  CHECK(errno == EPIPE);
+}
+
+// --- signals ---
+
+TEST_CASE("a signal runs its action between two jobs") {
+  Scheduler scheduler;
+  Signals signals;
+  Log log;
+  signals.on(SIGUSR1, [&log] {
+    log.push_back(Coroutine::current() == nullptr ? "action" : "wrong stack");
+  });
+  go([&log] {
+    naglfar::sleep(1us);
+    log.push_back("raise");
+    std::raise(SIGUSR1);
+    log.push_back("raised");
+    naglfar::sleep(1us);
+    naglfar::yield();
+  });
+  scheduler.run();
+  CHECK(log == Log{"raise", "raised", "action"});
+}
+
+TEST_CASE("a signal wakes a scheduler that is asleep") {
+  const Pipe pipe;
+  Scheduler scheduler;
+  Signals signals;
+  int seen = 0;
+  signals.on(SIGALRM, [&] {
+    ++seen;
+    pipe.put();
+  });
+  const itimerval once{{0, 0}, {0, 1000}};
+  setitimer(ITIMER_REAL, &once, nullptr);
+  pipe.read();
+  CHECK(seen == 1);
+}
+
+TEST_CASE("an action is called for each signal and each has its own") {
+  Scheduler scheduler;
+  Signals signals;
+  Log log;
+  signals.on(SIGUSR1, [&log] { log.push_back("one"); });
+  signals.on(SIGUSR2, [&log] { log.push_back("two"); });
+  for (std::size_t round = 1; round <= 3; ++round) {
+    std::raise(SIGUSR1);
+    std::raise(SIGUSR2);
+    std::raise(SIGUSR1);
+    yieldUntil([&] { return log.size() == 3 * round; });
+  }
+  CHECK(log ==
+        Log{"one", "two", "one", "one", "two", "one", "one", "two", "one"});
+}
+
+TEST_CASE("signals are seen by a program that only yields") {
+  Scheduler scheduler;
+  Signals signals;
+  bool seen = false;
+  signals.on(SIGUSR1, [&seen] { seen = true; });
+  int turns = 0;
+  go([&] {
+    std::raise(SIGUSR1);
+    while (!seen && turns < 1000) {
+      ++turns;
+      naglfar::yield();
+    }
+  });
+  scheduler.run();
+  CHECK(seen);
+  CHECK(turns <= 3);
+}
+
+TEST_CASE("signals alone keep no scheduler running") {
+  Scheduler scheduler;
+  Signals signals;
+  signals.on(SIGUSR1, [] {});
+  go([] { naglfar::sleep(1us); });
+  CHECK_NOTHROW(scheduler.run());
+  go([&] { scheduler.park("nothing"); });
+  CHECK_THROWS_AS(scheduler.run(), Deadlock);
+  CHECK_THROWS_AS(scheduler.park("nothing"), Deadlock);
+}
+
+TEST_CASE("an action that throws is reported and the next one runs") {
+  Scheduler scheduler;
+  Signals signals;
+  int seen = 0;
+  int reported = 0;
+  scheduler.unhandled = [&reported](std::exception_ptr) { ++reported; };
+  signals.on(SIGUSR1, [&seen] {
+    ++seen;
+    throw std::runtime_error("from an action");
+  });
+  for (const int n : {1, 2}) {
+    std::raise(SIGUSR1);
+    yieldUntil([&] { return reported == n; });
+    CHECK(seen == n);
+  }
+  std::raise(SIGUSR1);  // and two that arrive together
+  std::raise(SIGUSR1);
+  yieldUntil([&] { return reported == 4; });
+  CHECK(seen == 4);
+}
+
+TEST_CASE("SIGQUIT may dump the coroutines") {
+  Scheduler scheduler;
+  Signals signals;
+  std::ostringstream out;
+  signals.on(SIGQUIT, [&] { scheduler.dump(out); });
+  go([&] { scheduler.park("the question"); }).name = "waiter";
+  naglfar::yield();
+  std::raise(SIGQUIT);
+  yieldUntil([&] { return !out.str().empty(); });
+  CHECK(contains(out.str(), "waiter #"));
+  CHECK(contains(out.str(), "waits for the question"));
+}
+
+TEST_CASE("a process has one Signals at a time and the default comes back") {
+  Scheduler scheduler;
+  {
+    Signals signals;
+    CHECK_THROWS_AS(Signals{}, std::logic_error);
+    signals.on(SIGUSR1, [] {});
+  }
+  struct sigaction action {};
+  sigaction(SIGUSR1, nullptr, &action);
+  CHECK((action.sa_handler == SIG_DFL));
+  const Signals again;
+  CHECK_NOTHROW(scheduler.run());
+}
+
+// --- fork ---
+
+TEST_CASE("after fork the child's poller and the parent's are two") {
+  const Pipe toChild;
+  const Pipe toParent;
+  const Pipe parentsOwn;
+  Scheduler scheduler;
+  scheduler.unhandled = rethrow;
+  bool arrived = false;
+  // Registered before the fork, so both processes have it.
+  go([&] {
+    parentsOwn.read();
+    arrived = true;
+  });
+  naglfar::yield();
+  const Since since;
+  const pid_t child = sys::fork();
+  if (child == 0) {
+    int status = 1;
+    go([&] {
+      toChild.read();
+      toParent.put();
+      naglfar::sleep(1ms);
+      status = 0;
+    });
+    try {
+      while (status != 0) naglfar::sleep(100us);
+    } catch (...) {
+      status = 2;
+    }
+    _exit(status);
+  }
+  REQUIRE(child > 0);
+  toChild.put();
+  toParent.read();
+  CHECK_FALSE(arrived);
+  parentsOwn.put();
+  scheduler.run();
+  CHECK(arrived);
+  int status = -1;
+  REQUIRE(sys::waitpid(child, &status, 0) == child);
+  CHECK(status == 0);
+}
+
+TEST_CASE("a coroutine that was parked before a fork is woken in the child") {
+  const Pipe pipe;
+  Scheduler scheduler;
+  bool arrived = false;
+  go([&] {
+    pipe.read();
+    arrived = true;
+  });
+  naglfar::yield();
+  const int status = inChild([&] {
+    pipe.put();
+    scheduler.run();
+    return arrived ? 0 : 1;
+  });
+  CHECK(status == 0);
+  CHECK_FALSE(arrived);
+  CHECK_FALSE(pipe.take());  // the child's turn took it
+}
+
+TEST_CASE("a fork in a coroutine goes on in both processes") {
+  const Pipe pipe;
+  Scheduler scheduler;
+  int status = -1;
+  go([&] {
+    const pid_t child = sys::fork();
+    if (child == 0) {
+      pipe.put();
+      naglfar::yield();
+      naglfar::sleep(1ms);
+      _exit(coroutines() == 1 ? 0 : 1);
+    }
+    pipe.read();
+    sys::waitpid(child, &status, 0);
+  });
+  scheduler.run();
+  CHECK(status == 0);
+}
