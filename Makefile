@@ -10,7 +10,7 @@ BIN = build/bin
 JOBS := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 PYTHON := $(firstword $(wildcard /usr/bin/python3) python3)
 
-.PHONY: help run test setup doctor stage stages asan tsan clang select kqueue \
+.PHONY: help run test setup doctor stage stages asan tsan clang clang-asan select kqueue \
         test-aarch64 docs listings measure check-results format lint clean
 .NOTPARALLEL:
 
@@ -23,7 +23,7 @@ help:
 	@echo 'make stages         exports, builds and tests the stages of all chapters'
 	@echo 'make asan           the tests, under AddressSanitizer and UBSan'
 	@echo 'make tsan           the tests with threads, under ThreadSanitizer'
-	@echo 'make clang          the tests, built by clang, plain and under ASan'
+	@echo 'make clang          the tests, built by clang; make clang-asan: the same under ASan'
 	@echo 'make select         the tests, with the poller on select(2)'
 	@echo 'make kqueue         the tests, with the poller on kqueue(2)'
 	@echo 'make test-aarch64   the tests, built for 64-bit ARM, run by qemu'
@@ -39,21 +39,15 @@ setup:
 	@.ci/setup.sh run test
 
 # A first configuration does without the tests, and so without their needs.
-run: TARGETS = comet-06 doctor
-doctor: TARGETS = doctor
-run doctor: programs
 .PHONY: programs
 programs:
 	@.ci/setup.sh run
-	@[ -f build/CMakeCache.txt ] || \
-	  cmake --preset release -DNAGLFAR_TESTS=OFF > build-log.txt 2>&1 || \
-	  { cat build-log.txt; rm -f build-log.txt; exit 1; }
-	@rm -f build-log.txt
-	@cmake --build build --parallel $(JOBS) --target $(TARGETS)
+	@[ -f build/CMakeCache.txt ] || cmake --preset release -DNAGLFAR_TESTS=OFF
+	@cmake --build build --parallel $(JOBS) --target comet-06 doctor
 
 # Where one process cannot hold both ends of N connections, there are two
 # runs: the largest that it can hold, and N with the clients in a child.
-run:
+run: programs
 	@largest=$$($(BIN)/doctor --largest); \
 	if [ "$$largest" -ge $(N) ]; then exec $(BIN)/comet-06 $(N); fi; \
 	echo "$(N) clients in one process need more descriptors than the hard"; \
@@ -67,39 +61,41 @@ run:
 	echo "\$$ comet-06 $(N) --clients-in-child" && \
 	$(BIN)/comet-06 $(N) --clients-in-child
 
-doctor:
+doctor: programs
 	@$(BIN)/doctor
 
 test:
 	@.ci/setup.sh run test
-	@$(call suite,release,)
+	@$(call suite,release)
 
-# suite: configure, build and test one preset; the second argument goes to
-# ctest.
-suite = cmake --preset $(1) && cmake --build --preset $(1) --parallel $(JOBS) \
-        && ctest --preset $(1) $(2)
+# suite: configure, build and test one preset. More arguments: for the build,
+# and for ctest.
+suite = cmake --preset $(1) && \
+        cmake --build --preset $(1) --parallel $(JOBS) $(2) && \
+        ctest --preset $(1) $(3)
 
 asan:
 	@.ci/setup.sh run test
-	@$(call suite,asan,)
+	@$(call suite,asan)
 
-# What has threads: comet-00, the mix-ins, and what they share.
+# The programs, and the tests of whatever has threads.
+THREADED = $(patsubst tests/%.cpp,%,$(wildcard $(addprefix tests/test_, \
+             sys.cpp waiters.cpp server.cpp mixins.cpp)))
 tsan:
 	@.ci/setup.sh run test
-	@$(call suite,tsan,-R '^(sys|waiters|mixins|server): |comet-0[07]')
+	@$(call suite,tsan,--target programs $(THREADED),-R '^(sys|waiters|server|mixins|programs):')
 
-clang:
+clang clang-asan:
 	@.ci/setup.sh run test clang
-	@$(call suite,clang,)
-	@$(call suite,clang-asan,)
+	@$(call suite,$@)
 
 select kqueue:
 	@.ci/setup.sh run test
-	@$(call suite,$@,)
+	@$(call suite,$@)
 
 test-aarch64:
 	@if .ci/setup.sh --dry-run aarch64 2> /dev/null; then \
-	  $(call suite,aarch64,); \
+	  $(call suite,aarch64); \
 	else echo "test-aarch64: skipped, there is no cross compiler (.ci/setup.sh aarch64)"; fi
 
 stage:
@@ -117,15 +113,15 @@ listings:
 	@$(PYTHON) docs/listings.py refresh
 
 # The largest run that one process holds, of 10,000 at most.
-measure: | test
-	@for chapter in $(CHAPTERS); do \
-	  $(PYTHON) -B .ci/results.py measure $$chapter || exit 1; done
+measure:
+	@cmake --preset release > /dev/null
+	@cmake --build build --parallel $(JOBS)
+	@$(PYTHON) -B .ci/results.py measure $(CHAPTERS)
 
 check-results:
 	@cmake --preset release > /dev/null
 	@cmake --build build --parallel $(JOBS)
-	@for chapter in $(CHAPTERS); do \
-	  $(PYTHON) -B .ci/results.py check $$chapter || exit 1; done
+	@$(PYTHON) -B .ci/results.py check $(CHAPTERS)
 
 format:
 	@.ci/setup.sh lint

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <cstdlib>
 #include <exception>
 #include <iostream>
 #include <mutex>
@@ -104,20 +105,32 @@ static void serve(int connection, Waiters& waiters) {
 // [/server]
 
 // [threads]
-// A thread whose failure ends the program instead of being lost, and whose
-// ledger is counted.
+// Other threads are running and cannot be asked to stop: so this one ends the
+// program without waiting for anybody.
+[[noreturn]] static void giveUp(const std::string& what) {
+  std::cerr << "comet-00: " + what + "\n";
+  std::_Exit(1);
+}
+
+// A thread whose ledger is counted, and whose failure is not lost.
 template <class Body>
 static std::thread startThread(Body body) {
-  return std::thread([body = std::move(body)]() mutable {
-    try {
-      const Body own = std::move(body);  // ends before the ledger is settled
-      own();
-    } catch (const std::exception& error) {
-      std::cerr << "comet-00: " << error.what() << '\n';
-      std::exit(1);
-    }
-    settle();
-  });
+  const auto run = [](Body own) { own(); };
+  try {
+    return std::thread([run, body = std::move(body)]() mutable {
+      try {
+        run(std::move(
+            body));  // what it owns ends before the ledger is settled
+      } catch (const std::exception& error) {
+        giveUp(error.what());
+      }
+      settle();
+    });
+  } catch (const std::system_error& error) {
+    giveUp(std::string("cannot start one more thread: ") + error.what() +
+           " (`sysctl kernel.pid_max kernel.threads-max` and `ulimit -u` "
+           "tell how many there may be)");
+  }
 }
 
 // Accepts until a connection comes after `stopping` was set.
@@ -181,7 +194,7 @@ int main(int argc, char** argv) {
           startThread([&] { acceptConnections(listener.get(), stopping); });
     if (run.hasClients()) runClients(run);
     if (run.hasServer()) {
-      run.waitForClients();
+      if (!run.waitForClients()) giveUp("its requests wait for ever");
       stopping = true;
       connectTo(run.address());
       server.join();

@@ -195,17 +195,18 @@ void Run::forkClients() {
   (void)writeEnd.release();
 }
 
-void Run::waitForClients() const {
-  if (!finished_) return;
-  fd_set readable;
-  FD_ZERO(&readable);
-  FD_SET(finished_.get(), &readable);
-  while (sys::select(finished_.get() + 1, &readable, nullptr, nullptr) ==
-             -1 &&
-         errno == EINTR)
-    continue;
+bool Run::waitForClients() {
+  reapChild();
+  return !failed_;
 }
-// [/fork-clients]
+
+void Run::reapChild() {
+  if (child_ <= 0) return;
+  int status = 0;
+  while (sys::waitpid(child_, &status, 0) == -1 && errno == EINTR) continue;
+  child_ = -1;
+  expect(status == 0, "the clients' half has failed");
+}
 // [/halves]
 
 // [checks]
@@ -242,11 +243,7 @@ int Run::finish() {
     settle();
     _exit(failed_ ? 1 : 0);
   }
-  if (half_ == Half::server) {
-    int status = 0;
-    sys::check(sys::waitpid(child_, &status, 0), "waitpid");
-    expect(status == 0, "the clients' half has failed");
-  }
+  reapChild();
   if (failed_) return 1;
 
   rusage self{};

@@ -56,8 +56,8 @@ class Run {
   }
   // With the clients in a child: a pipe that ends when they have finished.
   int clientsFinished() const { return finished_.get(); }
-  // The same, for a thread that has nothing else to do.
-  void waitForClients() const;
+  // The same, for a thread that has nothing else to do. False if they failed.
+  bool waitForClients();
 
   // [run-clients]
   // The clients' half. There are ports enough for 10,000 connections between
@@ -85,6 +85,7 @@ class Run {
   void listen(naglfar::sys::Mode mode);
   void chooseServer(std::string_view name);
   void forkClients();
+  void reapChild();
   void show(const char* what, std::size_t count);
   void checkLimits() const;
 

@@ -3,11 +3,14 @@
 ///
 /// A reader that finds no message stands in line, with a place for one. The
 /// next writer puts its message into the place of whoever came first, and
-/// wakes only that one: N readers and N messages cost N parks.
+/// wakes only that one: N readers and N messages cost N parks. A writer that
+/// finds no room stands in line with its message, and who makes room takes it
+/// from there.
 ///
 /// Invariants:
 /// - Messages wait only while no reader does, and readers only while no
 ///   message does.
+/// - Writers wait only while there is no room, so nobody overtakes them.
 /// - Who wait()s takes nothing, so it never holds up a message.
 ///
 /// Asks of the scheduler: park, and WaitLine.
@@ -136,6 +139,12 @@ class Channel {
         : Place(line), slot(where) {}
     std::optional<T>* slot;
   };
+  // Who waits for room keeps its message until there is some.
+  struct Writer : WaitLine::Place {
+    Writer(WaitLine& line, T& what) : Place(line), message(what) {}
+    T& message;
+    bool admitted = false;
+  };
   void admitWriters();
 
   std::size_t limit_;
@@ -149,11 +158,13 @@ class Channel {
 // [channel-write]
 template <class T>
 void Channel<T>::write(T message, Deadline deadline) {
-  while (messages_.size() >= limit_ && !closed_) {
-    WaitLine::Place place(writers_);
-    if (!Scheduler::current().park("room in a channel", -1, deadline) &&
-        place.inLine())
-      sys::fail(ETIMEDOUT, "write to a channel");
+  if (messages_.size() >= limit_ && !closed_) {
+    Writer writer(writers_, message);
+    while (writer.inLine())
+      if (!Scheduler::current().park("room in a channel", -1, deadline) &&
+          writer.inLine())
+        sys::fail(ETIMEDOUT, "write to a channel");
+    if (writer.admitted) return;
   }
   if (closed_) sys::fail(EPIPE, "write to a closed channel");
 
@@ -191,10 +202,15 @@ T Channel<T>::read(Deadline deadline) {
   return std::move(*message);
 }
 
-// Room for one is a reason to wake one.
 template <class T>
 void Channel<T>::admitWriters() {
-  if (auto* writer = writers_.first()) writer->call();
+  while (messages_.size() < limit_) {
+    auto* writer = static_cast<Writer*>(writers_.first());
+    if (writer == nullptr) return;
+    messages_.push(std::move(writer->message));
+    writer->admitted = true;
+    writer->call();
+  }
 }
 // [/channel-read]
 
@@ -216,7 +232,7 @@ std::vector<T> Channel<T>::readWaiting(bool block) {
   std::vector<T> all;
   all.reserve(messages_.size());
   while (messages_.size() > 0) all.push_back(messages_.pop());
-  writers_.callAll();
+  admitWriters();
   return all;
 }
 

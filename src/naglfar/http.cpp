@@ -91,27 +91,30 @@ void BaseHTTPRequestHandler::handle_one_request() {
 // [/handle]
 
 // [parse-request]
-// On false an error has been sent.
+// On false there is nothing to serve: an error has been sent, or the line was
+// empty.
 bool BaseHTTPRequestHandler::parse_request() {
   requestline.resize(withoutLineEnd(requestline).size());
-  std::array<std::string_view, 4> words;
+  std::array<std::string_view, 4> words;  // the last one of more than that
   std::size_t n = 0;
-  for (std::string_view rest = requestline; n < words.size();) {
+  for (std::string_view rest = requestline;; ++n) {
     rest.remove_prefix(std::min(rest.find_first_not_of(' '), rest.size()));
     if (rest.empty()) break;
-    words[n++] = rest.substr(0, rest.find(' '));
-    rest.remove_prefix(words[n - 1].size());
+    std::string_view& word = words[std::min(n, words.size() - 1)];
+    word = rest.substr(0, rest.find(' '));
+    rest.remove_prefix(word.size());
   }
   headers.clear();
   command = words[0];
   path = words[1];
   request_version = "HTTP/0.9";
-  if (n == 3) {
-    if (!parse_version(words[2])) return false;
-  } else if (n != 2) {
+  if (n == 0) return false;
+  if (n >= 3 && !parse_version(words[n == 3 ? 2 : 3])) return false;
+  if (n == 1 || n > 3) {
     send_error(400, "Bad request syntax");
     return false;
-  } else if (command != "GET") {
+  }
+  if (n == 2 && command != "GET") {
     send_error(400, "Bad HTTP/0.9 request type");
     return false;
   }
@@ -141,7 +144,7 @@ bool BaseHTTPRequestHandler::parse_version(std::string_view version) {
   }
   request_version = version;
   close_connection =
-      major == 1 && minor == 0 ? true : protocol_version < "HTTP/1.1";
+      major == 0 || minor == 0 || protocol_version < "HTTP/1.1";
   return true;
 }
 // [/parse-request]
@@ -287,7 +290,8 @@ void BaseHTTPRequestHandler::send_error(int code, std::string_view message,
       escaped(reason) + ".\n<p>" + escaped(explain) + "\n";
   send_response(code, reason);
   send_header("Connection", "close");
-  const bool hasBody = code >= 200 && code != 204 && code != 304;
+  const bool hasBody =
+      code >= 200 && code != 204 && code != 205 && code != 304;
   if (hasBody) {
     send_header("Content-Type", "text/html;charset=utf-8");
     send_header("Content-Length", std::to_string(body.size()));
@@ -369,6 +373,7 @@ std::string_view reasonPhrase(int code) {
       {201, "Created"},
       {202, "Accepted"},
       {204, "No Content"},
+      {205, "Reset Content"},
       {206, "Partial Content"},
       {301, "Moved Permanently"},
       {302, "Found"},

@@ -44,8 +44,10 @@ bool TCPServer::handle_request() {
   return true;
 }
 
-// The byte is never read: once it is there, every get_request() sees it.
+// The flag is for who does not wait, because clients do; the byte for who
+// does. A signal handler may do both.
 void TCPServer::shutdown() {
+  stopped_ = true;
   sys::write(stopWriter_.get(), "", 1);
 }
 // [/serve-forever]
@@ -58,6 +60,10 @@ void TCPServer::serve(Request& request) {
     file.close();
   } catch (const std::exception& error) {
     handle_error(request.client, error);
+  } catch (const Unwind&) {
+    throw;  // the server goes, and its requests with it
+  } catch (...) {
+    handle_error(request.client, std::runtime_error("unknown exception"));
   }
 }
 
@@ -70,14 +76,12 @@ void TCPServer::handle_error(const sys::Address& client,
 
 // [get-request]
 std::optional<TCPServer::Request> TCPServer::get_request() {
-  struct Nothing final : Job {
-    void run() override {}
-  } listening, stopping;
-  Waiter connection{listening};
-  Waiter stop{stopping};
-  Poller poller;
-  poller.watch(stopReader_.get(), Interest::read, stop);
-  for (sys::Duration patience{-1};;) {
+  if (!bell_) {
+    bell_.emplace();
+    bell_->poller.watch(stopReader_.get(), Interest::read, bell_->stop);
+  }
+  auto& poller = bell_->poller;
+  for (sys::Duration patience{-1}; !stopped_;) {
     Request request;
     const int fd = sys::accept(fileno(), request.client, sys::Mode::blocking);
     if (fd != -1) {
@@ -85,8 +89,8 @@ std::optional<TCPServer::Request> TCPServer::get_request() {
       return request;
     }
     if (errno == EAGAIN || errno == EWOULDBLOCK) {
-      poller.unwatch(fileno(), Interest::read, connection);
-      poller.watch(fileno(), Interest::read, connection);
+      poller.unwatch(fileno(), Interest::read, bell_->connection);
+      poller.watch(fileno(), Interest::read, bell_->connection);
       patience = sys::Duration{-1};
     } else {
       const std::system_error error(errno, std::generic_category(),
@@ -95,10 +99,9 @@ std::optional<TCPServer::Request> TCPServer::get_request() {
       if (classify(error) == AcceptError::fatal) throw error;
       patience = std::chrono::milliseconds(100);
     }
-    JobQueue ready;
-    poller.poll(patience, ready);
-    if (stopping.queued()) return std::nullopt;
+    poller.poll(patience, bell_->rung);
   }
+  return std::nullopt;
 }
 // [/get-request]
 

@@ -18,6 +18,7 @@
 
 #include <sys/socket.h>
 
+#include <atomic>
 #include <cstdint>
 #include <optional>
 
@@ -111,10 +112,25 @@ class TCPServer {
   // [/tcp-server-hooks]
 
  private:
+  // What get_request() waits with: one for all requests, because a server
+  // that is out of descriptors could not make another.
+  struct Bell {
+    struct Nothing final : Job {
+      void run() override {}
+    };
+    JobQueue rung;
+    Nothing nothing;
+    Waiter connection{nothing};
+    Waiter stop{nothing};
+    Poller poller;
+  };
+
   sys::Fd socket_;
   Handler handler_;
-  sys::Fd stopReader_;  // shutdown() writes a byte, get_request() sees it
+  std::atomic<bool> stopped_ = false;
+  sys::Fd stopReader_;  // shutdown() writes a byte, which ends a wait
   sys::Fd stopWriter_;
+  std::optional<Bell> bell_;
 };
 // [/tcp-server]
 
@@ -177,7 +193,10 @@ void ScheduledMixIn<Base>::acceptConnections() {
       if (acceptStream_.closed()) break;
       const auto kind = TCPServer::classify(error);
       if (kind == connectionGone) continue;
-      if (kind == fatal) throw;
+      if (kind == fatal) {
+        acceptStream_.close();
+        throw;
+      }
       // Woken when a request ends, for that frees a descriptor; and now and
       // then, because others may free some, too.
       WaitLine::Place place(descriptorWanted_);

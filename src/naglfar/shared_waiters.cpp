@@ -45,22 +45,28 @@ namespace {
 class Lock {
  public:
   explicit Lock(pthread_mutex_t& mutex) : mutex_(mutex) {
-    const int error = pthread_mutex_lock(&mutex_);
+    gotMutex(pthread_mutex_lock(&mutex_));
+  }
+  ~Lock() { pthread_mutex_unlock(&mutex_); }
+  Lock(const Lock&) = delete;
+  Lock& operator=(const Lock&) = delete;
+
+  // Gives the mutex to the others until there is a signal, or time is up.
+  void wait(pthread_cond_t& condition, const std::timespec& until) const {
+    gotMutex(pthread_cond_timedwait(&condition, &mutex_, &until));
+  }
+
+ private:
+  void gotMutex(int error) const {
 #ifndef __APPLE__
     // A child was killed while it held the mutex. Each change of the table
     // is complete before the next begins, so what it left can be used.
     if (error == EOWNERDEAD) pthread_mutex_consistent(&mutex_);
 #endif
-    assert(error == 0 || error == EOWNERDEAD);
+    assert(error == 0 || error == EOWNERDEAD || error == ETIMEDOUT);
     (void)error;
   }
-  ~Lock() {
-    pthread_mutex_unlock(&mutex_);
-  }
-  Lock(const Lock&) = delete;
-  Lock& operator=(const Lock&) = delete;
 
- private:
   pthread_mutex_t& mutex_;
 };
 
@@ -159,13 +165,17 @@ SharedWaiters::Channel::~Channel() {
   if (slot_ == nullptr) return;
   const Lock lock(table_->mutex);
   const bool waiting = connection_ != -1;
-  if (slot_->state != Slot::State::taken) {
-    if (waiting) slot_->state = Slot::State::free;
-  } else if (waiting) {
-    slot_->state = Slot::State::abandoned;
-  } else {  // the notifying request failed: the next one shall tell it
-    slot_->state = Slot::State::listed;
-    ++table_->listed;
+  if (slot_->state == Slot::State::taken) {
+    if (waiting) {
+      slot_->state = Slot::State::abandoned;
+    } else {  // the notifying request failed: the next one shall tell it
+      slot_->state = Slot::State::listed;
+      ++table_->listed;
+    }
+  } else {
+    // Listed again by a notifying request that failed, after its place went.
+    if (slot_->state == Slot::State::listed) --table_->listed;
+    slot_->state = Slot::State::free;
   }
 }
 
@@ -190,7 +200,7 @@ int SharedWaiters::Channel::read() {
     clock_gettime(CLOCK_REALTIME, &lookAt);
     lookAt.tv_sec += 1;
     // Waits for write(), which signals; or until it is time to look.
-    pthread_cond_timedwait(&slot_->told, &table_->mutex, &lookAt);
+    lock.wait(slot_->told, lookAt);
     if (slot_->state == Slot::State::told) break;
     const ssize_t n = sys::peek(connection_);
     if (n == 0 || (n == -1 && errno != EAGAIN && errno != EWOULDBLOCK &&

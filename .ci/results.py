@@ -1,0 +1,96 @@
+#!/usr/bin/env python3
+"""The committed results of the chapters' runs: chapters/NN-name/run.json.
+
+  results.py measure 03-the-scheduler ...  runs comet-03 and keeps its result
+  results.py check 03-the-scheduler ...    runs it and compares the counts
+
+Seconds, memory and page faults depend on the machine; what the program did
+does not. So a check compares switches, parks and system calls by kind, each
+per client. They may differ by 0.02, and by 2 in a hundred: when one asks the
+server again and again until it says N, how often is a matter of luck.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parents[1]
+BIN = TOP / "build" / "bin"
+MOST = 10000  # the clients of the book's run
+ABSOLUTE = 0.02
+RELATIVE = 0.02
+
+
+def run(number, clients, more):
+    command = [BIN / f"comet-{number}", str(clients), "--json", *more]
+    done = subprocess.run(command, stdout=subprocess.PIPE, timeout=600)
+    if done.returncode != 0:
+        sys.exit(f"results: comet-{number} {clients} has failed")
+    return json.loads(done.stdout)
+
+
+def largest(option="--largest"):
+    done = subprocess.run([BIN / "doctor", option], stdout=subprocess.PIPE,
+                          check=True)
+    return int(done.stdout)
+
+
+def counts(result):
+    """What is compared: counts per client, by name."""
+    per_client = {name: result["per_client"][name]
+                  for name in ("switches", "parks")}
+    for call, count in result["calls"].items():
+        per_client[call] = count / result["clients"]
+    # A guard page is made by either, whichever the kernel has.
+    per_client["guard"] = (per_client.pop("madvise", 0) +
+                           per_client.pop("mprotect", 0))
+    return per_client
+
+
+def check(number, path):
+    """True unless the counts have changed."""
+    if not path.exists():
+        print(f"comet-{number}: no result is kept yet")
+        return True
+    old = json.loads(path.read_text())
+    more = ["--clients-in-child"] if old["clients_in_child"] else []
+    most = largest("--largest-in-child" if more else "--largest")
+    new = run(number, min(old["clients"], most), more)
+    for key in "poller", "switch":
+        if new[key] != old[key]:
+            print(f"comet-{number}: not compared: the result is one of "
+                  f"{old[key]}, this is {new[key]}")
+            return True
+    was, now = counts(old), counts(new)
+    wrong = [f"  {name}: {was.get(name, 0):.3f} in {path.name}, "
+             f"{now.get(name, 0):.3f} now"
+             for name in sorted(was | now)
+             if abs(was.get(name, 0) - now.get(name, 0)) >
+             ABSOLUTE + RELATIVE * was.get(name, 0)]
+    if wrong:
+        print(f"comet-{number}: per client, these counts have changed:",
+              *wrong, "make measure keeps the new ones", sep="\n")
+        return False
+    print(f"comet-{number}: {len(was)} counts per client agree")
+    return True
+
+
+def measure(number, path):
+    result = run(number, min(MOST, largest()), [])
+    path.write_text(json.dumps(result, indent=2) + "\n")
+    print(f"comet-{number} {result['clients']}: {result['total_s']:.2f} s, "
+          f"kept in {path.relative_to(TOP)}")
+    return True
+
+
+def main():
+    if len(sys.argv) < 3 or sys.argv[1] not in ("measure", "check"):
+        sys.exit(__doc__)
+    task = {"measure": measure, "check": check}[sys.argv[1]]
+    good = [task(chapter[:2], TOP / "chapters" / chapter / "run.json")
+            for chapter in sys.argv[2:]]
+    sys.exit(0 if all(good) else 1)
+
+
+main()

@@ -1,0 +1,101 @@
+"""Shows coroutines in gdb: gdb -x src/naglfar/gdb.py PROGRAM [CORE]
+
+  coroutines           lists those of the current thread
+  coroutine 3          shows the backtrace of number 3
+  coroutine 3 bt full  any command on its stack, where its frames begin at #1
+
+Writes nothing into the program, so it works with core files as well. For the
+switch by ucontext(3) on x86-64 and aarch64.
+"""
+
+import gdb
+from gdb.unwinder import Unwinder, register_unwinder
+
+X86_64 = dict(r12=4, r13=5, r14=6, r15=7, rbp=10, rbx=11, rsp=15, rip=16)
+
+
+def saved_registers(coroutine):
+    """Those that a backtrace needs."""
+    saved = coroutine['context_']['machine']['uc_mcontext']
+    if 'aarch64' in gdb.selected_frame().architecture().name():
+        registers = {f'x{n}': saved['regs'][n] for n in range(19, 31)}
+        return registers | {'sp': saved['sp'], 'pc': saved['pc']}
+    return {name: saved['gregs'][n] for name, n in X86_64.items()}
+
+
+class OnStackOf(Unwinder):
+    """Makes gdb believe that the innermost frame was called by a coroutine."""
+
+    def __init__(self, coroutine):
+        super().__init__('coroutine')
+        self.saved = saved_registers(coroutine)
+        self.sp = self.saved.get('rsp', self.saved.get('sp'))
+        self.pending = True
+
+    def __call__(self, frame):
+        if not self.pending:
+            return None  # the frames below are ordinary ones
+        self.pending = False
+        self.pc = frame.read_register('pc')  # with sp, the frame's identity
+        info = frame.create_unwind_info(self)
+        for name, value in self.saved.items():
+            info.add_saved_register(name, value)
+        return info
+
+
+def coroutines():
+    # By its symbol: an expression would be C's in a frame of the C library.
+    symbol = gdb.lookup_global_symbol('naglfar::Coroutine::first_')
+    one = symbol.value() if symbol else None
+    while one:
+        yield one
+        one = one['next_']
+
+
+def state_of(coroutine):
+    return str(coroutine['state_']).rpartition('::')[2]
+
+
+def describe(c):
+    name = c['name'].string() if c['name'] else 'coroutine'
+    text = f"{name} #{int(c['number_'])} {state_of(c)}"
+    if c['queue_']:
+        return text + ', ready to run'
+    if not c['waitsFor']:
+        return text
+    text += ', waits for ' + c['waitsFor'].string()
+    return text + (f", descriptor {c['waitsOn']}" if c['waitsOn'] >= 0 else '')
+
+
+class Coroutines(gdb.Command):
+    """coroutines: lists the coroutines of the current thread."""
+
+    def invoke(self, argument, from_tty):
+        for coroutine in coroutines():
+            print(describe(coroutine))
+
+
+class OneCoroutine(gdb.Command):
+    """coroutine NUMBER [COMMAND]: runs a command on a coroutine's stack."""
+
+    def invoke(self, argument, from_tty):
+        number, _, command = argument.partition(' ')
+        found = [c for c in coroutines() if str(int(c['number_'])) == number]
+        if not found or state_of(found[0]) != 'suspended':
+            raise gdb.GdbError('No suspended coroutine has that number.')
+        print(describe(found[0]))
+        gdb.execute('frame 0', to_string=True)
+        unwinder = OnStackOf(found[0])
+        register_unwinder(None, unwinder, replace=True)
+        gdb.invalidate_cached_frames()
+        try:
+            text = gdb.execute(command or 'backtrace', to_string=True)
+        finally:
+            unwinder.enabled = False
+            gdb.invalidate_cached_frames()
+        # Without the frame in which the thread itself is.
+        print(text if command else text.partition('\n')[2], end='')
+
+
+Coroutines('coroutines', gdb.COMMAND_STACK)
+OneCoroutine('coroutine', gdb.COMMAND_STACK)

@@ -1,0 +1,32 @@
+#!/bin/sh
+# Exports the stage of each chapter, and builds and tests it by itself, with
+# nothing of a later chapter in reach. The tests are of the layers and
+# programs; the whole project's own run is what `make test` is for.
+
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+top=$PWD
+jobs=$(getconf _NPROCESSORS_ONLN)
+status=0
+
+for folder in chapters/[0-9]*/; do
+  [ -f "$folder/comet.cpp" ] || continue
+  name=$(basename "$folder")
+  nn=${name%%-*}
+  stage=$top/build/stage-$nn
+  cmake -DNN="$nn" -DDEST="$stage" -P tests/stage/export.cmake || exit 1
+  log=$stage/log.txt
+  if ( cd "$stage" &&
+    cmake -B build -DCMAKE_BUILD_TYPE=Debug -DNAGLFAR_WERROR=ON &&
+    cmake --build build --parallel "$jobs" &&
+    ctest --test-dir build --parallel "$jobs" --timeout 120 \
+      --no-tests=error --output-on-failure
+  ) > "$log" 2>&1; then
+    echo "stage $nn: $(grep 'tests passed' "$log")"
+  else
+    grep -v ' Start \| Passed ' "$log" | tail -60
+    echo "stage $nn has failed"
+    status=1
+  fi
+done
+exit $status

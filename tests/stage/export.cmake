@@ -1,0 +1,91 @@
+# Exports one stage as a folder that stands alone: the layers, chapters and
+# tests up to a chapter. cmake -DNN=03 -DDEST=folder -P tests/stage/export.cmake
+
+cmake_minimum_required(VERSION 3.25)
+set(top ${CMAKE_CURRENT_LIST_DIR}/../..)
+cmake_path(NORMAL_PATH top)
+
+file(GLOB chapter RELATIVE ${top}/chapters ${top}/chapters/${NN}-*)
+if(NOT NN MATCHES "^[0-9][0-9]$" OR NOT chapter)
+  message(FATAL_ERROR "NN is the number of a chapter, such as 03, not `${NN}'")
+endif()
+if(EXISTS ${DEST} AND NOT EXISTS ${DEST}/.stage)
+  message(FATAL_ERROR "${DEST} exists, and is no stage exported before")
+endif()
+
+# What was exported before goes; a build tree in the folder stays.
+file(GLOB old ${DEST}/src ${DEST}/chapters ${DEST}/tests)
+if(old)
+  file(REMOVE_RECURSE ${old})
+endif()
+
+# copy(paths...): from the project to the same place in the stage
+function(copy)
+  foreach(path IN LISTS ARGN)
+    if(EXISTS ${top}/${path})
+      cmake_path(GET path PARENT_PATH folder)
+      file(COPY ${top}/${path} DESTINATION ${DEST}/${folder}
+           PATTERN __pycache__ EXCLUDE)
+    endif()
+  endforeach()
+endfunction()
+
+copy(CMakeLists.txt CMakePresets.json LICENSE .clang-format .gitignore
+     src/CMakeLists.txt src/layers.cmake src/package
+     chapters/CMakeLists.txt
+     tests/CMakeLists.txt tests/tests.cmake tests/main.cpp tests/programs)
+
+# The library. A stage has all pollers and all switches: * stands for them.
+set(poller "*")
+set(switch "*")
+function(naglfar_layer name number)
+  if(number STRGREATER NN)
+    return()
+  endif()
+  cmake_parse_arguments(PARSE_ARGV 2 layer "" "" "HEADERS;SOURCES;LINKS")
+  foreach(pattern IN LISTS layer_HEADERS layer_SOURCES)
+    file(GLOB files RELATIVE ${top} ${top}/src/naglfar/${pattern})
+    copy(${files})
+  endforeach()
+endfunction()
+include(${top}/src/layers.cmake)
+
+# The chapters.
+file(GLOB chapters RELATIVE ${top}/chapters ${top}/chapters/[0-9]*)
+foreach(folder IN LISTS chapters)
+  string(SUBSTRING ${folder} 0 2 number)
+  if(NOT number STRGREATER NN)
+    copy(chapters/${folder})
+  endif()
+endforeach()
+
+# The tests.
+function(naglfar_test name number)
+  if(NOT number STRGREATER NN)
+    copy(tests/test_${name}.cpp)
+  endif()
+endfunction()
+include(${top}/tests/tests.cmake)
+if(NOT NN STRLESS 01)
+  copy(tests/fake_kqueue)
+endif()
+if(NOT NN STRLESS 06)
+  copy(tests/consumer)
+endif()
+
+file(WRITE ${DEST}/.stage "${NN}\n")
+file(WRITE ${DEST}/README.md
+"# Naglfar, stage ${NN}
+
+What there is at the end of chapter `${chapter}`: the layers of the library up
+to there, the chapters' programs, and their tests. To build and test it:
+
+    cmake --preset release
+    cmake --build --preset release
+    ctest --preset release
+
+and to run this chapter's program:
+
+    build/bin/comet-${NN}
+")
+message("stage ${NN} is in ${DEST}")

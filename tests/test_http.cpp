@@ -1,0 +1,729 @@
+// Tests of the HTTP layer: what a request is taken for, and what is answered.
+//
+// Most of them hand the bytes of a request to a handler and look at the bytes
+// of its answer, on a connected pair of sockets and without a server.
+
+#include <doctest/doctest.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cctype>
+#include <ctime>
+#include <iostream>
+#include <regex>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+#include <vector>
+
+#include "naglfar/http.hpp"
+
+using namespace naglfar;
+using namespace std::chrono_literals;
+
+// [test-helpers]
+namespace {
+
+// A scheduler for one test, and a minute before SIGALRM ends it. What leaves
+// a coroutine fails the test.
+struct Run {
+  Run() {
+    ::alarm(60);
+    scheduler.unhandled = [](std::exception_ptr error) {
+      std::rethrow_exception(error);
+    };
+  }
+  ~Run() { ::alarm(0); }
+  Scheduler scheduler;
+};
+
+struct Sockets {
+  explicit Sockets(sys::Mode mode) {
+    int ends[2];
+    sys::check(sys::socketpair(ends, mode), "socketpair");
+    client = sys::Fd(ends[0]);
+    server = sys::Fd(ends[1]);
+  }
+  sys::Fd client;
+  sys::Fd server;
+};
+
+// Tells what it was asked for, and logs into a list.
+class Handler : public BaseHTTPRequestHandler {
+ public:
+  using BaseHTTPRequestHandler::BaseHTTPRequestHandler;
+
+  void do_GET() override {
+    if (path == "/throw") throw std::runtime_error("the handler failed");
+    if (path == "/error") return send_error(404, "<b> & \"co\"", "<i>why</i>");
+    if (path == "/inject") return inject();
+    reply("GET " + std::string(path) + " " + std::string(request_version));
+  }
+  void do_HEAD() override {
+    send_response(200);
+    send_header("Content-Length", "1000");
+    end_headers();
+  }
+  void do_POST() override {
+    const std::string length(headers.get("Content-Length", "0"));
+    reply("POST " + rfile.read(std::stoul(length)));
+  }
+  void log_message(std::string_view message) override {
+    log.emplace_back(message);
+  }
+
+  std::vector<std::string> log;
+  std::string injected;  // what was thrown for each attempt
+
+ private:
+  void reply(const std::string& body) {
+    send_response(200);
+    send_header("Content-Length", std::to_string(body.size()));
+    end_headers();
+    wfile.write(body);
+  }
+  void inject() {
+    send_response(200);
+    for (const char* value : {"a\r\nSet-Cookie: b", "a\nb", "a\rb"})
+      try {
+        send_header("X-Name", value);
+        injected += "not thrown ";
+      } catch (const std::invalid_argument&) {
+        injected += "thrown ";
+      }
+    CHECK_THROWS_AS(send_header("X\r\nY", "z"), std::invalid_argument);
+    CHECK_THROWS_AS(send_header("X", std::string_view("a\0b", 3)),
+                    std::invalid_argument);
+    end_headers();
+  }
+};
+
+// A handler needs a server to refer to; nobody connects to this one.
+TCPServer& someServer() {
+  static TCPServer server(sys::Address("localhost", 0), handlerFor<Handler>);
+  return server;
+}
+
+const sys::Address someClient("127.0.0.1", 4711);
+
+struct Exchange {
+  std::string answer;            // all that the client received
+  std::vector<std::string> log;  // all that the handler logged
+  bool closed = false;           // what the handler decided at the end
+  Headers headers;               // of the last request
+};
+
+// Sends a request, and the end of file; handles it; reads the answer.
+template <class H = Handler>
+Exchange exchange(std::string_view request,
+                  std::string_view protocol = "HTTP/1.0") {
+  Sockets sockets(sys::Mode::blocking);
+  goWrite(sockets.client.get(), request);
+  sys::check(::shutdown(sockets.client.get(), SHUT_WR), "shutdown");
+  ScheduledFile file(std::move(sockets.server));
+  H handler(file, someClient, someServer());
+  handler.protocol_version = protocol;
+  handler.handle();
+  file.close();
+  std::string answer;
+  try {
+    while (true) {
+      const std::string chunk = goRead(sockets.client.get());
+      if (chunk.empty()) break;
+      answer += chunk;
+    }
+  } catch (const std::system_error&) {
+    // The handler has closed a connection whose request it did not read.
+  }
+  return {answer, handler.log, handler.close_connection, handler.headers};
+}
+
+std::string answerTo(std::string_view request,
+                     std::string_view protocol = "HTTP/1.0") {
+  return exchange(request, protocol).answer;
+}
+
+std::string statusLine(const std::string& answer) {
+  return answer.substr(0, answer.find("\r\n"));
+}
+
+std::string body(const std::string& answer) {
+  const std::size_t end = answer.find("\r\n\r\n");
+  return end == std::string::npos ? "no headers" : answer.substr(end + 4);
+}
+
+bool contains(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
+
+std::size_t count(std::string_view text, std::string_view part) {
+  std::size_t n = 0;
+  for (std::size_t at = 0; (at = text.find(part, at)) != text.npos; ++at) ++n;
+  return n;
+}
+
+}  // namespace
+// [/test-helpers]
+
+// [request-tests]
+TEST_SUITE("http: requests") {
+  TEST_CASE("a request is answered with status and headers and body") {
+    const std::string answer = answerTo("GET /path?q=1 HTTP/1.0\r\n\r\n");
+    CHECK(statusLine(answer) == "HTTP/1.0 200 OK");
+    CHECK(contains(answer, "\r\nServer: Naglfar/"));
+    CHECK(contains(answer, "\r\nDate: "));
+    CHECK(body(answer) == "GET /path?q=1 HTTP/1.0");
+  }
+
+  // What CPython's http.server does with the same bytes, and with the same
+  // defaults. Where it answers a request without a status line, it has not
+  // seen a version yet and takes the client for one of HTTP/0.9.
+  TEST_CASE("raw requests are taken as Python takes them") {
+    struct Case {
+      std::string request;
+      std::string status;  // "" for an answer that is a body alone
+      std::string contains;
+    };
+    const Case cases[] = {
+        {"GET / HTTP/1.0\r\n\r\n", "HTTP/1.0 200 OK", "GET / HTTP/1.0"},
+        {"GET / HTTP/1.0\n\n", "HTTP/1.0 200 OK", "GET / HTTP/1.0"},
+        {"GET / HTTP/1.1\r\n\r\n", "HTTP/1.0 200 OK", "GET / HTTP/1.1"},
+        {"GET / HTTP/1.7\r\n\r\n", "HTTP/1.0 200 OK", "GET / HTTP/1.7"},
+        {"  GET   /  HTTP/1.0\r\n\r\n", "HTTP/1.0 200 OK", "GET / HTTP/1.0"},
+        {"GET /\r\n\r\n", "", "GET / HTTP/0.9"},
+        {"POST /\r\n\r\n", "", "Error 400"},
+        {"GET\r\n\r\n", "", "Error 400"},
+        {"GET / HTP/1.0\r\n\r\n", "", "Bad request version"},
+        {"GET / HTTP/1\r\n\r\n", "", "Bad request version"},
+        {"GET / HTTP/1.x\r\n\r\n", "", "Bad request version"},
+        {"GET / HTTP/1.0.1\r\n\r\n", "", "Bad request version"},
+        {"GET / HTTP/-1.0\r\n\r\n", "", "Bad request version"},
+        {"GET / HTTP/\r\n\r\n", "", "Bad request version"},
+        {"GET / HTTP/2.0\r\n\r\n", "", "Error 505"},
+        {"GET / HTTP/10.0\r\n\r\n", "", "Error 505"},
+        {"GET /a b HTTP/1.0\r\n\r\n", "HTTP/1.0 400 Bad request syntax",
+         "Error 400"},
+        {"GET /a b c HTTP/1.0\r\n\r\n", "HTTP/1.0 400 Bad request syntax",
+         "Error 400"},
+        {"BREW /pot HTTP/1.0\r\n\r\n",
+         "HTTP/1.0 501 Unsupported method ('BREW')", "Error 501"},
+        {"get / HTTP/1.0\r\n\r\n", "HTTP/1.0 501 Unsupported method ('get')",
+         "Error 501"},
+        {"PUT / HTTP/1.0\r\n\r\n", "HTTP/1.0 501 Unsupported method ('PUT')",
+         "Error 501"},
+    };
+    for (const Case& c : cases) {
+      CAPTURE(c.request);
+      const std::string answer = answerTo(c.request);
+      if (!c.status.empty())
+        CHECK(statusLine(answer) == c.status);
+      else
+        CHECK_FALSE(answer.starts_with("HTTP/"));
+      CHECK(contains(answer, c.contains));
+    }
+  }
+
+  TEST_CASE("nothing and an empty line are no requests") {
+    CHECK(answerTo("") == "");
+    CHECK(answerTo("\r\n") == "");
+    CHECK(answerTo("\r\n", "HTTP/1.1") == "");
+  }
+
+  TEST_CASE("HTTP/0.9 gets a body alone and its connection is closed") {
+    CHECK(answerTo("GET /old\r\n") == "GET /old HTTP/0.9");
+    CHECK(answerTo("GET /old\r\n", "HTTP/1.1") == "GET /old HTTP/0.9");
+    const auto named = exchange("GET /old HTTP/0.9\r\n\r\n", "HTTP/1.1");
+    CHECK(named.answer == "GET /old HTTP/0.9");
+    CHECK(named.closed);
+  }
+
+  TEST_CASE("methods have names of their own and all others answer 501") {
+    class Plain : public BaseHTTPRequestHandler {
+     public:
+      using BaseHTTPRequestHandler::BaseHTTPRequestHandler;
+      void log_message(std::string_view) override {}
+      std::vector<std::string> log;
+    };
+    class Named : public Plain {
+     public:
+      using Plain::Plain;
+      void do_GET() override { say("get"); }
+      void do_HEAD() override { say("head"); }
+      void do_POST() override { say("post"); }
+      void do_PUT() override { say("put"); }
+      void do_DELETE() override { say("delete"); }
+      void do_PATCH() override { say("patch"); }
+      void do_OPTIONS() override { say("options"); }
+      void do_TRACE() override { say("trace"); }
+      void do_CONNECT() override { say("connect"); }
+      void do_other() override { say("other"); }
+      void say(std::string_view word) { wfile.write(word); }
+    };
+    for (const std::string method : {"GET", "HEAD", "POST", "PUT", "DELETE",
+                                     "PATCH", "OPTIONS", "TRACE", "CONNECT"}) {
+      CAPTURE(method);
+      const std::string request = method + " / HTTP/1.0\r\n\r\n";
+      std::string word = method;
+      for (char& c : word) c = static_cast<char>(std::tolower(c));
+      CHECK(exchange<Named>(request).answer == word);
+      CHECK(statusLine(exchange<Plain>(request).answer) ==
+            "HTTP/1.0 501 Unsupported method ('" + method + "')");
+    }
+    CHECK(exchange<Named>("BREW / HTTP/1.0\r\n\r\n").answer == "other");
+  }
+
+  TEST_CASE("HEAD has headers and no body and neither has its 501") {
+    const std::string answer = answerTo("HEAD / HTTP/1.0\r\n\r\n");
+    CHECK(contains(answer, "Content-Length: 1000\r\n"));
+    CHECK(body(answer) == "");
+    class NoHead : public Handler {
+     public:
+      using Handler::Handler;
+      void do_HEAD() override { send_error(404); }
+    };
+    const std::string error =
+        exchange<NoHead>("HEAD / HTTP/1.0\r\n\r\n").answer;
+    CHECK(statusLine(error) == "HTTP/1.0 404 Not Found");
+    CHECK(body(error) == "");
+  }
+
+  TEST_CASE("POST reads its body from rfile") {
+    const std::string request =
+        "POST /form HTTP/1.0\r\nContent-Length: 11\r\n\r\nname=value&and more";
+    CHECK(body(answerTo(request)) == "POST name=value&");
+  }
+}
+// [/request-tests]
+
+// [header-tests]
+TEST_SUITE("http: headers of a request") {
+  TEST_CASE("names are found in any case and values are trimmed") {
+    const auto got = exchange(
+        "GET / HTTP/1.0\r\nHost: example.org\r\nX-EMPTY:\r\n"
+        "accept:\t text/html \t\r\nx-twice: 1\r\nX-Twice: 2\r\n"
+        "Time: 12:30:00\r\n\r\n");
+    CHECK(statusLine(got.answer) == "HTTP/1.0 200 OK");
+    CHECK(got.headers.size() == 6);
+    CHECK(got.headers.get("hOST") == "example.org");
+    CHECK(got.headers.get("Accept") == "text/html");
+    CHECK(got.headers.get("X-Twice") == "1");
+    CHECK(got.headers.get("time") == "12:30:00");
+    CHECK(got.headers.contains("x-empty"));
+    CHECK(got.headers.get("x-empty", "default") == "");
+    CHECK_FALSE(got.headers.contains("Hos"));
+    CHECK(got.headers.get("Missing", "default") == "default");
+  }
+
+  TEST_CASE("what is no header line is a bad request") {
+    for (const std::string line : {"no colon", ": no name", "Na me: value",
+                             "Name : value", " folded: value"}) {
+      CAPTURE(line);
+      CHECK(statusLine(answerTo("GET / HTTP/1.0\r\nA: b\r\n" +
+                                line + "\r\n\r\n")) ==
+            "HTTP/1.0 400 Bad header line");
+    }
+  }
+
+  TEST_CASE("a header line may be long and not too long") {
+    const std::string start = "GET / HTTP/1.0\r\nX: ";
+    CHECK(statusLine(answerTo(start + std::string(65'000, 'x') +
+                              "\r\n\r\n")) == "HTTP/1.0 200 OK");
+    CHECK(statusLine(answerTo(start + std::string(66'000, 'x') +
+                              "\r\n\r\n")) ==
+          "HTTP/1.0 431 Request Header Fields Too Large");
+  }
+
+  TEST_CASE("there may be many headers and not too many") {
+    const auto withHeaders = [](int n) {
+      std::string request = "GET / HTTP/1.0\r\n";
+      for (int i = 0; i < n; ++i)
+        request += "X-" + std::to_string(i) + ": y\r\n";
+      return statusLine(answerTo(request + "\r\n"));
+    };
+    CHECK(withHeaders(99) == "HTTP/1.0 200 OK");
+    CHECK(withHeaders(101) == "HTTP/1.0 431 Request Header Fields Too Large");
+  }
+
+  TEST_CASE("headers of one request are not those of the next") {
+    const auto got = exchange(
+        "GET /1 HTTP/1.1\r\nOne: 1\r\n\r\nGET /2 HTTP/1.1\r\nTwo: 2\r\n\r\n",
+        "HTTP/1.1");
+    CHECK(got.headers.size() == 1);
+    CHECK(got.headers.contains("Two"));
+  }
+}
+// [/header-tests]
+
+// [connection-tests]
+TEST_SUITE("http: connections") {
+  const std::string get1 = "GET /1 HTTP/1.1\r\n";
+  const std::string get2 = "GET /2 HTTP/1.1\r\n\r\n";
+
+  TEST_CASE("HTTP/1.0 serves one request for each connection") {
+    CHECK(count(answerTo(get1 + "\r\n" + get2), "HTTP/1.0 200 OK") == 1);
+    // Even for a client that would like to go on.
+    CHECK(count(answerTo(get1 + "Connection: keep-alive\r\n\r\n" + get2),
+                "HTTP/1.0 200 OK") == 1);
+  }
+
+  TEST_CASE("HTTP/1.1 goes on and answers in order") {
+    std::string requests;
+    for (int i = 0; i < 50; ++i)
+      requests += "GET /" + std::to_string(i) + " HTTP/1.1\r\n\r\n";
+    const std::string answer = answerTo(requests, "HTTP/1.1");
+    CHECK(count(answer, "HTTP/1.1 200 OK") == 50);
+    std::size_t at = 0;
+    for (int i = 0; i < 50; ++i) {
+      at = answer.find("GET /" + std::to_string(i) + " HTTP/1.1", at);
+      CHECK(at != std::string::npos);
+    }
+  }
+
+  TEST_CASE("the client and its version have a say in that") {
+    struct Case {
+      std::string version;
+      std::string connection;
+      std::size_t answers;
+    };
+    for (const Case& c : {Case{"HTTP/1.1", "", 2},
+                          Case{"HTTP/1.1", "Connection: close\r\n", 1},
+                          Case{"HTTP/1.1", "connection: CLOSE\r\n", 1},
+                          Case{"HTTP/1.0", "", 1},
+                          Case{"HTTP/1.0", "Connection: keep-alive\r\n", 2},
+                          Case{"HTTP/1.0", "Connection: Keep-Alive\r\n", 2}}) {
+      CAPTURE(c.version);
+      CAPTURE(c.connection);
+      const std::string first =
+          "GET /1 " + c.version + "\r\n" + c.connection + "\r\n";
+      CHECK(count(answerTo(first + get2, "HTTP/1.1"), "HTTP/1.1 200 OK") ==
+            c.answers);
+    }
+  }
+
+  TEST_CASE("the handler has the last word by its own Connection header") {
+    class Closing : public Handler {
+     public:
+      using Handler::Handler;
+      void do_GET() override {
+        send_response(200);
+        send_header("Connection", "close");
+        end_headers();
+      }
+    };
+    CHECK(count(exchange<Closing>(get1 + "\r\n" + get2, "HTTP/1.1").answer,
+                "HTTP/1.1 200 OK") == 1);
+  }
+
+  TEST_CASE("an error closes the connection and says so") {
+    const std::string answer =
+        answerTo("GET /error HTTP/1.1\r\n\r\n" + get2, "HTTP/1.1");
+    CHECK(contains(answer, "\r\nConnection: close\r\n"));
+    CHECK(count(answer, "HTTP/1.1 ") == 1);
+  }
+
+  TEST_CASE("a body is read before the next request") {
+    const std::string answer = answerTo(
+        "POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello" + get2,
+        "HTTP/1.1");
+    CHECK(contains(answer, "POST hello"));
+    CHECK(contains(answer, "GET /2 HTTP/1.1"));
+  }
+
+  TEST_CASE_FIXTURE(Run, "a client may wait for each answer") {
+    Sockets sockets(sys::Mode::nonblocking);
+    go([&] {
+      ScheduledFile file(std::move(sockets.server));
+      Handler handler(file, someClient, someServer());
+      handler.protocol_version = "HTTP/1.1";
+      handler.handle();
+      file.close();
+    });
+    ScheduledFile client(std::move(sockets.client));
+    client.autoflush = true;
+    for (int i = 0; i < 3; ++i) {
+      client.write("GET / HTTP/1.1\r\n\r\n");
+      const std::string head = client.readUntil("\r\n\r\n").join();
+      CHECK(contains(head, "Content-Length: 14\r\n"));
+      CHECK(client.read(14) == "GET / HTTP/1.1");
+    }
+    client.write("GET / HTTP/1.1\r\nConnection: close\r\n\r\n");
+    CHECK(body(client.read()) == "GET / HTTP/1.1");
+  }
+
+  TEST_CASE_FIXTURE(Run, "who expects 100-continue gets it before the body") {
+    Sockets sockets(sys::Mode::nonblocking);
+    go([&] {
+      ScheduledFile file(std::move(sockets.server));
+      Handler handler(file, someClient, someServer());
+      handler.protocol_version = "HTTP/1.1";
+      handler.handle();
+      file.close();
+    });
+    ScheduledFile client(std::move(sockets.client));
+    client.autoflush = true;
+    client.write(
+        "POST / HTTP/1.1\r\nExpect: 100-Continue\r\n"
+        "Content-Length: 4\r\nConnection: close\r\n\r\n");
+    CHECK(client.readUntil("\r\n\r\n").join() ==
+          "HTTP/1.1 100 Continue\r\n\r\n");
+    client.write("body");
+    CHECK(body(client.read()) == "POST body");
+  }
+
+  TEST_CASE("who speaks HTTP/1.0 expects nothing") {
+    const std::string expecting =
+        "\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\nbody";
+    CHECK_FALSE(contains(answerTo("POST / HTTP/1.0" + expecting, "HTTP/1.1"),
+                         "Continue"));
+    CHECK_FALSE(contains(answerTo("POST / HTTP/1.1" + expecting, "HTTP/1.0"),
+                         "Continue"));
+  }
+
+  TEST_CASE_FIXTURE(Run, "defect 17: half a request is not handled") {
+    ScheduledMixIn<HTTPServer> server(sys::Address("localhost", 0),
+                                      handlerFor<Handler>);
+    ScheduledFile client = ScheduledFile::connectTcp(server.server_address);
+    std::ostringstream log;
+    std::streambuf* const before = std::cerr.rdbuf(log.rdbuf());
+    client.write("GET / HTTP/1.0\r\nHalf-a-hea");
+    go([&] { server.handle_request(); });
+    for (int turn = 0; turn < 10; ++turn) yield();
+    const linger now{1, 0};
+    ::setsockopt(client.fileno(), SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    client.close();
+    for (int turn = 0; turn < 10; ++turn) yield();
+    std::cerr.rdbuf(before);
+    CHECK(contains(log.str(), "Connection reset by peer"));
+    server.shutdown();
+    scheduler.run();
+  }
+}
+// [/connection-tests]
+
+// [long-line-tests]
+TEST_SUITE("http: long request lines") {
+  TEST_CASE("the longest line is served and one more byte is 414") {
+    const std::string end = " HTTP/1.0\r\n";
+    const std::string path = "/" + std::string(65536 - 5 - end.size(), 'x');
+    CHECK(statusLine(answerTo("GET " + path + end + "\r\n")) ==
+          "HTTP/1.0 200 OK");
+    CHECK(statusLine(answerTo("GET " + path + "x" + end + "\r\n")) ==
+          "HTTP/1.0 414 URI Too Long");
+  }
+
+  TEST_CASE_FIXTURE(Run, "defect 11: 70 kB get 414 and the next is served") {
+    ScheduledMixIn<HTTPServer> server(sys::Address("localhost", 0),
+                                      handlerFor<Handler>);
+    bool ended = false;
+    go([&] {
+      server.serve_forever();
+      ended = true;
+    });
+    const auto ask = [&](const std::string& path) {
+      ScheduledFile client =
+          ScheduledFile::connectTcp(server.server_address);
+      client.write("GET " + path + " HTTP/1.0\r\n\r\n");
+      return client.readline();
+    };
+    for (int i = 0; i < 3; ++i) {
+      CHECK(ask("/" + std::string(70'000, 'x')) ==
+            "HTTP/1.0 414 URI Too Long\r\n");
+      CHECK(ask("/") == "HTTP/1.0 200 OK\r\n");
+    }
+    server.shutdown();
+    while (!ended) yield();
+  }
+}
+// [/long-line-tests]
+
+// [response-tests]
+TEST_SUITE("http: responses") {
+  TEST_CASE("send_error escapes what it quotes") {
+    const std::string answer = answerTo("GET /error HTTP/1.0\r\n\r\n");
+    CHECK(statusLine(answer) == "HTTP/1.0 404 <b> & \"co\"");
+    CHECK(contains(answer, "Content-Type: text/html;charset=utf-8\r\n"));
+    const std::string page = body(answer);
+    CHECK(contains(page, "&lt;b&gt; &amp; \"co\""));
+    CHECK(contains(page, "&lt;i&gt;why&lt;/i&gt;"));
+    CHECK_FALSE(contains(page, "<b>"));
+    CHECK_FALSE(contains(page, "<i>"));
+    CHECK(contains(answer, "Content-Length: " +
+                               std::to_string(page.size()) + "\r\n"));
+  }
+
+  TEST_CASE("a method that is quoted in a status line stays in it") {
+    const std::string answer =
+        answerTo("X\rSet-Cookie:y\x1b<b> / HTTP/1.0\r\n\r\n");
+    CHECK(statusLine(answer) ==
+          "HTTP/1.0 501 Unsupported method ('X?Set-Cookie:y?<b>')");
+    CHECK_FALSE(contains(body(answer), "<b>"));
+  }
+
+  TEST_CASE("answers that may have no body have none") {
+    class Bodiless : public Handler {
+     public:
+      using Handler::Handler;
+      void do_GET() override {
+        send_error(std::stoi(std::string(path.substr(1))));
+      }
+    };
+    for (const std::string code : {"204", "205", "304"}) {
+      CAPTURE(code);
+      const std::string answer =
+          exchange<Bodiless>("GET /" + code + " HTTP/1.0\r\n\r\n")
+              .answer;
+      CHECK(answer.starts_with("HTTP/1.0 " + code + " "));
+      CHECK_FALSE(contains(answer, "Content-Length"));
+      CHECK(body(answer) == "");
+    }
+  }
+
+  TEST_CASE("a header with a line end in it is refused") {
+    Sockets sockets(sys::Mode::blocking);
+    goWrite(sockets.client.get(), "GET /inject HTTP/1.0\r\n\r\n");
+    ScheduledFile file(std::move(sockets.server));
+    Handler handler(file, someClient, someServer());
+    handler.handle();
+    file.close();
+    CHECK(handler.injected == "thrown thrown thrown ");
+    const std::string answer = goRead(sockets.client.get());
+    CHECK_FALSE(contains(answer, "Set-Cookie"));
+    CHECK_FALSE(contains(answer, "X-Name"));
+  }
+
+  TEST_CASE("a response leaves in one write") {
+    const Ledger before = ledger;
+    Sockets sockets(sys::Mode::blocking);
+    ScheduledFile file(std::move(sockets.server));
+    Handler handler(file, someClient, someServer());
+    goWrite(sockets.client.get(), "GET / HTTP/1.0\r\n\r\n");
+    handler.handle();
+    file.close();
+    CHECK(ledger[Call::write] - before[Call::write] == 2);  // one is ours
+    CHECK(ledger[Call::read] - before[Call::read] == 1);
+  }
+
+  TEST_CASE("reason phrases are those of RFC 9110") {
+    CHECK(reasonPhrase(200) == "OK");
+    CHECK(reasonPhrase(205) == "Reset Content");
+    CHECK(reasonPhrase(404) == "Not Found");
+    CHECK(reasonPhrase(414) == "URI Too Long");
+    CHECK(reasonPhrase(431) == "Request Header Fields Too Large");
+    CHECK(reasonPhrase(501) == "Not Implemented");
+    CHECK(reasonPhrase(505) == "HTTP Version Not Supported");
+    CHECK(reasonPhrase(299) == "");
+  }
+}
+// [/response-tests]
+
+// [date-tests]
+TEST_SUITE("http: dates and the log") {
+  TEST_CASE("the Date header is now as RFC 9110 writes it") {
+    const std::time_t before = std::time(nullptr);
+    const std::string date(BaseHTTPRequestHandler::date_time_string());
+    const std::time_t after = std::time(nullptr);
+    CAPTURE(date);
+    const std::regex imfFixdate(
+        "(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \\d\\d "
+        "(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) \\d{4} "
+        "\\d\\d:\\d\\d:\\d\\d GMT");
+    CHECK(std::regex_match(date, imfFixdate));
+    std::tm parsed{};
+    REQUIRE(::strptime(date.c_str(), "%a, %d %b %Y %H:%M:%S GMT", &parsed) !=
+            nullptr);
+    const int weekday = parsed.tm_wday;
+    const std::time_t time = ::timegm(&parsed);
+    CHECK(parsed.tm_wday == weekday);
+    CHECK(time >= before);
+    CHECK(time <= after);
+    CHECK(contains(answerTo("GET / HTTP/1.0\r\n\r\n"), "\r\nDate: "));
+  }
+
+  TEST_CASE("the log has the local time as Python writes it") {
+    const std::time_t before = std::time(nullptr);
+    const std::string date = BaseHTTPRequestHandler::log_date_time_string();
+    const std::time_t after = std::time(nullptr);
+    CAPTURE(date);
+    CHECK(std::regex_match(
+        date, std::regex("\\d\\d/[A-Z][a-z]{2}/\\d{4} \\d\\d:\\d\\d:\\d\\d")));
+    std::tm parsed{};
+    REQUIRE(::strptime(date.c_str(), "%d/%b/%Y %H:%M:%S", &parsed) !=
+            nullptr);
+    parsed.tm_isdst = -1;
+    const std::time_t time = std::mktime(&parsed);
+    CHECK(time >= before);
+    CHECK(time <= after);
+  }
+
+  TEST_CASE("each answer is logged and each error twice") {
+    CHECK(exchange("GET /a HTTP/1.0\r\n\r\n").log ==
+          std::vector<std::string>{"\"GET /a HTTP/1.0\" 200 -"});
+    CHECK(exchange("BREW / HTTP/1.0\r\n\r\n").log ==
+          std::vector<std::string>{
+              "code 501, message Unsupported method ('BREW')",
+              "\"BREW / HTTP/1.0\" 501 -"});
+    CHECK(exchange("GET /" + std::string(70'000, 'x')).log ==
+          std::vector<std::string>{"code 414, message URI Too Long",
+                                   "\"\" 414 -"});
+  }
+
+  TEST_CASE("a line on standard error looks as Python's") {
+    class Logging : public Handler {
+     public:
+      using Handler::Handler;
+      void log_message(std::string_view message) override {
+        BaseHTTPRequestHandler::log_message(message);
+      }
+    };
+    std::ostringstream log;
+    std::streambuf* const before = std::cerr.rdbuf(log.rdbuf());
+    exchange<Logging>("GET /\x1b[31m HTTP/1.0\r\n\r\n");
+    std::cerr.rdbuf(before);
+    CAPTURE(log.str());
+    // A client that could write control characters could write log lines.
+    CHECK(std::regex_match(
+        log.str(), std::regex("127\\.0\\.0\\.1 - - \\[\\d\\d/[A-Z][a-z]{2}/"
+                              "\\d{4} \\d\\d:\\d\\d:\\d\\d\\] "
+                              "\"GET /\\?\\[31m HTTP/1\\.0\" 200 -\n")));
+  }
+}
+// [/date-tests]
+
+// [http-server-tests]
+TEST_SUITE("http: HTTPServer") {
+  TEST_CASE("it knows its name and its port") {
+    const HTTPServer server(sys::Address("localhost", 0),
+                            handlerFor<Handler>);
+    CHECK(server.server_name() == "127.0.0.1");
+    CHECK(server.server_port() == server.server_address.port());
+  }
+
+  TEST_CASE_FIXTURE(Run, "the handler is told who asks and whom") {
+    class Telling : public Handler {
+     public:
+      using Handler::Handler;
+      void do_GET() override {
+        const auto& http = static_cast<HTTPServer&>(server);
+        send_response(200);
+        end_headers();
+        wfile.write(client_address.host() + ":" +
+                    std::to_string(client_address.port()) + " asks " +
+                    std::to_string(http.server_port()));
+      }
+    };
+    ScheduledMixIn<HTTPServer> server(sys::Address("localhost", 0),
+                                      handlerFor<Telling>);
+    ScheduledFile client = ScheduledFile::connectTcp(server.server_address);
+    sys::Address own;
+    sys::check(sys::localAddress(client.fileno(), own), "getsockname");
+    client.write("GET / HTTP/1.0\r\n\r\n");
+    server.handle_request();
+    CHECK(body(client.read()) ==
+          "127.0.0.1:" + std::to_string(own.port()) + " asks " +
+              std::to_string(server.server_port()));
+    server.shutdown();
+    scheduler.run();
+  }
+}
+// [/http-server-tests]

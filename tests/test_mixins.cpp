@@ -1,0 +1,375 @@
+// Tests of the promise that the same handler runs under all three mix-ins:
+// the post's handler, not a line of it changed, in coroutines, in threads and
+// in processes. The clients are coroutines of the test in all three cases.
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "comet_handler.hpp"
+#include "naglfar/forking_mix_in.hpp"
+#include "naglfar/shared_waiters.hpp"
+#include "naglfar/threading_mix_in.hpp"
+#include "naglfar/waiters.hpp"
+
+using namespace naglfar;
+
+// [test-helpers]
+namespace {
+
+const sys::Address anyPort("localhost", 0);
+
+// A scheduler for the clients of one test, and two minutes before SIGALRM
+// ends it. What leaves a coroutine fails the test.
+struct Run {
+  Run() {
+    ::alarm(120);
+    scheduler.unhandled = [](std::exception_ptr error) {
+      std::rethrow_exception(error);
+    };
+  }
+  ~Run() { ::alarm(0); }
+  Scheduler scheduler;
+};
+
+int openDescriptors() {
+  int n = 0;
+  for (int fd = 0; fd < 1024; ++fd) n += ::fcntl(fd, F_GETFD) != -1;
+  return n;
+}
+
+// The post's handler, and two paths on which it fails.
+template <class Waiters>
+class Handler : public comet::QuietCometHandler<Waiters> {
+ public:
+  using comet::QuietCometHandler<Waiters>::QuietCometHandler;
+  void do_GET() override {
+    if (this->path == "/throw") throw std::runtime_error("on demand");
+    if (this->path == "/throw42") throw 42;
+    comet::QuietCometHandler<Waiters>::do_GET();
+  }
+};
+
+// The post's server; it does not print what its handlers throw.
+template <class Waiters>
+class Server : public comet::CometServer<Waiters> {
+ public:
+  using comet::CometServer<Waiters>::CometServer;
+
+ protected:
+  void handle_error(const sys::Address&, const std::exception&) override {}
+};
+
+}  // namespace
+// [/test-helpers]
+
+// [three-servers]
+namespace {
+
+// In this thread, beside the clients.
+class InCoroutines {
+ public:
+  InCoroutines() {
+    go([this] {
+      server_.serve_forever();
+      ended_ = true;
+    });
+  }
+  ~InCoroutines() {
+    server_.shutdown();
+    while (!ended_) yield();
+  }
+  sys::Address address() const { return server_.server_address; }
+
+ private:
+  ScheduledMixIn<Server<Waiters>> server_{anyPort,
+                                          handlerFor<Handler<Waiters>>};
+  bool ended_ = false;
+};
+
+// In a thread, with one more for each request.
+class InThreads {
+ public:
+  InThreads() : thread_([this] { server_.serve_forever(); }) {}
+  ~InThreads() {
+    server_.shutdown();
+    thread_.join();
+  }
+  sys::Address address() const { return server_.server_address; }
+
+ private:
+  ThreadingMixIn<Server<SharedWaiters>> server_{
+      anyPort, handlerFor<Handler<SharedWaiters>>};
+  std::thread thread_;
+};
+
+// In a child of this process, with one more for each request. Make it while
+// there is one thread only, and before there is a scheduler.
+class InProcesses {
+ public:
+  InProcesses() {
+    const int before = openDescriptors();
+    auto server = std::make_unique<ForkingServer>(
+        anyPort, handlerFor<Handler<SharedWaiters>>);
+    address_ = server->server_address;
+    child_ = sys::check(sys::fork(), "fork");
+    if (child_ == 0) ::_exit(serve(std::move(server), before));
+  }
+  ~InProcesses() {
+    if (child_ != -1) stop();
+  }
+  sys::Address address() const { return address_; }
+
+  // Returns how the child has ended.
+  std::string stop() {
+    ::kill(child_, SIGTERM);
+    int status = 0;
+    sys::check(sys::waitpid(std::exchange(child_, -1), &status, 0),
+               "waitpid");
+    if (!WIFEXITED(status)) return "by a signal";
+    switch (WEXITSTATUS(status)) {
+      case 0: return "clean";
+      case 1: return "with children left";
+      case 2: return "with descriptors left";
+      default: return "by an exception";
+    }
+  }
+
+ private:
+  using ForkingServer = ForkingMixIn<Server<SharedWaiters>>;
+
+  // The whole life of the child.
+  static int serve(std::unique_ptr<ForkingServer> server, int before) {
+    static ForkingServer* serving;
+    serving = server.get();
+    ::alarm(120);
+    std::signal(SIGTERM, [](int) { serving->shutdown(); });
+    try {
+      server->serve_forever();
+      server.reset();
+    } catch (...) {
+      return 3;
+    }
+    if (::waitpid(-1, nullptr, WNOHANG) != -1 || errno != ECHILD) return 1;
+    return openDescriptors() == before ? 0 : 2;
+  }
+
+  sys::Address address_;
+  pid_t child_ = -1;
+};
+
+}  // namespace
+// [/three-servers]
+
+// [clients]
+namespace {
+
+// The body of the answer; empty if there was none.
+std::string get(ScheduledFile& client, const std::string& path) {
+  client.write("GET " + path + " HTTP/1.0\r\n\r\n");
+  client.readUntil("\r\n\r\n").join();
+  return client.read();
+}
+
+std::string get(const sys::Address& address, const std::string& path) {
+  ScheduledFile client = ScheduledFile::connectTcp(address);
+  return get(client, path);
+}
+
+// Asks until the server has the answer.
+void await(const sys::Address& address, const std::string& answer) {
+  while (get(address, "/") != answer) continue;
+}
+
+// The run of the post: n clients wait, and one notifies them.
+void waitAndNotify(const sys::Address& address, int n) {
+  const std::string all = std::to_string(n);
+  int answered = 0;
+  for (int i = 0; i < n; ++i)
+    go([&, client = ScheduledFile::connectTcp(address)]() mutable {
+      CHECK(get(client, "/wait") == all);
+      ++answered;
+    });
+  await(address, all);
+  CHECK(answered == 0);
+  CHECK(get(address, "/notify") == all);
+  await(address, "0");
+  while (answered < n) await(address, "0");
+  CHECK(answered == n);
+}
+
+// Five clients wait, and leave.
+void waitAndLeave(const sys::Address& address) {
+  std::vector<ScheduledFile> clients;
+  for (int i = 0; i < 5; ++i) {
+    clients.push_back(ScheduledFile::connectTcp(address));
+    clients.back().write("GET /wait HTTP/1.0\r\n\r\n");
+  }
+  await(address, "5");
+  clients.clear();
+  await(address, "0");
+}
+
+// Handlers throw, and the next request is served.
+void failAndGoOn(const sys::Address& address) {
+  CHECK(get(address, "/throw") == "");
+  CHECK(get(address, "/") == "0");
+  CHECK(get(address, "/throw42") == "");
+  CHECK(get(address, "/") == "0");
+}
+
+}  // namespace
+// [/clients]
+
+// [mix-in-tests]
+TEST_SUITE("mix-ins: coroutines") {
+  TEST_CASE_FIXTURE(Run, "50 wait and all 50 are told under ScheduledMixIn") {
+    const int before = openDescriptors();
+    {
+      const InCoroutines server;
+      waitAndNotify(server.address(), 50);
+      waitAndNotify(server.address(), 50);
+    }
+    CHECK(openDescriptors() == before);
+  }
+
+  TEST_CASE_FIXTURE(Run, "defect 4: departures under ScheduledMixIn") {
+    const InCoroutines server;
+    waitAndLeave(server.address());
+    waitAndNotify(server.address(), 3);
+  }
+
+  TEST_CASE_FIXTURE(Run, "defect 12: exceptions under ScheduledMixIn") {
+    const InCoroutines server;
+    failAndGoOn(server.address());
+  }
+}
+
+TEST_SUITE("mix-ins: threads") {
+  TEST_CASE_FIXTURE(Run, "50 wait and all 50 are told under ThreadingMixIn") {
+    const int before = openDescriptors();
+    const Ledger countsBefore = totalLedger();
+    {
+      const InThreads server;
+      waitAndNotify(server.address(), 50);
+      waitAndNotify(server.address(), 50);
+    }
+    // No request's thread outlives the server, so nothing is still open.
+    CHECK(openDescriptors() == before);
+    // And each has settled what it had counted: the connection's close.
+    const Ledger counts = totalLedger();
+    CHECK(counts[Call::close] - countsBefore[Call::close] >=
+          2 * (counts[Call::connect] - countsBefore[Call::connect]) / 2);
+  }
+
+  TEST_CASE_FIXTURE(Run, "defect 4: departures under ThreadingMixIn") {
+    const InThreads server;
+    waitAndLeave(server.address());
+    waitAndNotify(server.address(), 3);
+  }
+
+  TEST_CASE_FIXTURE(Run, "defect 12: exceptions under ThreadingMixIn") {
+    const InThreads server;
+    failAndGoOn(server.address());
+  }
+
+  TEST_CASE_FIXTURE(Run, "a server that goes waits for its requests") {
+    auto server = std::make_unique<InThreads>();
+    const sys::Address address = server->address();
+    ScheduledFile waiting = ScheduledFile::connectTcp(address);
+    waiting.write("GET /wait HTTP/1.0\r\n\r\n");
+    await(address, "1");
+    ScheduledFile notifying = ScheduledFile::connectTcp(address);
+    await(address, "1");  // so that the other one has been accepted, too
+    std::thread goes([&] { server.reset(); });
+    CHECK(get(notifying, "/notify") == "1");
+    CHECK(waiting.read().ends_with("\r\n\r\n1"));
+    goes.join();
+  }
+}
+
+TEST_SUITE("mix-ins: processes") {
+  TEST_CASE("50 wait and all 50 are told under ForkingMixIn") {
+    InProcesses server;
+    const Run run;
+    waitAndNotify(server.address(), 50);
+    waitAndNotify(server.address(), 50);
+    CHECK(server.stop() == "clean");
+  }
+
+  TEST_CASE("defect 4: departures under ForkingMixIn") {
+    InProcesses server;
+    const Run run;
+    waitAndLeave(server.address());
+    waitAndNotify(server.address(), 3);
+    CHECK(server.stop() == "clean");
+  }
+
+  TEST_CASE("defect 12: exceptions under ForkingMixIn") {
+    InProcesses server;
+    const Run run;
+    failAndGoOn(server.address());
+    CHECK(server.stop() == "clean");
+  }
+
+  // A request in a child does not change its parent, except through memory
+  // that they share.
+  TEST_CASE("defect 24: what a child does stays in the child") {
+    class Counting : public BaseHTTPRequestHandler {
+     public:
+      using BaseHTTPRequestHandler::BaseHTTPRequestHandler;
+      void do_GET() override {
+        static int served = 0;
+        send_response(200);
+        end_headers();
+        wfile.write(std::to_string(++served));
+      }
+      void log_message(std::string_view) override {}
+    };
+    ::alarm(60);
+    ForkingMixIn<HTTPServer> server(anyPort, handlerFor<Counting>);
+    for (int i = 0; i < 3; ++i) {
+      sys::Fd socket(sys::check(sys::socket(sys::Mode::blocking), "socket"));
+      goConnect(socket.get(), server.server_address);
+      ScheduledFile client(std::move(socket));
+      client.write("GET / HTTP/1.0\r\n\r\n");
+      client.flush();
+      CHECK(server.handle_request());
+      CHECK(client.read().ends_with("\r\n\r\n1"));
+    }
+    ::alarm(0);
+  }
+
+  // The test's own scheduler watches and waits while its process forks.
+  TEST_CASE_FIXTURE(Run, "defect 24: a fork leaves the parent its events") {
+    ForkingMixIn<HTTPServer> server(
+        anyPort, handlerFor<comet::QuietCometHandler<SharedWaiters>>);
+    int ends[2];
+    sys::check(sys::socketpair(ends, sys::Mode::nonblocking), "socketpair");
+    const sys::Fd ours(ends[0]);
+    const sys::Fd peer(ends[1]);
+    std::string got;
+    go([&] { got = goRead(ours.get(), 1); });
+    yield();
+    {
+      const ScheduledFile client =
+          ScheduledFile::connectTcp(server.server_address);
+      server.handle_request();  // a child comes and goes
+    }
+    goWrite(peer.get(), "x");
+    scheduler.run();
+    CHECK(got == "x");
+  }
+}
+// [/mix-in-tests]

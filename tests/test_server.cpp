@@ -1,0 +1,620 @@
+// Tests of the server layer: whatever a handler, a client or accept(2) does,
+// the connection is closed and the server goes on.
+//
+// That it does not spin is shown by counts: how often accept was called while
+// the others had so many turns.
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <iostream>
+#include <memory>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "comet_handler.hpp"
+#include "naglfar/server.hpp"
+#include "naglfar/waiters.hpp"
+
+using namespace naglfar;
+using namespace std::chrono_literals;
+
+// [accept-seam]
+#ifdef __linux__
+// The accept4(2) of this program. It can be told to fail once, and counts.
+static std::atomic<int> acceptError{0};
+static std::atomic<int> acceptFailures{0};
+
+extern "C" int accept4(int fd, sockaddr* address, socklen_t* size,
+                       int flags) {
+  const int error = acceptError.exchange(0);
+  if (error != 0) errno = error;
+  const int result =
+      error != 0 ? -1
+                 : static_cast<int>(
+                       ::syscall(SYS_accept4, fd, address, size, flags));
+  if (result == -1 && errno != EAGAIN) {
+    ++acceptFailures;
+    acceptFailures.notify_all();
+  }
+  return result;
+}
+#endif
+// [/accept-seam]
+
+// [test-helpers]
+namespace {
+
+const sys::Address anyPort("localhost", 0);
+
+// A scheduler for one test, and a minute before SIGALRM ends it. What leaves
+// a coroutine fails the test.
+struct Run {
+  Run() {
+    ::alarm(60);
+    scheduler.unhandled = [](std::exception_ptr error) {
+      std::rethrow_exception(error);
+    };
+  }
+  ~Run() { ::alarm(0); }
+  Scheduler scheduler;
+};
+
+// Remembers what the handlers threw.
+class TestServer : public TCPServer {
+ public:
+  using TCPServer::AcceptError;
+  using TCPServer::classify;
+  using TCPServer::TCPServer;
+  std::vector<std::string> errors;
+
+ protected:
+  void handle_error(const sys::Address&,
+                    const std::exception& error) override {
+    errors.emplace_back(error.what());
+  }
+};
+
+// Runs serve_forever() in a coroutine.
+template <class Server>
+struct InCoroutine {
+  template <class... Args>
+  explicit InCoroutine(Args&&... args) : server(std::forward<Args>(args)...) {
+    go([this] {
+      server.serve_forever();
+      ended = true;
+    });
+  }
+  ~InCoroutine() { stop(); }
+  void stop() {
+    server.shutdown();
+    while (!ended) yield();
+  }
+  Server server;
+  bool ended = false;
+};
+
+// Runs serve_forever() in a thread.
+template <class Server>
+struct InThread {
+  template <class... Args>
+  explicit InThread(Args&&... args)
+      : server(std::forward<Args>(args)...),
+        thread([this] { server.serve_forever(); }) {}
+  ~InThread() { stop(); }
+  void stop() {
+    server.shutdown();
+    if (thread.joinable()) thread.join();
+  }
+  Server server;
+  std::thread thread;
+};
+
+using Scheduled = ScheduledMixIn<TestServer>;
+
+// Answers one line with a line, or does what it says.
+void answer(ScheduledFile& request, const sys::Address&, TCPServer&) {
+  const std::string line = request.readline();
+  if (line == "throw\n") throw std::runtime_error("the handler failed");
+  if (line == "throw 42\n") throw 42;
+  if (line == "close\n") return request.close();
+  request.write("answer to " + line);
+}
+
+// Sends a text and reads to the end.
+std::string ask(const sys::Address& address, std::string_view text) {
+  ScheduledFile client = ScheduledFile::connectTcp(address);
+  client.write(text);
+  try {
+    return client.read();
+  } catch (const std::system_error&) {
+    return "a reset";
+  }
+}
+
+int openDescriptors() {
+  int n = 0;
+  for (int fd = 0; fd < 1024; ++fd) n += ::fcntl(fd, F_GETFD) != -1;
+  return n;
+}
+
+void yieldTimes(int turns) {
+  for (int turn = 0; turn < turns; ++turn) yield();
+}
+
+sys::Fd newListener(sys::Address& address) {
+  sys::Fd fd(sys::check(sys::socket(sys::Mode::nonblocking), "socket"));
+  sys::check(sys::bind(fd.get(), anyPort), "bind");
+  sys::check(sys::listen(fd.get(), SOMAXCONN), "listen");
+  sys::check(sys::localAddress(fd.get(), address), "getsockname");
+  return fd;
+}
+
+// Lowers the limit so that the process may open only `more` descriptors.
+class FewDescriptors {
+ public:
+  explicit FewDescriptors(int more) {
+    ::getrlimit(RLIMIT_NOFILE, &before_);
+    rlimit limit = before_;
+    limit.rlim_cur = 0;
+    for (int fd = 0; more >= 0; ++fd) {  // numbers are given from the lowest
+      if (::fcntl(fd, F_GETFD) == -1) --more;
+      if (more >= 0) limit.rlim_cur = static_cast<rlim_t>(fd) + 1;
+    }
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &limit) == 0);
+  }
+  ~FewDescriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+  FewDescriptors(const FewDescriptors&) = delete;
+  FewDescriptors& operator=(const FewDescriptors&) = delete;
+
+ private:
+  rlimit before_{};
+};
+
+}  // namespace
+// [/test-helpers]
+
+// [plain-server-tests]
+TEST_SUITE("server: TCPServer") {
+  TEST_CASE_FIXTURE(Run, "it serves one request after the other") {
+    InThread<TestServer> serving(anyPort, answer);
+    for (const char* line : {"one\n", "two\n", "three\n"})
+      CHECK(ask(serving.server.server_address, line) ==
+            std::string("answer to ") + line);
+  }
+
+  TEST_CASE_FIXTURE(Run, "it tells its port and its descriptor") {
+    TestServer server(anyPort, answer);
+    CHECK(server.server_address.host() == "127.0.0.1");
+    CHECK(server.server_address.port() != 0);
+    CHECK((::fcntl(server.fileno(), F_GETFD) & FD_CLOEXEC) != 0);
+    CHECK_THROWS_WITH_AS(TestServer(server.server_address, answer),
+                         doctest::Contains("bind"), std::system_error);
+  }
+
+  TEST_CASE_FIXTURE(Run, "it serves from a socket that listens already") {
+    sys::Address address;
+    sys::Fd listener = newListener(address);
+    InThread<TestServer> serving(std::move(listener), answer);
+    CHECK(serving.server.server_address.port() == address.port());
+    CHECK(ask(address, "hello\n") == "answer to hello\n");
+  }
+
+  TEST_CASE_FIXTURE(Run, "handle_request serves one") {
+    TestServer server(anyPort, answer);
+    bool served = false;
+    std::thread thread([&] { served = server.handle_request(); });
+    CHECK(ask(server.server_address, "hello\n") == "answer to hello\n");
+    thread.join();
+    CHECK(served);
+  }
+
+  TEST_CASE_FIXTURE(Run, "shutdown ends serve_forever at once and for good") {
+    TestServer server(anyPort, answer);
+    SUBCASE("before it waits") {
+      server.shutdown();
+      server.serve_forever();
+    }
+    SUBCASE("while it waits") {
+      std::thread thread([&] { server.serve_forever(); });
+      CHECK(ask(server.server_address, "hello\n") == "answer to hello\n");
+      server.shutdown();
+      thread.join();
+    }
+    CHECK_FALSE(server.handle_request());
+  }
+
+  TEST_CASE_FIXTURE(Run, "shutdown ends it even if clients never cease") {
+    TestServer server(anyPort, [](ScheduledFile& request, const sys::Address&,
+                                  TCPServer& asked) {
+      request.write("the last one");
+      asked.shutdown();
+    });
+    ScheduledFile first = ScheduledFile::connectTcp(server.server_address);
+    ScheduledFile second = ScheduledFile::connectTcp(server.server_address);
+    server.serve_forever();
+    CHECK(first.read() == "the last one");
+    second.deadline = sys::now();
+    CHECK_THROWS_AS(second.read(), std::system_error);
+  }
+
+  TEST_CASE_FIXTURE(Run, "shutdown may be called by a signal handler") {
+    static TestServer* served = nullptr;
+    TestServer server(anyPort, answer);
+    served = &server;
+    std::signal(SIGUSR1, [](int) { served->shutdown(); });
+    std::thread thread([&] { server.serve_forever(); });
+    CHECK(ask(server.server_address, "hello\n") == "answer to hello\n");
+    ::pthread_kill(thread.native_handle(), SIGUSR1);
+    thread.join();
+    std::signal(SIGUSR1, SIG_DFL);
+  }
+
+  TEST_CASE_FIXTURE(Run, "defect 12: a handler throws and the next is served") {
+    InThread<TestServer> serving(anyPort, answer);
+    const sys::Address address = serving.server.server_address;
+    CHECK(ask(address, "throw\n") == "");
+    CHECK(ask(address, "throw 42\n") == "");
+    CHECK(ask(address, "close\n") == "");
+    CHECK(ask(address, "hello\n") == "answer to hello\n");
+    serving.stop();
+    REQUIRE(serving.server.errors.size() == 2);
+    CHECK(serving.server.errors[0] == "the handler failed");
+  }
+
+  TEST_CASE_FIXTURE(Run, "requests leave no descriptor behind") {
+    TestServer server(anyPort, answer);
+    const auto serve = [&](const std::vector<std::string>& lines) {
+      std::thread thread([&] {
+        for (std::size_t i = 0; i < lines.size(); ++i) server.handle_request();
+      });
+      for (const std::string& line : lines) ask(server.server_address, line);
+      thread.join();
+    };
+    serve({"first\n"});
+    const int baseline = openDescriptors();
+    serve({"hello\n", "throw\n", "close\n", "throw 42\n", "hello\n"});
+    CHECK(openDescriptors() == baseline);
+  }
+
+  TEST_CASE("what accept(2) says is about the one or about all") {
+    const auto kind = [](int error) {
+      return TestServer::classify(
+          std::system_error(error, std::generic_category()));
+    };
+    for (const int error : {ECONNABORTED, ECONNRESET, EPROTO, EINTR})
+      CHECK(kind(error) == TestServer::AcceptError::connectionGone);
+    for (const int error : {EMFILE, ENFILE, ENOBUFS, ENOMEM})
+      CHECK(kind(error) == TestServer::AcceptError::outOfResources);
+    for (const int error : {EBADF, EINVAL, ENOTSOCK, ECANCELED})
+      CHECK(kind(error) == TestServer::AcceptError::fatal);
+  }
+
+#ifdef __linux__
+  TEST_CASE_FIXTURE(Run, "defect 13: ECONNABORTED does not end it") {
+    TestServer server(anyPort, answer);
+    acceptError = ECONNABORTED;
+    std::thread thread([&] { server.handle_request(); });
+    CHECK(ask(server.server_address, "hello\n") == "answer to hello\n");
+    thread.join();
+    CHECK(acceptError == 0);
+  }
+
+  TEST_CASE_FIXTURE(Run, "a listener that does not work is an error") {
+    TestServer server(anyPort, answer);
+    acceptError = EINVAL;
+    CHECK_THROWS_WITH_AS(server.serve_forever(),
+                         doctest::Contains("accept4"), std::system_error);
+  }
+
+  // The limit concerns the whole process, so that the clients connect before.
+  TEST_CASE_FIXTURE(Run, "defect 13: it waits while there are no descriptors") {
+    TestServer server(anyPort, answer);
+    std::thread first([&] { server.handle_request(); });
+    ask(server.server_address, "first\n");
+    first.join();
+
+    ScheduledFile client = ScheduledFile::connectTcp(server.server_address);
+    client.write("hello\n");
+    client.flush();
+    acceptFailures = 0;
+    std::atomic<bool> failed = false;
+    std::thread thread;
+    {
+      const FewDescriptors none(0);
+      const sys::Time start = sys::now();
+      thread = std::thread([&] {
+        try {
+          server.handle_request();
+        } catch (const std::system_error&) {
+          failed = true;
+          acceptFailures = 3;
+          acceptFailures.notify_all();
+        }
+      });
+      for (int n; (n = acceptFailures) < 3;) acceptFailures.wait(n);
+      const auto tenths = (sys::now() - start) / 100ms;
+      CHECK(acceptFailures <= tenths + 2);
+    }
+    thread.join();
+    CHECK_FALSE(failed);
+    if (!failed) CHECK(client.read() == "answer to hello\n");
+  }
+#endif
+}
+// [/plain-server-tests]
+
+// [scheduled-server-tests]
+TEST_SUITE("server: ScheduledMixIn") {
+  TEST_CASE_FIXTURE(Run, "requests are served at the same time") {
+    InCoroutine<Scheduled> serving(anyPort, answer);
+    const sys::Address address = serving.server.server_address;
+    std::vector<std::unique_ptr<ScheduledFile>> clients;
+    for (int i = 0; i < 20; ++i)
+      clients.push_back(std::make_unique<ScheduledFile>(
+          ScheduledFile::connectTcp(address)));
+    std::reverse(clients.begin(), clients.end());
+    for (const auto& client : clients) {
+      client->write("hello\n");
+      CHECK(client->read() == "answer to hello\n");
+    }
+  }
+
+  TEST_CASE_FIXTURE(Run, "handle_request serves one and serve_forever all") {
+    Scheduled server(anyPort, answer);
+    std::string first;
+    std::string second;
+    go([&] { first = ask(server.server_address, "1\n"); });
+    go([&] { second = ask(server.server_address, "2\n"); });
+    CHECK(server.handle_request());
+    yieldTimes(20);
+    CHECK(first == "answer to 1\n");
+    CHECK(second == "");
+    CHECK(server.handle_request());
+    yieldTimes(20);
+    CHECK(second == "answer to 2\n");
+    server.shutdown();
+    CHECK_FALSE(server.handle_request());
+    scheduler.run();
+  }
+
+  TEST_CASE_FIXTURE(Run, "defect 20: shutdown ends serve_forever") {
+    Scheduled server(anyPort, answer);
+    bool ended = false;
+    go([&] {
+      server.serve_forever();
+      ended = true;
+    });
+    ScheduledFile served =
+        ScheduledFile::connectTcp(server.server_address);
+    yieldTimes(5);
+    CHECK_FALSE(ended);
+    server.shutdown();
+    yieldTimes(5);
+    CHECK(ended);
+    server.shutdown();
+    // Who was accepted before is served to the end.
+    served.write("hello\n");
+    CHECK(served.read() == "answer to hello\n");
+    // Nobody waits any more: this would be a Deadlock otherwise.
+    scheduler.run();
+  }
+
+  TEST_CASE_FIXTURE(Run, "defect 12: a handler throws and the next is served") {
+    InCoroutine<Scheduled> serving(anyPort, answer);
+    const sys::Address address = serving.server.server_address;
+    CHECK(ask(address, "throw\n") == "");
+    CHECK(ask(address, "hello\n") == "answer to hello\n");
+    CHECK(ask(address, "throw 42\n") == "");
+    CHECK(ask(address, "close\n") == "");
+    CHECK(ask(address, "hello\n") == "answer to hello\n");
+    REQUIRE(serving.server.errors.size() == 2);
+    CHECK(serving.server.errors[0] == "the handler failed");
+  }
+
+  TEST_CASE_FIXTURE(Run, "an error is one line on standard error") {
+    InCoroutine<ScheduledMixIn<TCPServer>> serving(anyPort, answer);
+    std::ostringstream log;
+    std::streambuf* const before = std::cerr.rdbuf(log.rdbuf());
+    ask(serving.server.server_address, "throw\n");
+    std::cerr.rdbuf(before);
+    CHECK(log.str().starts_with("Exception while serving 127.0.0.1:"));
+    CHECK(log.str().ends_with(": the handler failed\n"));
+  }
+
+  TEST_CASE_FIXTURE(Run, "defect 20: exceptions leave no descriptor behind") {
+    InCoroutine<Scheduled> serving(anyPort, answer);
+    const sys::Address address = serving.server.server_address;
+    ask(address, "hello\n");
+    yieldTimes(5);
+    const int baseline = openDescriptors();
+    for (int i = 0; i < 30; ++i) ask(address, i % 2 ? "throw\n" : "hello\n");
+    yieldTimes(5);
+    CHECK(openDescriptors() == baseline);
+    CHECK(serving.server.errors.size() == 15);
+  }
+
+  TEST_CASE_FIXTURE(Run, "a server that goes closes what it was serving") {
+    const int baseline = openDescriptors();
+    std::vector<std::unique_ptr<ScheduledFile>> clients;
+    auto serving = std::make_unique<InCoroutine<Scheduled>>(anyPort, answer);
+    for (int i = 0; i < 5; ++i)
+      clients.push_back(std::make_unique<ScheduledFile>(
+          ScheduledFile::connectTcp(serving->server.server_address)));
+    yieldTimes(10);
+    // The listener, the two ends of a pipe, and each connection's two ends.
+    // A backend of the poller may have a descriptor of its own by now.
+    CHECK(openDescriptors() - baseline == 3 + 2 * 5);
+    const Ledger before = ledger;
+    serving->stop();
+    serving.reset();
+    CHECK(ledger[Call::close] - before[Call::close] == 3 + 5);
+    CHECK(openDescriptors() - baseline == 5);
+    for (const auto& client : clients) CHECK(client->read() == "");
+    clients.clear();
+    CHECK(openDescriptors() == baseline);
+    scheduler.run();
+  }
+
+  TEST_CASE_FIXTURE(Run, "a client that resets before it is accepted") {
+    sys::Address address;
+    sys::Fd listener = newListener(address);
+    {
+      const ScheduledFile client = ScheduledFile::connectTcp(address);
+      const linger now{1, 0};
+      ::setsockopt(client.fileno(), SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    }
+    InCoroutine<Scheduled> serving(std::move(listener), answer);
+    CHECK(ask(address, "hello\n") == "answer to hello\n");
+  }
+
+  TEST_CASE_FIXTURE(Run, "defect 13: 60 clients and 10 descriptors") {
+    sys::Address address;
+    sys::Fd listener = newListener(address);
+    std::vector<std::unique_ptr<ScheduledFile>> clients;
+    for (int i = 0; i < 60; ++i)
+      clients.push_back(std::make_unique<ScheduledFile>(
+          ScheduledFile::connectTcp(address)));
+    // The server's pipe takes two, and the poller may take one.
+    auto serving = std::make_unique<InCoroutine<Scheduled>>(
+        std::move(listener), answer);
+    const FewDescriptors few(10);
+    const auto accepts = [] { return ledger[Call::accept]; };
+    const std::uint64_t atStart = accepts();
+    yieldTimes(50);
+    CHECK(accepts() - atStart >= 10);
+
+    // It does not spin: 1000 turns of the others, and hardly one of its own.
+    const std::uint64_t before = accepts();
+    const sys::Time start = sys::now();
+    yieldTimes(1000);
+    const auto tenths =
+        static_cast<std::uint64_t>((sys::now() - start) / 100ms);
+    CHECK(accepts() - before <= tenths + 1);
+
+    // Each answer frees descriptors, and then it accepts at once.
+    for (const auto& client : clients) {
+      const std::uint64_t accepted = accepts();
+      client->write("hello\n");
+      CHECK(client->read() == "answer to hello\n");
+      client->close();
+      if (client == clients.front()) {
+        yieldTimes(10);
+        CHECK(accepts() > accepted);
+      }
+    }
+    CHECK(ask(address, "hello\n") == "answer to hello\n");
+    CHECK(serving->server.errors.empty());
+  }
+
+  TEST_CASE_FIXTURE(Run, "defect 13: descriptors that others free will do") {
+    sys::Address address;
+    InCoroutine<Scheduled> serving(newListener(address), answer);
+    yieldTimes(5);
+    ScheduledFile client(
+        sys::Fd(sys::check(sys::socket(sys::Mode::nonblocking), "socket")));
+    {
+      const FewDescriptors none(0);
+      goConnect(client.fileno(), address);
+      client.write("hello\n");
+      client.flush();
+      yieldTimes(50);
+      client.deadline = sys::now();
+      CHECK_THROWS_AS(client.read(), std::system_error);
+    }
+    client.deadline = never;
+    CHECK(client.read() == "answer to hello\n");
+  }
+
+#ifdef __linux__
+  TEST_CASE_FIXTURE(Run, "defect 13: ECONNABORTED does not end it") {
+    InCoroutine<Scheduled> serving(anyPort, answer);
+    for (const int error : {ECONNABORTED, EPROTO, EINTR, ENOBUFS}) {
+      CAPTURE(error);
+      acceptError = error;
+      CHECK(ask(serving.server.server_address, "hello\n") ==
+            "answer to hello\n");
+      CHECK(acceptError == 0);
+    }
+  }
+
+  TEST_CASE_FIXTURE(Run, "a listener that does not work ends serve_forever") {
+    int error = 0;
+    scheduler.unhandled = [&](std::exception_ptr escaped) {
+      try {
+        std::rethrow_exception(escaped);
+      } catch (const std::system_error& thrown) {
+        error = thrown.code().value();
+      }
+    };
+    Scheduled server(anyPort, answer);
+    acceptError = EINVAL;
+    server.serve_forever();
+    CHECK(error == EINVAL);
+    scheduler.run();
+  }
+#endif
+}
+// [/scheduled-server-tests]
+
+// [test-few]
+namespace {
+
+using CometServer = ScheduledMixIn<comet::CometServer<Waiters>>;
+
+std::string httpClientGet(ScheduledFile& client, const std::string& path) {
+  client.write("GET " + path + " HTTP/1.0\r\n\r\n");
+  client.readUntil("\r\n\r\n").join();
+  return client.read();
+}
+
+std::string get(const sys::Address& address, const std::string& path) {
+  ScheduledFile client = ScheduledFile::connectTcp(address);
+  return httpClientGet(client, path);
+}
+
+// The post's own test, as it stands there.
+void testScheduledServer(int n) {
+  InCoroutine<CometServer> serving(
+      anyPort, handlerFor<comet::QuietCometHandler<Waiters>>);
+  const sys::Address address = serving.server.server_address;
+  const std::string all = std::to_string(n);
+
+  // spin up a few clients
+  int answered = 0;
+  for (int i = 0; i < n; ++i)
+    go([&, client = ScheduledFile::connectTcp(address)]() mutable {
+      CHECK(httpClientGet(client, "/wait") == all);
+      ++answered;
+    });
+
+  // wait until all clients are ready
+  while (get(address, "/") != all) continue;
+  // notify everyone
+  CHECK(get(address, "/notify") == all);
+  // wait for everyone to finish
+  while (get(address, "/") != "0" || answered < n) continue;
+  CHECK(answered == n);
+}
+
+}  // namespace
+
+TEST_SUITE("server: the tests of 2009") {
+  TEST_CASE_FIXTURE(Run, "testFew") {
+    for (int n = 0; n < 10; ++n) testScheduledServer(n);
+  }
+}
+// [/test-few]
