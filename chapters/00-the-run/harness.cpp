@@ -207,6 +207,7 @@ void Run::reapChild() {
   child_ = -1;
   expect(status == 0, "the clients' half has failed");
 }
+// [/fork-clients]
 // [/halves]
 
 // [checks]

@@ -44,8 +44,8 @@ bool TCPServer::handle_request() {
   return true;
 }
 
-// The flag is for who does not wait, because clients do; the byte for who
-// does. A signal handler may do both.
+// The flag is for a server that never waits, because clients do; the byte for
+// one that waits, or that runs in a child. A signal handler may do both.
 void TCPServer::shutdown() {
   stopped_ = true;
   sys::write(stopWriter_.get(), "", 1);
@@ -100,6 +100,7 @@ std::optional<TCPServer::Request> TCPServer::get_request() {
       patience = std::chrono::milliseconds(100);
     }
     poller.poll(patience, bell_->rung);
+    if (bell_->forStop.queued()) stopped_ = true;
   }
   return std::nullopt;
 }

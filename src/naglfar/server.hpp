@@ -119,16 +119,17 @@ class TCPServer {
       void run() override {}
     };
     JobQueue rung;
-    Nothing nothing;
-    Waiter connection{nothing};
-    Waiter stop{nothing};
+    Nothing forConnection;
+    Nothing forStop;
+    Waiter connection{forConnection};
+    Waiter stop{forStop};
     Poller poller;
   };
 
   sys::Fd socket_;
   Handler handler_;
   std::atomic<bool> stopped_ = false;
-  sys::Fd stopReader_;  // shutdown() writes a byte, which ends a wait
+  sys::Fd stopReader_;  // shutdown() writes a byte, also in another process
   sys::Fd stopWriter_;
   std::optional<Bell> bell_;
 };
