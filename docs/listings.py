@@ -30,7 +30,7 @@ import results
 
 WIDTH = 78  # columns; a listing must fit a page without scrolling
 PAGES = ["README.md", "chapters/*/*.md", "docs/*.md", "docs/reference/*.md"]
-MUST_SHOW = ["src/naglfar/**/*", "chapters/*/*.cpp", "chapters/*/*.hpp",
+MUST_SHOW = ["src/**/*", "chapters/*/*.cpp", "chapters/*/*.hpp",
              "chapters/*/*.S"]
 HASH_COMMENTS = {".py", ".cmake", ".txt", ".in", ".sh", ".gdb"}
 

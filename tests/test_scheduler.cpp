@@ -1195,15 +1195,15 @@ TEST_CASE("after fork the child's poller and the parent's are two") {
   scheduler.unhandled = rethrow;
   bool arrived = false;
   // Registered before the fork, so both processes have it.
-  go([&] {
+  Coroutine& both = go([&] {
     parentsOwn.read();
     arrived = true;
   });
   naglfar::yield();
-  const Since since;
   const pid_t child = sys::fork();
   if (child == 0) {
     int status = 1;
+    Coroutine::destroy(both);  // it would take the parent's byte
     go([&] {
       toChild.read();
       toParent.put();

@@ -11,6 +11,7 @@ switch by ucontext(3) on x86-64 and aarch64.
 import gdb
 from gdb.unwinder import Unwinder, register_unwinder
 
+# [unwinder]
 X86_64 = dict(r12=4, r13=5, r14=6, r15=7, rbp=10, rbx=11, rsp=15, rip=16)
 
 
@@ -24,7 +25,7 @@ def saved_registers(coroutine):
 
 
 class OnStackOf(Unwinder):
-    """Makes gdb believe that the innermost frame was called by a coroutine."""
+    """Makes a coroutine look like the caller of the innermost frame."""
 
     def __init__(self, coroutine):
         super().__init__('coroutine')
@@ -41,8 +42,10 @@ class OnStackOf(Unwinder):
         for name, value in self.saved.items():
             info.add_saved_register(name, value)
         return info
+# [/unwinder]
 
 
+# [list-of-coroutines]
 def coroutines():
     # By its symbol: an expression would be C's in a frame of the C library.
     symbol = gdb.lookup_global_symbol('naglfar::Coroutine::first_')
@@ -64,9 +67,12 @@ def describe(c):
     if not c['waitsFor']:
         return text
     text += ', waits for ' + c['waitsFor'].string()
-    return text + (f", descriptor {c['waitsOn']}" if c['waitsOn'] >= 0 else '')
+    on = int(c['waitsOn'])
+    return text + (f', descriptor {on}' if on >= 0 else '')
+# [/list-of-coroutines]
 
 
+# [gdb-commands]
 class Coroutines(gdb.Command):
     """coroutines: lists the coroutines of the current thread."""
 
@@ -95,6 +101,7 @@ class OneCoroutine(gdb.Command):
             gdb.invalidate_cached_frames()
         # Without the frame in which the thread itself is.
         print(text if command else text.partition('\n')[2], end='')
+# [/gdb-commands]
 
 
 Coroutines('coroutines', gdb.COMMAND_STACK)

@@ -115,6 +115,7 @@ class TCPServer {
   // What get_request() waits with: one for all requests, because a server
   // that is out of descriptors could not make another.
   struct Bell {
+    /// That it is queued is all it has to say.
     struct Nothing final : Job {
       void run() override {}
     };
