@@ -74,10 +74,28 @@ void TCPServer::handle_error(const sys::Address& client,
 }
 // [/serve]
 
+// [bell]
+// One for all requests: a server that is out of descriptors could not make
+// another. That a job is queued is all that it has to say.
+struct TCPServer::Bell {
+  struct Nothing final : Job {
+    void run() override {}
+  };
+  JobQueue rung;
+  Nothing forConnection;
+  Nothing forStop;
+  Waiter connection{forConnection};
+  Waiter stop{forStop};
+  Poller poller;
+};
+
+TCPServer::~TCPServer() = default;
+// [/bell]
+
 // [get-request]
 std::optional<TCPServer::Request> TCPServer::get_request() {
   if (!bell_) {
-    bell_.emplace();
+    bell_ = std::make_unique<Bell>();
     bell_->poller.watch(stopReader_.get(), Interest::read, bell_->stop);
   }
   auto& poller = bell_->poller;

@@ -20,6 +20,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <optional>
 
 #include "naglfar/channel.hpp"
@@ -60,7 +61,7 @@ class TCPServer {
   /// @param handler What serves a request.
   TCPServer(sys::Fd listener, Handler handler);
 
-  virtual ~TCPServer() = default;
+  virtual ~TCPServer();
   TCPServer(const TCPServer&) = delete;
   TCPServer& operator=(const TCPServer&) = delete;
 
@@ -112,27 +113,13 @@ class TCPServer {
   // [/tcp-server-hooks]
 
  private:
-  // What get_request() waits with: one for all requests, because a server
-  // that is out of descriptors could not make another.
-  struct Bell {
-    /// That it is queued is all it has to say.
-    struct Nothing final : Job {
-      void run() override {}
-    };
-    JobQueue rung;
-    Nothing forConnection;
-    Nothing forStop;
-    Waiter connection{forConnection};
-    Waiter stop{forStop};
-    Poller poller;
-  };
-
   sys::Fd socket_;
   Handler handler_;
   std::atomic<bool> stopped_ = false;
   sys::Fd stopReader_;  // shutdown() writes a byte, also in another process
   sys::Fd stopWriter_;
-  std::optional<Bell> bell_;
+  struct Bell;  // what get_request() waits with
+  std::unique_ptr<Bell> bell_;
 };
 // [/tcp-server]
 
