@@ -10,9 +10,10 @@ BIN = build/bin
 JOBS := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 PYTHON := $(firstword $(wildcard /usr/bin/python3) python3)
 
-.PHONY: help run test setup doctor stage stages asan tsan clang clang-asan select kqueue \
-        test-aarch64 docs listings measure check-results format lint clean
+.PHONY: help run test setup doctor stage stages asan tsan clang clang-asan \
+        select kqueue test-aarch64 docs listings measure check-results format lint clean
 .NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
 
 help:
 	@echo 'make run            builds and runs the book'"'"'s run: 10,000 clients'

@@ -605,6 +605,27 @@ TEST_CASE("the queue of messages keeps the order whatever is done to it") {
   }
 }
 
+TEST_CASE("the queue of messages does not keep what was read") {
+  static int alive;
+  struct Counted {
+    Counted() { ++alive; }
+    Counted(Counted&&) noexcept { ++alive; }
+    Counted& operator=(Counted&&) noexcept { return *this; }
+    ~Counted() { --alive; }
+  };
+  alive = 0;
+  int most = 0;
+  naglfar::MessageQueue<Counted> queue;
+  for (int i = 0; i < 10; ++i) queue.push(Counted());
+  for (int i = 0; i < 1000; ++i) {
+    queue.push(Counted());
+    queue.pop();
+    most = std::max(most, alive);
+  }
+  CHECK(queue.size() == 10);
+  CHECK(most <= 2 * 11);
+}
+
 // --- deadlines ---
 
 TEST_CASE("read gives up at its deadline and is then out of the line") {

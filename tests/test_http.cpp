@@ -56,7 +56,8 @@ class Handler : public BaseHTTPRequestHandler {
 
   void do_GET() override {
     if (path == "/throw") throw std::runtime_error("the handler failed");
-    if (path == "/error") return send_error(404, "<b> & \"co\"", "<i>why</i>");
+    if (path == "/error")
+      return send_error(404, "<b> & \"co\"", "<i>why</i>");
     if (path == "/inject") return inject();
     reply("GET " + std::string(path) + " " + std::string(request_version));
   }
@@ -85,8 +86,7 @@ class Handler : public BaseHTTPRequestHandler {
   }
   void inject() {
     send_response(200);
-    for (const char* value : {"a\r\nSet-Cookie: b", "a\nb", "a\rb"})
-      try {
+    for (const char* value : {"a\r\nSet-Cookie: b", "a\nb", "a\rb"}) try {
         send_header("X-Name", value);
         injected += "not thrown ";
       } catch (const std::invalid_argument&) {
@@ -260,8 +260,9 @@ TEST_SUITE("http: requests") {
       void do_other() override { say("other"); }
       void say(std::string_view word) { wfile.write(word); }
     };
-    for (const std::string method : {"GET", "HEAD", "POST", "PUT", "DELETE",
-                                     "PATCH", "OPTIONS", "TRACE", "CONNECT"}) {
+    for (const std::string method :
+         {"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE",
+          "CONNECT"}) {
       CAPTURE(method);
       const std::string request = method + " / HTTP/1.0\r\n\r\n";
       std::string word = method;
@@ -290,7 +291,8 @@ TEST_SUITE("http: requests") {
 
   TEST_CASE("POST reads its body from rfile") {
     const std::string request =
-        "POST /form HTTP/1.0\r\nContent-Length: 11\r\n\r\nname=value&and more";
+        "POST /form HTTP/1.0\r\nContent-Length: 11\r\n\r\nname=value&and "
+        "more";
     CHECK(body(answerTo(request)) == "POST name=value&");
   }
 }
@@ -317,10 +319,10 @@ TEST_SUITE("http: headers of a request") {
 
   TEST_CASE("what is no header line is a bad request") {
     for (const std::string line : {"no colon", ": no name", "Na me: value",
-                             "Name : value", " folded: value"}) {
+                                   "Name : value", " folded: value"}) {
       CAPTURE(line);
-      CHECK(statusLine(answerTo("GET / HTTP/1.0\r\nA: b\r\n" +
-                                line + "\r\n\r\n")) ==
+      CHECK(statusLine(
+                answerTo("GET / HTTP/1.0\r\nA: b\r\n" + line + "\r\n\r\n")) ==
             "HTTP/1.0 400 Bad header line");
     }
   }
@@ -329,9 +331,9 @@ TEST_SUITE("http: headers of a request") {
     const std::string start = "GET / HTTP/1.0\r\nX: ";
     CHECK(statusLine(answerTo(start + std::string(65'000, 'x') +
                               "\r\n\r\n")) == "HTTP/1.0 200 OK");
-    CHECK(statusLine(answerTo(start + std::string(66'000, 'x') +
-                              "\r\n\r\n")) ==
-          "HTTP/1.0 431 Request Header Fields Too Large");
+    CHECK(
+        statusLine(answerTo(start + std::string(66'000, 'x') + "\r\n\r\n")) ==
+        "HTTP/1.0 431 Request Header Fields Too Large");
   }
 
   TEST_CASE("there may be many headers and not too many") {
@@ -386,12 +388,13 @@ TEST_SUITE("http: connections") {
       std::string connection;
       std::size_t answers;
     };
-    for (const Case& c : {Case{"HTTP/1.1", "", 2},
-                          Case{"HTTP/1.1", "Connection: close\r\n", 1},
-                          Case{"HTTP/1.1", "connection: CLOSE\r\n", 1},
-                          Case{"HTTP/1.0", "", 1},
-                          Case{"HTTP/1.0", "Connection: keep-alive\r\n", 2},
-                          Case{"HTTP/1.0", "Connection: Keep-Alive\r\n", 2}}) {
+    for (const Case& c :
+         {Case{"HTTP/1.1", "", 2},
+          Case{"HTTP/1.1", "Connection: close\r\n", 1},
+          Case{"HTTP/1.1", "connection: CLOSE\r\n", 1},
+          Case{"HTTP/1.0", "", 1},
+          Case{"HTTP/1.0", "Connection: keep-alive\r\n", 2},
+          Case{"HTTP/1.0", "Connection: Keep-Alive\r\n", 2}}) {
       CAPTURE(c.version);
       CAPTURE(c.connection);
       const std::string first =
@@ -423,9 +426,9 @@ TEST_SUITE("http: connections") {
   }
 
   TEST_CASE("a body is read before the next request") {
-    const std::string answer = answerTo(
-        "POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello" + get2,
-        "HTTP/1.1");
+    const std::string answer =
+        answerTo("POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello" + get2,
+                 "HTTP/1.1");
     CHECK(contains(answer, "POST hello"));
     CHECK(contains(answer, "GET /2 HTTP/1.1"));
   }
@@ -521,8 +524,7 @@ TEST_SUITE("http: long request lines") {
       ended = true;
     });
     const auto ask = [&](const std::string& path) {
-      ScheduledFile client =
-          ScheduledFile::connectTcp(server.server_address);
+      ScheduledFile client = ScheduledFile::connectTcp(server.server_address);
       client.write("GET " + path + " HTTP/1.0\r\n\r\n");
       return client.readline();
     };
@@ -548,8 +550,8 @@ TEST_SUITE("http: responses") {
     CHECK(contains(page, "&lt;i&gt;why&lt;/i&gt;"));
     CHECK_FALSE(contains(page, "<b>"));
     CHECK_FALSE(contains(page, "<i>"));
-    CHECK(contains(answer, "Content-Length: " +
-                               std::to_string(page.size()) + "\r\n"));
+    CHECK(contains(
+        answer, "Content-Length: " + std::to_string(page.size()) + "\r\n"));
   }
 
   TEST_CASE("a method that is quoted in a status line stays in it") {
@@ -571,8 +573,7 @@ TEST_SUITE("http: responses") {
     for (const std::string code : {"204", "205", "304"}) {
       CAPTURE(code);
       const std::string answer =
-          exchange<Bodiless>("GET /" + code + " HTTP/1.0\r\n\r\n")
-              .answer;
+          exchange<Bodiless>("GET /" + code + " HTTP/1.0\r\n\r\n").answer;
       CHECK(answer.starts_with("HTTP/1.0 " + code + " "));
       CHECK_FALSE(contains(answer, "Content-Length"));
       CHECK(body(answer) == "");
@@ -646,7 +647,8 @@ TEST_SUITE("http: dates and the log") {
     const std::time_t after = std::time(nullptr);
     CAPTURE(date);
     CHECK(std::regex_match(
-        date, std::regex("\\d\\d/[A-Z][a-z]{2}/\\d{4} \\d\\d:\\d\\d:\\d\\d")));
+        date,
+        std::regex("\\d\\d/[A-Z][a-z]{2}/\\d{4} \\d\\d:\\d\\d:\\d\\d")));
     std::tm parsed{};
     REQUIRE(::strptime(date.c_str(), "%d/%b/%Y %H:%M:%S", &parsed) !=
             nullptr);
@@ -719,9 +721,9 @@ TEST_SUITE("http: HTTPServer") {
     sys::check(sys::localAddress(client.fileno(), own), "getsockname");
     client.write("GET / HTTP/1.0\r\n\r\n");
     server.handle_request();
-    CHECK(body(client.read()) ==
-          "127.0.0.1:" + std::to_string(own.port()) + " asks " +
-              std::to_string(server.server_port()));
+    CHECK(body(client.read()) == "127.0.0.1:" + std::to_string(own.port()) +
+                                     " asks " +
+                                     std::to_string(server.server_port()));
     server.shutdown();
     scheduler.run();
   }

@@ -65,8 +65,7 @@ struct Pair {
 };
 
 struct Listener {
-  explicit Listener(int backlog = 16,
-                    sys::Mode mode = sys::Mode::nonblocking)
+  explicit Listener(int backlog = 16, sys::Mode mode = sys::Mode::nonblocking)
       : fd(sys::check(sys::socket(mode), "socket")) {
     sys::check(sys::bind(fd.get(), sys::Address("localhost", 0)), "bind");
     sys::check(sys::listen(fd.get(), backlog), "listen");
@@ -96,9 +95,8 @@ struct TcpPair {
 // Closes a TCP connection so that the peer gets a reset, not an end of file.
 void reset(sys::Fd fd) {
   const linger now{1, 0};
-  sys::check(
-      ::setsockopt(fd.get(), SOL_SOCKET, SO_LINGER, &now, sizeof now),
-      "setsockopt");
+  sys::check(::setsockopt(fd.get(), SOL_SOCKET, SO_LINGER, &now, sizeof now),
+             "setsockopt");
 }
 
 // Writes until the kernel takes no more.
@@ -309,8 +307,9 @@ TEST_SUITE("io: write") {
 
 // [waiting-tests]
 TEST_SUITE("io: who waits") {
-  TEST_CASE_FIXTURE(Run, "defect 6: the second reader is told and the first "
-                         "gets its byte") {
+  TEST_CASE_FIXTURE(Run,
+                    "defect 6: the second reader is told and the first "
+                    "gets its byte") {
     Pair pair;
     std::string first;
     go([&] { first = goRead(pair.a.get(), 1); });
@@ -403,15 +402,15 @@ TEST_SUITE("io: deadlines") {
     int error = 0;
     for (sys::Fd& socket : sockets) {
       socket = newSocket();
-      error = errorOf([&] {
-        goConnect(socket.get(), listener.address, after(50ms));
-      });
+      error = errorOf(
+          [&] { goConnect(socket.get(), listener.address, after(50ms)); });
       if (error != 0) break;
     }
     CHECK(error == ETIMEDOUT);
   }
 
-  TEST_CASE_FIXTURE(Run, "a deadline that has passed does not hinder success") {
+  TEST_CASE_FIXTURE(Run,
+                    "a deadline that has passed does not hinder success") {
     Pair pair;
     const Deadline past = sys::now() - 1s;
     CHECK(goWrite(pair.b.get(), "xy", past) == 2);
@@ -419,10 +418,10 @@ TEST_SUITE("io: deadlines") {
     CHECK(goRead(pair.a.get(), past) == "y");
   }
 
-  TEST_CASE_FIXTURE(Run, "after a deadline the descriptor is free to wait on") {
+  TEST_CASE_FIXTURE(Run,
+                    "after a deadline the descriptor is free to wait on") {
     Pair pair;
-    CHECK(errorOf([&] { goRead(pair.a.get(), 1, after(1ms)); }) ==
-          ETIMEDOUT);
+    CHECK(errorOf([&] { goRead(pair.a.get(), 1, after(1ms)); }) == ETIMEDOUT);
     go([&] { tryWrite(pair.b.get(), "x"); });
     CHECK(goRead(pair.a.get(), 1, after(30s)) == "x");
   }
@@ -490,7 +489,8 @@ TEST_SUITE("io: connect and accept") {
     CHECK(turns == 1);
   }
 
-  TEST_CASE_FIXTURE(Run, "a backlog of 1 is enough for who connects in a loop") {
+  TEST_CASE_FIXTURE(Run,
+                    "a backlog of 1 is enough for who connects in a loop") {
     Listener listener(1);
     std::size_t accepted = 0;
     go([&] {
@@ -691,8 +691,8 @@ TEST_SUITE("io: HangupWatch") {
       Pair pair;
       int told = 0;
       {
-        auto watch = std::make_unique<HangupWatch>(pair.a.get(),
-                                                   [&] { ++told; });
+        auto watch =
+            std::make_unique<HangupWatch>(pair.a.get(), [&] { ++told; });
         yield();
         goClose(pair.b.release());
         yield();
@@ -706,7 +706,9 @@ TEST_SUITE("io: HangupWatch") {
 
   TEST_CASE_FIXTURE(Run, "when it goes somebody else may wait") {
     Pair pair;
-    { const HangupWatch watch(pair.a.get(), [] { FAIL("told"); }); }
+    {
+      const HangupWatch watch(pair.a.get(), [] { FAIL("told"); });
+    }
     go([&] { tryWrite(pair.b.get(), "x"); });
     CHECK(goRead(pair.a.get()) == "x");
   }

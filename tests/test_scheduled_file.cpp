@@ -335,8 +335,7 @@ TEST_SUITE("ScheduledFile: reading") {
       ScheduledFile file(std::move(sockets.a));
       go([&] { feed(sockets.b, file, pieces); });
       while (model.position < model.data.size()) {
-        const std::size_t n =
-            below(3) == 0 ? ScheduledFile::all : below(20);
+        const std::size_t n = below(3) == 0 ? ScheduledFile::all : below(20);
         const std::string& separator = separators[below(separators.size())];
         const bool including = below(2) == 0;
         switch (below(4)) {
@@ -551,7 +550,8 @@ TEST_SUITE("ScheduledFile: writing") {
     CHECK(written == 100);
   }
 
-  TEST_CASE_FIXTURE(Run, "flush(false) waits for nobody and keeps the order") {
+  TEST_CASE_FIXTURE(Run,
+                    "flush(false) waits for nobody and keeps the order") {
     Pair pair;
     const std::size_t junk = fill(pair.c.fileno());
     const std::string big = text(500'000);
@@ -786,7 +786,8 @@ TEST_SUITE("ScheduledFile: writing") {
 
 // [life-tests]
 TEST_SUITE("ScheduledFile: life") {
-  TEST_CASE_FIXTURE(Run, "fromSocket duplicates and leaves the socket alone") {
+  TEST_CASE_FIXTURE(Run,
+                    "fromSocket duplicates and leaves the socket alone") {
     Sockets sockets;
     {
       ScheduledFile file = ScheduledFile::fromSocket(sockets.a.get());
@@ -910,8 +911,7 @@ TEST_SUITE("ScheduledFile: life") {
     {
       ScheduledFile file(std::move(sockets.a));
       file.write("not flushed");
-      SUBCASE("with data that was never sent") {
-      }
+      SUBCASE("with data that was never sent") {}
       SUBCASE("with data that is being sent in the background") {
         junk = fill(fd);
         file.flush(false);

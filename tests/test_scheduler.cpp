@@ -385,6 +385,32 @@ TEST_CASE("the wait for a timer is one poll and no spin") {
   CHECK(since.parks() == 1);
 }
 
+TEST_CASE("a timer costs no poll calls while others can run") {
+  Scheduler scheduler;
+  go([] { naglfar::sleep(1h); });
+  const Since since;
+  for (int i = 0; i < 100; ++i) naglfar::yield();
+  CHECK(since.parks() == 1);
+  CHECK(since.polls() == 0);
+}
+
+TEST_CASE("a sleeper that is woken by mistake sleeps on") {
+  Scheduler scheduler;
+  bool slept = false;
+  Coroutine& sleeper = go([&slept] {
+    naglfar::sleep(1h);
+    slept = true;
+  });
+  const Since since;
+  for (int i = 0; i < 3; ++i) {
+    naglfar::yield();
+    scheduler.wake(sleeper);
+  }
+  naglfar::yield();
+  CHECK_FALSE(slept);
+  CHECK(since.parks() == 4);
+}
+
 TEST_CASE("park returns false at its deadline and true if woken before") {
   Scheduler scheduler;
   std::vector<bool> results;
@@ -920,13 +946,17 @@ TEST_CASE("dump lists every coroutine with its state") {
 }
 
 TEST_CASE("dump says who runs") {
+  const Pipe pipe;
   Scheduler scheduler;
   std::ostringstream out;
+  pipe.put();
   go([&] {
-    naglfar::yield();
+    scheduler.wait(pipe.reader.get(), Interest::read);
     scheduler.dump(out);
   }).name = "myself";
-  go([] { naglfar::yield(); }).name = "other";
+  go([&] {
+    while (out.str().empty()) naglfar::yield();
+  }).name = "other";
   scheduler.run();
   const std::string text = out.str();
   INFO(text);
@@ -1099,6 +1129,7 @@ TEST_CASE("an action is called for each signal and each has its own") {
   signals.on(SIGUSR1, [&log] { log.push_back("one"); });
   signals.on(SIGUSR2, [&log] { log.push_back("two"); });
   for (std::size_t round = 1; round <= 3; ++round) {
+    for (int turn = 0; turn < 5; ++turn) naglfar::yield();  // nothing is left
     std::raise(SIGUSR1);
     std::raise(SIGUSR2);
     std::raise(SIGUSR1);
@@ -1187,23 +1218,45 @@ TEST_CASE("a process has one Signals at a time and the default comes back") {
 
 // --- fork ---
 
-TEST_CASE("after fork the child's poller and the parent's are two") {
-  const Pipe toChild;
-  const Pipe toParent;
-  const Pipe parentsOwn;
+TEST_CASE("after fork the child's poller takes no event from the parent's") {
+  const Pipe pipe;
   Scheduler scheduler;
-  scheduler.unhandled = rethrow;
   bool arrived = false;
   // Registered before the fork, so both processes have it.
-  Coroutine& both = go([&] {
-    parentsOwn.read();
+  Coroutine& reader = go([&] {
+    pipe.read();
     arrived = true;
   });
   naglfar::yield();
+  const int status = inChild([&] {
+    Coroutine::destroy(reader);  // it would take the byte
+    const Pipe own;
+    bool ownArrived = false;
+    go([&] {
+      own.read();
+      ownArrived = true;
+    });
+    naglfar::yield();
+    pipe.put();
+    own.put();
+    // Polls until there is no more news.
+    for (int turn = 0; turn < 10; ++turn) naglfar::yield();
+    return ownArrived ? 0 : 1;
+  });
+  CHECK(status == 0);
+  CHECK_FALSE(arrived);
+  for (int turn = 0; turn < 10; ++turn) naglfar::yield();
+  CHECK(arrived);
+}
+
+TEST_CASE("after fork both processes go on with their own descriptors") {
+  const Pipe toChild;
+  const Pipe toParent;
+  Scheduler scheduler;
+  scheduler.unhandled = rethrow;
   const pid_t child = sys::fork();
   if (child == 0) {
     int status = 1;
-    Coroutine::destroy(both);  // it would take the parent's byte
     go([&] {
       toChild.read();
       toParent.put();
@@ -1211,7 +1264,7 @@ TEST_CASE("after fork the child's poller and the parent's are two") {
       status = 0;
     });
     try {
-      while (status != 0) naglfar::sleep(100us);
+      scheduler.run();
     } catch (...) {
       status = 2;
     }
@@ -1220,10 +1273,6 @@ TEST_CASE("after fork the child's poller and the parent's are two") {
   REQUIRE(child > 0);
   toChild.put();
   toParent.read();
-  CHECK_FALSE(arrived);
-  parentsOwn.put();
-  scheduler.run();
-  CHECK(arrived);
   int status = -1;
   REQUIRE(sys::waitpid(child, &status, 0) == child);
   CHECK(status == 0);

@@ -153,7 +153,8 @@ TEST_SUITE("waiters: in one thread") {
     CHECK(waiters.size() == 0);
   }
 
-  TEST_CASE_FIXTURE(Run, "who leaves after takeAll is not told and no error") {
+  TEST_CASE_FIXTURE(Run,
+                    "who leaves after takeAll is not told and no error") {
     Waiters waiters;
     Client client;
     int error = 0;
@@ -188,7 +189,8 @@ TEST_SUITE("waiters: in one thread") {
 
   // Who notifies may hold a channel longer than its request lives. By then
   // the number of its descriptor belongs to somebody else.
-  TEST_CASE_FIXTURE(Run, "a channel that outlives its request disturbs nobody") {
+  TEST_CASE_FIXTURE(Run,
+                    "a channel that outlives its request disturbs nobody") {
     Waiters waiters;
     auto client = std::make_unique<Client>();
     std::optional<std::vector<Waiters::Channel>> told;
@@ -249,8 +251,9 @@ struct Serving {
     server.shutdown();
     while (!ended) yield();
   }
-  ScheduledMixIn<QuietServer> server{sys::Address("localhost", 0),
-                     handlerFor<comet::QuietCometHandler<Waiters>>};
+  ScheduledMixIn<QuietServer> server{
+      sys::Address("localhost", 0),
+      handlerFor<comet::QuietCometHandler<Waiters>>};
   sys::Address address = server.server_address;
   bool ended = false;
 };
@@ -273,8 +276,7 @@ TEST_SUITE("waiters: clients that leave") {
       clients.back().write("GET /wait HTTP/1.0\r\n\r\n");
     }
     await(serving.address, "5");
-    SUBCASE("by closing") {
-    }
+    SUBCASE("by closing") {}
     SUBCASE("by a reset") {
       for (ScheduledFile& client : clients) resetOnClose(client.fileno());
     }
@@ -401,8 +403,9 @@ TEST_SUITE("waiters: shared") {
     const auto next = waiters.channel(client.fd());
   }
 
-  TEST_CASE_FIXTURE(Bounded, "a notifying request that fails tells nobody and "
-                             "the next tells all") {
+  TEST_CASE_FIXTURE(Bounded,
+                    "a notifying request that fails tells nobody and "
+                    "the next tells all") {
     SharedWaiters waiters(2);
     Waiting a(waiters);
     Waiting b(waiters);
@@ -541,7 +544,8 @@ TEST_SUITE("waiters: shared by processes") {
     SharedWaiters waiters;
     Client client;
     std::vector<pid_t> children;
-    for (int i = 0; i < 5; ++i) children.push_back(waitInChild(waiters, client));
+    for (int i = 0; i < 5; ++i)
+      children.push_back(waitInChild(waiters, client));
     awaitSize(waiters, 5);
     for (auto& channel : waiters.takeAll()) channel.write(42);
     for (const pid_t child : children) CHECK(statusOf(child) == 42);
@@ -584,7 +588,7 @@ TEST_SUITE("waiters: shared by processes") {
   // A child dies while it has the table's mutex. The test gets at that in the
   // one way there is: a SharedWaiters is a pointer to its table, which begins
   // with the mutex.
-  void dieWithTheMutexOf(SharedWaiters& waiters) {
+  void dieWithTheMutexOf(SharedWaiters & waiters) {
     static_assert(sizeof waiters == sizeof(void*));
     auto* mutex = *reinterpret_cast<pthread_mutex_t**>(&waiters);
     const pid_t child = sys::check(sys::fork(), "fork");
