@@ -949,6 +949,31 @@ TEST_CASE("a stack that overflows is reported with the coroutine's name") {
   checkOverflow(inChild([] { return overflow("digger"); }), "digger");
 }
 
+namespace {
+
+// One frame that is larger than a stack, touched first at its far end.
+[[gnu::noinline]] int largeFrame() {
+  volatile char large[70 << 10];
+  large[0] = 1;
+  return large[0];
+}
+
+}  // namespace
+
+TEST_CASE("a frame larger than the guard page does not step over it") {
+  if (RUNNING_ON_VALGRIND || fiberHooksOn) return;
+  const Fate fate = inChild([] {
+    StackPool pool;
+    char* below = pool.take();  // not the lowest stack of its slab
+    Coroutine& c = Coroutine::make(pool, [] { largeFrame(); });
+    c.name = "wide";
+    c.resume();
+    pool.give(below);
+    return 0;
+  });
+  checkOverflow(fate, "wide");
+}
+
 TEST_CASE("a stack that overflows does not reach its neighbour") {
   if (RUNNING_ON_VALGRIND || fiberHooksOn) return;
   const Fate fate = inChild([] {
@@ -1042,6 +1067,8 @@ TEST_CASE("the error for a slab that cannot be had is ENOMEM") {
   if (RUNNING_ON_VALGRIND || fiberHooksOn) return;
   const Fate fate = inChild([] {
     StackPool pool;
+    char* volatile some = new char[1 << 10];  // so that this thread has a
+    delete[] some;  // heap, which the error is made on
     const rlimit little{1 << 20, RLIM_INFINITY};
     rlimit before{};
     getrlimit(RLIMIT_AS, &before);

@@ -480,6 +480,28 @@ TEST_SUITE("io: connect and accept") {
     CHECK(errorOf([&] { goConnect(client.get(), closed); }) == ECONNREFUSED);
   }
 
+  // A listener whose queue is full does not answer, and the kernel asks it
+  // again after a second. By then the port is closed.
+  TEST_CASE_FIXTURE(Run, "defect 8: and so is one that has to wait for it") {
+    Listener listener(0);
+    const sys::Address address = listener.address;
+    std::array<sys::Fd, 4> sockets;
+    for (sys::Fd& socket : sockets) {
+      socket = newSocket();
+      sys::connect(socket.get(), address);
+    }
+    const sys::Fd client = newSocket();
+    int error = 0;
+    const Since since;
+    go([&] { error = errorOf([&] { goConnect(client.get(), address); }); });
+    yield();
+    CHECK(since.parks() == 1);
+    CHECK(error == 0);
+    goClose(listener.fd.release());
+    scheduler.run();
+    CHECK(error == ECONNREFUSED);
+  }
+
   TEST_CASE_FIXTURE(Run, "goConnect gives the others a turn") {
     Listener listener;
     int turns = 0;
@@ -680,6 +702,19 @@ TEST_SUITE("io: HangupWatch") {
     }
     int told = 0;
     const HangupWatch watch(pair.a.get(), [&] { ++told; });
+    for (int turn = 0; turn < 5; ++turn) yield();
+    CHECK(told == 1);
+  }
+
+  TEST_CASE_FIXTURE(Run, "it watches on after a look in vain") {
+    Pair pair;
+    go([&] { tryWrite(pair.b.get(), "request"); });
+    CHECK(goRead(pair.a.get()) == "request");
+    int told = 0;
+    const HangupWatch watch(pair.a.get(), [&] { ++told; });
+    for (int turn = 0; turn < 5; ++turn) yield();
+    CHECK(told == 0);
+    goClose(pair.b.release());
     for (int turn = 0; turn < 5; ++turn) yield();
     CHECK(told == 1);
   }

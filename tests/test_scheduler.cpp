@@ -1315,3 +1315,24 @@ TEST_CASE("a fork in a coroutine goes on in both processes") {
   scheduler.run();
   CHECK(status == 0);
 }
+
+TEST_CASE("a signal to a forked child is not its parent's") {
+  Scheduler scheduler;
+  Signals signals;
+  int seen = 0;
+  signals.on(SIGTERM, [&] { ++seen; });
+  const pid_t child = sys::fork();
+  if (child == 0) {
+    std::raise(SIGTERM);
+    _exit(0);
+  }
+  int status = 0;
+  REQUIRE(sys::waitpid(child, &status, 0) == child);
+  CHECK(WIFSIGNALED(status));
+  std::raise(SIGTERM);  // the parent's own: exactly one
+  go([&] {
+    while (seen == 0) naglfar::yield();
+  });
+  scheduler.run();
+  CHECK(seen == 1);
+}

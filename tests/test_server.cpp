@@ -188,192 +188,142 @@ class FewDescriptors {
 // [/test-helpers]
 
 // [plain-server-tests]
-TEST_SUITE("server: TCPServer"){
-    TEST_CASE_FIXTURE(Run, "it serves one request after the other"){
-        InThread<TestServer> serving(anyPort, answer);
-for (const char* line : {"one\n", "two\n", "three\n"})
-  CHECK(ask(serving.server.server_address, line) ==
-        std::string("answer to ") + line);
-}
-
-TEST_CASE_FIXTURE(Run, "it tells its port and its descriptor") {
-  TestServer server(anyPort, answer);
-  CHECK(server.server_address.host() == "127.0.0.1");
-  CHECK(server.server_address.port() != 0);
-  CHECK((::fcntl(server.fileno(), F_GETFD) & FD_CLOEXEC) != 0);
-  CHECK_THROWS_WITH_AS(TestServer(server.server_address, answer),
-                       doctest::Contains("bind"), std::system_error);
-}
-
-TEST_CASE_FIXTURE(Run, "it serves from a socket that listens already") {
-  sys::Address address;
-  sys::Fd listener = newListener(address);
-  InThread<TestServer> serving(std::move(listener), answer);
-  CHECK(serving.server.server_address.port() == address.port());
-  CHECK(ask(address, "hello\n") == "answer to hello\n");
-}
-
-TEST_CASE_FIXTURE(Run, "handle_request serves one") {
-  TestServer server(anyPort, answer);
-  bool served = false;
-  std::thread thread([&] { served = server.handle_request(); });
-  CHECK(ask(server.server_address, "hello\n") == "answer to hello\n");
-  thread.join();
-  CHECK(served);
-}
-
-TEST_CASE_FIXTURE(Run, "shutdown ends serve_forever at once and for good") {
-  TestServer server(anyPort, answer);
-  SUBCASE("before it waits") {
-    server.shutdown();
-    server.serve_forever();
+TEST_SUITE("server: TCPServer") {
+  TEST_CASE_FIXTURE(Run, "it serves one request after the other") {
+    InThread<TestServer> serving(anyPort, answer);
+    for (const char* line : {"one\n", "two\n", "three\n"})
+      CHECK(ask(serving.server.server_address, line) ==
+            std::string("answer to ") + line);
   }
-  SUBCASE("while it waits") {
+
+  TEST_CASE_FIXTURE(Run, "it tells its port and its descriptor") {
+    TestServer server(anyPort, answer);
+    CHECK(server.server_address.host() == "127.0.0.1");
+    CHECK(server.server_address.port() != 0);
+    CHECK((::fcntl(server.fileno(), F_GETFD) & FD_CLOEXEC) != 0);
+    CHECK_THROWS_WITH_AS(TestServer(server.server_address, answer),
+                         doctest::Contains("bind"), std::system_error);
+  }
+
+  TEST_CASE_FIXTURE(Run, "it serves from a socket that listens already") {
+    sys::Address address;
+    sys::Fd listener = newListener(address);
+    InThread<TestServer> serving(std::move(listener), answer);
+    CHECK(serving.server.server_address.port() == address.port());
+    CHECK(ask(address, "hello\n") == "answer to hello\n");
+  }
+
+  TEST_CASE_FIXTURE(Run, "handle_request serves one") {
+    TestServer server(anyPort, answer);
+    bool served = false;
+    std::thread thread([&] { served = server.handle_request(); });
+    CHECK(ask(server.server_address, "hello\n") == "answer to hello\n");
+    thread.join();
+    CHECK(served);
+  }
+
+  TEST_CASE_FIXTURE(Run, "shutdown ends serve_forever at once and for good") {
+    TestServer server(anyPort, answer);
+    SUBCASE("before it waits") {
+      server.shutdown();
+      server.serve_forever();
+    }
+    SUBCASE("while it waits") {
+      std::thread thread([&] { server.serve_forever(); });
+      CHECK(ask(server.server_address, "hello\n") == "answer to hello\n");
+      server.shutdown();
+      thread.join();
+    }
+    CHECK_FALSE(server.handle_request());
+  }
+
+  TEST_CASE_FIXTURE(Run, "shutdown ends it even if clients never cease") {
+    TestServer server(anyPort, [](ScheduledFile& request, const sys::Address&,
+                                  TCPServer& asked) {
+      request.write("the last one");
+      asked.shutdown();
+    });
+    ScheduledFile first = ScheduledFile::connectTcp(server.server_address);
+    ScheduledFile second = ScheduledFile::connectTcp(server.server_address);
+    server.serve_forever();
+    CHECK(first.read() == "the last one");
+    second.deadline = sys::now();
+    CHECK_THROWS_AS(second.read(), std::system_error);
+  }
+
+  TEST_CASE_FIXTURE(Run, "shutdown may be called by a signal handler") {
+    static TestServer* served = nullptr;
+    TestServer server(anyPort, answer);
+    served = &server;
+    std::signal(SIGUSR1, [](int) { served->shutdown(); });
     std::thread thread([&] { server.serve_forever(); });
     CHECK(ask(server.server_address, "hello\n") == "answer to hello\n");
-    server.shutdown();
+    ::pthread_kill(thread.native_handle(), SIGUSR1);
     thread.join();
+    std::signal(SIGUSR1, SIG_DFL);
   }
-  CHECK_FALSE(server.handle_request());
-}
 
-TEST_CASE_FIXTURE(Run, "shutdown ends it even if clients never cease") {
-  TestServer server(anyPort, [](ScheduledFile& request, const sys::Address&,
-                                TCPServer& asked) {
-    request.write("the last one");
-    asked.shutdown();
-  });
-  ScheduledFile first = ScheduledFile::connectTcp(server.server_address);
-  ScheduledFile second = ScheduledFile::connectTcp(server.server_address);
-  server.serve_forever();
-  CHECK(first.read() == "the last one");
-  second.deadline = sys::now();
-  CHECK_THROWS_AS(second.read(), std::system_error);
-}
-
-TEST_CASE_FIXTURE(Run, "shutdown may be called by a signal handler") {
-  static TestServer* served = nullptr;
-  TestServer server(anyPort, answer);
-  served = &server;
-  std::signal(SIGUSR1, [](int) { served->shutdown(); });
-  std::thread thread([&] { server.serve_forever(); });
-  CHECK(ask(server.server_address, "hello\n") == "answer to hello\n");
-  ::pthread_kill(thread.native_handle(), SIGUSR1);
-  thread.join();
-  std::signal(SIGUSR1, SIG_DFL);
-}
-
-TEST_CASE("shutdown stops a server that runs in a child") {
-  ::alarm(60);
-  TestServer server(anyPort, answer);
-  const pid_t child = sys::check(sys::fork(), "fork");
-  if (child == 0) {
+  TEST_CASE("shutdown stops a server that runs in a child") {
     ::alarm(60);
-    server.serve_forever();
-    ::_exit(0);
+    TestServer server(anyPort, answer);
+    const pid_t child = sys::check(sys::fork(), "fork");
+    if (child == 0) {
+      ::alarm(60);
+      server.serve_forever();
+      ::_exit(0);
+    }
+    {
+      const Run run;
+      CHECK(ask(server.server_address, "hello\n") == "answer to hello\n");
+    }
+    server.shutdown();
+    int status = 0;
+    sys::check(sys::waitpid(child, &status, 0), "waitpid");
+    CHECK((WIFEXITED(status) && WEXITSTATUS(status) == 0));
+    ::alarm(0);
   }
-  {
-    const Run run;
-    CHECK(ask(server.server_address, "hello\n") == "answer to hello\n");
+
+  TEST_CASE_FIXTURE(Run,
+                    "defect 12: a handler throws and the next is served") {
+    InThread<TestServer> serving(anyPort, answer);
+    const sys::Address address = serving.server.server_address;
+    CHECK(ask(address, "throw\n") == "");
+    CHECK(ask(address, "throw 42\n") == "");
+    CHECK(ask(address, "close\n") == "");
+    CHECK(ask(address, "hello\n") == "answer to hello\n");
+    serving.stop();
+    REQUIRE(serving.server.errors.size() == 2);
+    CHECK(serving.server.errors[0] == "the handler failed");
   }
-  server.shutdown();
-  int status = 0;
-  sys::check(sys::waitpid(child, &status, 0), "waitpid");
-  CHECK((WIFEXITED(status) && WEXITSTATUS(status) == 0));
-  ::alarm(0);
-}
 
-TEST_CASE_FIXTURE(Run, "defect 12: a handler throws and the next is served") {
-  InThread<TestServer> serving(anyPort, answer);
-  const sys::Address address = serving.server.server_address;
-  CHECK(ask(address, "throw\n") == "");
-  CHECK(ask(address, "throw 42\n") == "");
-  CHECK(ask(address, "close\n") == "");
-  CHECK(ask(address, "hello\n") == "answer to hello\n");
-  serving.stop();
-  REQUIRE(serving.server.errors.size() == 2);
-  CHECK(serving.server.errors[0] == "the handler failed");
-}
-
-TEST_CASE_FIXTURE(Run, "requests leave no descriptor behind") {
-  TestServer server(anyPort, answer);
-  const auto serve = [&](const std::vector<std::string>& lines) {
-    std::thread thread([&] {
-      for (std::size_t i = 0; i < lines.size(); ++i) server.handle_request();
-    });
-    for (const std::string& line : lines) ask(server.server_address, line);
-    thread.join();
-  };
-  serve({"first\n"});
-  const int baseline = openDescriptors();
-  serve({"hello\n", "throw\n", "close\n", "throw 42\n", "hello\n"});
-  CHECK(openDescriptors() == baseline);
-}
-
-TEST_CASE("what accept(2) says is about the one or about all") {
-  const auto kind = [](int error) {
-    return TestServer::classify(
-        std::system_error(error, std::generic_category()));
-  };
-  for (const int error : {ECONNABORTED, ECONNRESET, EPROTO, EINTR})
-    CHECK(kind(error) == TestServer::AcceptError::connectionGone);
-  for (const int error : {EMFILE, ENFILE, ENOBUFS, ENOMEM})
-    CHECK(kind(error) == TestServer::AcceptError::outOfResources);
-  for (const int error : {EBADF, EINVAL, ENOTSOCK, ECANCELED})
-    CHECK(kind(error) == TestServer::AcceptError::fatal);
-}
-
-#ifdef __linux__
-TEST_CASE_FIXTURE(Run, "defect 13: ECONNABORTED does not end it") {
-  TestServer server(anyPort, answer);
-  acceptError = ECONNABORTED;
-  std::thread thread([&] { server.handle_request(); });
-  CHECK(ask(server.server_address, "hello\n") == "answer to hello\n");
-  thread.join();
-  CHECK(acceptError == 0);
-}
-
-TEST_CASE_FIXTURE(Run, "a listener that does not work is an error") {
-  TestServer server(anyPort, answer);
-  acceptError = EINVAL;
-  CHECK_THROWS_WITH_AS(server.serve_forever(), doctest::Contains("accept4"),
-                       std::system_error);
-}
-
-// The limit concerns the whole process, so that the clients connect before.
-TEST_CASE_FIXTURE(Run, "defect 13: it waits while there are no descriptors") {
-  TestServer server(anyPort, answer);
-  std::thread first([&] { server.handle_request(); });
-  ask(server.server_address, "first\n");
-  first.join();
-
-  ScheduledFile client = ScheduledFile::connectTcp(server.server_address);
-  client.write("hello\n");
-  client.flush();
-  acceptFailures = 0;
-  std::atomic<bool> failed = false;
-  std::thread thread;
-  {
-    const FewDescriptors none(0);
-    const sys::Time start = sys::now();
-    thread = std::thread([&] {
-      try {
-        server.handle_request();
-      } catch (const std::system_error&) {
-        failed = true;
-        acceptFailures = 3;
-        acceptFailures.notify_all();
-      }
-    });
-    for (int n; (n = acceptFailures) < 3;) acceptFailures.wait(n);
-    const auto tenths = (sys::now() - start) / 100ms;
-    CHECK(acceptFailures <= tenths + 2);
+  TEST_CASE_FIXTURE(Run, "requests leave no descriptor behind") {
+    TestServer server(anyPort, answer);
+    const auto serve = [&](const std::vector<std::string>& lines) {
+      std::thread thread([&] {
+        for (std::size_t i = 0; i < lines.size(); ++i)
+          server.handle_request();
+      });
+      for (const std::string& line : lines) ask(server.server_address, line);
+      thread.join();
+    };
+    serve({"first\n"});
+    const int baseline = openDescriptors();
+    serve({"hello\n", "throw\n", "close\n", "throw 42\n", "hello\n"});
+    CHECK(openDescriptors() == baseline);
   }
-  thread.join();
-  CHECK_FALSE(failed);
-  if (!failed) CHECK(client.read() == "answer to hello\n");
-}
-#endif
+
+  TEST_CASE("what accept(2) says is about the one or about all") {
+    const auto kind = [](int error) {
+      return TestServer::classify(
+          std::system_error(error, std::generic_category()));
+    };
+    for (const int error : {ECONNABORTED, ECONNRESET, EPROTO, EINTR})
+      CHECK(kind(error) == TestServer::AcceptError::connectionGone);
+    for (const int error : {EMFILE, ENFILE, ENOBUFS, ENOMEM})
+      CHECK(kind(error) == TestServer::AcceptError::outOfResources);
+    for (const int error : {EBADF, EINVAL, ENOTSOCK, ECANCELED})
+      CHECK(kind(error) == TestServer::AcceptError::fatal);
+  }
 }
 // [/plain-server-tests]
 
@@ -558,9 +508,67 @@ TEST_SUITE("server: ScheduledMixIn") {
     client.deadline = never;
     CHECK(client.read() == "answer to hello\n");
   }
+}
+// [/scheduled-server-tests]
 
+// [accept-error-tests]
 #ifdef __linux__
+TEST_SUITE("server: what accept says") {
   TEST_CASE_FIXTURE(Run, "defect 13: ECONNABORTED does not end it") {
+    TestServer server(anyPort, answer);
+    acceptError = ECONNABORTED;
+    std::thread thread([&] { server.handle_request(); });
+    CHECK(ask(server.server_address, "hello\n") == "answer to hello\n");
+    thread.join();
+    CHECK(acceptError == 0);
+  }
+
+  TEST_CASE_FIXTURE(Run, "a listener that does not work is an error") {
+    TestServer server(anyPort, answer);
+    acceptError = EINVAL;
+    CHECK_THROWS_WITH_AS(server.serve_forever(), doctest::Contains("accept4"),
+                         std::system_error);
+  }
+
+  // The limit concerns the whole process, so that the clients connect before.
+  TEST_CASE_FIXTURE(Run,
+                    "defect 13: it waits while there are no descriptors") {
+    TestServer server(anyPort, answer);
+    std::thread first([&] { server.handle_request(); });
+    ask(server.server_address, "first\n");
+    first.join();
+
+    ScheduledFile client = ScheduledFile::connectTcp(server.server_address);
+    client.write("hello\n");
+    client.flush();
+    acceptFailures = 0;
+    std::atomic<bool> exhausted = false;
+    std::atomic<bool> failed = false;
+    std::thread thread([&] {
+      exhausted.wait(false);
+      try {
+        server.handle_request();
+      } catch (const std::system_error&) {
+        failed = true;
+        acceptFailures = 3;
+        acceptFailures.notify_all();
+      }
+    });
+    {
+      const FewDescriptors none(0);
+      const sys::Time start = sys::now();
+      exhausted = true;
+      exhausted.notify_all();
+      for (int n; (n = acceptFailures) < 3;) acceptFailures.wait(n);
+      const auto tenths = (sys::now() - start) / 100ms;
+      CHECK(acceptFailures <= tenths + 2);
+    }
+    thread.join();
+    CHECK_FALSE(failed);
+    if (!failed) CHECK(client.read() == "answer to hello\n");
+  }
+
+  TEST_CASE_FIXTURE(Run, "defect 13: nor a server with ScheduledMixIn") {
     InCoroutine<Scheduled> serving(anyPort, answer);
     for (const int error : {ECONNABORTED, EPROTO, EINTR, ENOBUFS}) {
       CAPTURE(error);
@@ -571,7 +579,8 @@ TEST_SUITE("server: ScheduledMixIn") {
     }
   }
 
-  TEST_CASE_FIXTURE(Run, "a listener that does not work ends serve_forever") {
+  TEST_CASE_FIXTURE(Run,
+                    "such a listener ends serve_forever of ScheduledMixIn") {
     int error = 0;
     scheduler.unhandled = [&](std::exception_ptr escaped) {
       try {
@@ -586,9 +595,9 @@ TEST_SUITE("server: ScheduledMixIn") {
     CHECK(error == EINVAL);
     scheduler.run();
   }
-#endif
 }
-// [/scheduled-server-tests]
+#endif
+// [/accept-error-tests]
 
 // [test-few]
 namespace {

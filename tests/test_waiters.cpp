@@ -193,12 +193,12 @@ TEST_SUITE("waiters: in one thread") {
                     "a channel that outlives its request disturbs nobody") {
     Waiters waiters;
     auto client = std::make_unique<Client>();
-    std::optional<std::vector<Waiters::Channel>> told;
+    std::vector<Waiters::Channel> told;
     {
       auto c = waiters.channel(client->fd());
       const auto place = waiters.append(c);
       told = waiters.takeAll();
-      told->at(0).write(1);
+      told.at(0).write(1);
       CHECK(c.read() == 1);
     }
     const int number = client->fd();
@@ -208,7 +208,7 @@ TEST_SUITE("waiters: in one thread") {
     std::string got;
     go([&] { got = goRead(next.fd(), 1); });
     yield();
-    told.reset();
+    told.clear();
     goWrite(next.other.get(), "x");
     scheduler.run();
     CHECK(got == "x");
@@ -425,12 +425,12 @@ TEST_SUITE("waiters: shared") {
     Client client;
     {
       auto channel = waiters.channel(client.fd());
-      std::optional<std::vector<SharedWaiters::Channel>> failing;
+      std::vector<SharedWaiters::Channel> failing;
       {
         const auto place = waiters.append(channel);
         failing = waiters.takeAll();
       }
-      failing.reset();
+      failing.clear();
     }
     CHECK(waiters.size() == 0);
     CHECK(waiters.takeAll().empty());

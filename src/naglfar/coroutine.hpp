@@ -149,6 +149,8 @@ Coroutine& Coroutine::make(StackPool& pool, Function&& function) {
   constexpr std::size_t alignment =
       std::max<std::size_t>(alignof(Closure), 64);
   static_assert(alignment <= 4096);
+  static_assert(sizeof(Closure) <= 16 << 10,
+                "the closure stands on the stack: keep large data elsewhere");
 
   char* stack = pool.take();
   FiberHooks::clean(stack, StackPool::stackSize);

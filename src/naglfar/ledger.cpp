@@ -54,6 +54,7 @@ void settle() {
 }
 
 void shareLedger() {
+  if (total != &processTotal) return;  // it is shared already
   void* page = sys::check(sys::mapShared(sizeof(Ledger)), "mmap");
   total = new (page) Ledger(*total);
 }

@@ -5,6 +5,8 @@
 
 #include "naglfar/signals.hpp"
 
+#include <pthread.h>
+
 #include <cerrno>
 #include <csignal>
 
@@ -16,13 +18,16 @@ volatile std::sig_atomic_t pipeForHandlers = -1;
 }
 
 Signals::Signals() {
-  if (pipeForHandlers != -1)
+  if (only_ != nullptr)
     throw std::logic_error("this process has a Signals object already");
   int ends[2];
   sys::check(sys::pipe(ends, sys::Mode::nonblocking), "pipe");
   readEnd_ = sys::Fd(ends[0]);
   writeEnd_ = sys::Fd(ends[1]);
   pipeForHandlers = ends[1];
+  only_ = this;
+  static const int once = pthread_atfork(nullptr, nullptr, inChild);
+  (void)once;
   Scheduler::current().background(+1);
   Scheduler::current().watch(readEnd_.get(), Interest::read, waiter_);
 }
@@ -30,8 +35,15 @@ Signals::Signals() {
 Signals::~Signals() {
   for (const auto& [signal, action] : actions_) sys::defaultSignal(signal);
   pipeForHandlers = -1;
+  only_ = nullptr;
   Scheduler::current().forget(readEnd_.get());
   Scheduler::current().background(-1);
+}
+
+void Signals::inChild() {
+  if (only_ == nullptr) return;
+  for (const auto& [signal, action] : only_->actions_)
+    sys::defaultSignal(signal);
 }
 
 void Signals::on(int signal, std::function<void()> action) {

@@ -21,7 +21,8 @@ namespace naglfar {
 
 // [signals]
 /// Calls functions when signals arrive. One to a process; signals alone keep
-/// no scheduler running.
+/// no scheduler running. In a child made by fork(2) they have their default
+/// actions back: the pipe would carry them to the parent.
 class Signals final : private Job {
  public:
   /// @throws std::system_error If no pipe can be had.
@@ -38,11 +39,14 @@ class Signals final : private Job {
  private:
   void run() override;
   static void handle(int signal, siginfo_t* info, void* context);
+  static void inChild();
 
   sys::Fd readEnd_;
   sys::Fd writeEnd_;
   std::map<int, std::function<void()>> actions_;
   Waiter waiter_{*this};
+
+  static inline constinit Signals* only_ = nullptr;
 };
 // [/signals]
 

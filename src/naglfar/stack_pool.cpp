@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cassert>
 
 #include "naglfar/fiber_hooks.hpp"
@@ -43,7 +44,9 @@ StackPool::~StackPool() {
 }
 
 void StackPool::mapSlab() {
-  slabs_.reserve(slabs_.size() + 1);
+  // First the place in the list: a slab that is not in it would be lost.
+  if (slabs_.size() == slabs_.capacity())
+    slabs_.reserve(2 * slabs_.size() + 8);
   fresh_ = static_cast<char*>(
       sys::check(sys::mapStacks(slabSize()), "mmap of stacks"));
   slabEnd_ = fresh_ + slabSize();
@@ -56,13 +59,13 @@ namespace {
 
 // MADV_GUARD_INSTALL leaves the mapping in one piece. mprotect cuts it in
 // two for each guard, and a process may have only vm.max_map_count pieces.
-bool installGuard(char* page, bool& byMadvise) {
-  if (byMadvise && sys::guard(page, guardSize()) == 0) return true;
-  byMadvise = false;
+std::atomic<bool> guardByMadvise = true;  // until the kernel refuses
+
+bool installGuard(char* page) {
+  if (guardByMadvise && sys::guard(page, guardSize()) == 0) return true;
+  guardByMadvise = false;
   return sys::protect(page, guardSize()) == 0;
 }
-
-bool guardByMadvise = true;
 
 }  // namespace
 
@@ -82,8 +85,7 @@ char* StackPool::take() {
     return stack;
   }
   if (fresh_ == slabEnd_) mapSlab();
-  if (!installGuard(fresh_, guardByMadvise))
-    sys::fail(errno, "guard page of a stack");
+  if (!installGuard(fresh_)) sys::fail(errno, "guard page of a stack");
   char* stack = fresh_ + guardSize();
   fresh_ = stack + stackSize;
   ++inUse_;

@@ -4,7 +4,8 @@
 ///
 /// Invariants:
 /// - The page below a stack cannot be touched: an overflow is a fault, and
-///   never another coroutine's data.
+///   never another coroutine's data. A frame larger than that page must not
+///   step over it, so the build asks for -fstack-clash-protection.
 /// - A stack that nobody has used yet costs address space and no memory.
 ///
 /// Asks of sys: mmap, madvise with MADV_GUARD_INSTALL, or mprotect.

@@ -284,8 +284,11 @@ int select(int n, fd_set* readable, fd_set* writable, timeval* timeout) {
 
 void* mapStacks(std::size_t size) {
   count(Call::mmap);
-  return ::mmap(nullptr, size, PROT_READ | PROT_WRITE,
-                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+#ifdef __linux__
+  flags |= MAP_STACK;  // no huge pages: one would be many stacks' memory
+#endif
+  return ::mmap(nullptr, size, PROT_READ | PROT_WRITE, flags, -1, 0);
 }
 
 void* mapShared(std::size_t size) {

@@ -9,6 +9,13 @@ top=$PWD
 jobs=$(getconf _NPROCESSORS_ONLN)
 status=0
 
+# The stages have most of their files in common: with ccache, if it is there,
+# a file is compiled once.
+if command -v ccache > /dev/null; then
+  export CMAKE_CXX_COMPILER_LAUNCHER=ccache CCACHE_DIR="$top/build/ccache" \
+    CCACHE_BASEDIR="$top" CCACHE_NOHASHDIR=1
+fi
+
 for folder in chapters/[0-9]*/; do
   [ -f "$folder/comet.cpp" ] || continue
   name=$(basename "$folder")
