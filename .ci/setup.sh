@@ -37,7 +37,8 @@ python=/usr/bin/python3
 is_there() {
   case $1 in
     program) command -v "$2" ;;
-    header) echo "#include <$2>" | c++ -E -x c++ - ;;
+    header) ls "/usr/include/$2" || ls "/usr/local/include/$2" ||
+      ls "/opt/homebrew/include/$2" ;;
     python) $python -c "import $2" ;;
     sanitizers) echo 'int main() {}' |
       "$2" -fsanitize=address -x c++ - -o /dev/null ;;
@@ -77,7 +78,10 @@ for task; do
     # shellcheck disable=SC2086  # a probe is two words
     is_there $probe && continue
     package=$(echo "x|x|$rest" | cut -d '|' -f $column | tr -d ' ')
-    case " $packages " in *" $package "*) ;; *) packages="$packages $package" ;; esac
+    case " $packages " in
+      *" $package "*) ;;
+      *) packages="$packages $package" ;;
+    esac
   done <<rows
 $rows
 rows
@@ -85,7 +89,9 @@ done
 
 [ -n "$packages" ] || exit 0
 case "$packages " in
-  *" - "*) echo "setup: some of it has no package here" >&2 ;;
+  *" - "*)
+    echo "setup: for some of it there is no package here" >&2
+    packages=$(echo "$packages" | sed 's/ -//') ;;
 esac
 
 if $dry_run || [ $column != 3 ] || ! command -v apt-get > /dev/null ||
@@ -109,6 +115,6 @@ rm -f /tmp/naglfar-setup.$$
 
 # What was installed may not be what was needed, above all an old CMake.
 is_there cmake 3.25 || {
-  echo "setup: CMake 3.25 or later is needed; here is $(cmake --version | head -1)" >&2
+  echo "setup: CMake 3.25 or later is needed, and is not what was installed" >&2
   exit 1
 }

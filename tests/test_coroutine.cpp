@@ -1067,7 +1067,7 @@ TEST_CASE("the error for a slab that cannot be had is ENOMEM") {
   if (RUNNING_ON_VALGRIND || fiberHooksOn) return;
   const Fate fate = inChild([] {
     StackPool pool;
-    char* volatile some = new char[1 << 10];  // so that this thread has a
+    char* volatile some = new char[1 << 16];  // so that this thread has a
     delete[] some;  // heap, which the error is made on
     const rlimit little{1 << 20, RLIM_INFINITY};
     rlimit before{};

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <memory>
@@ -24,6 +25,7 @@
 #include "naglfar/waiters.hpp"
 
 using namespace naglfar;
+using namespace std::chrono_literals;
 
 // [test-helpers]
 namespace {
@@ -295,7 +297,15 @@ TEST_SUITE("mix-ins: threads") {
     await(address, "1");
     ScheduledFile notifying = ScheduledFile::connectTcp(address);
     await(address, "1");  // so that the other one has been accepted, too
-    std::thread goes([&] { server.reset(); });
+    std::atomic<bool> gone = false;
+    std::thread goes([&] {
+      server.reset();
+      gone = true;
+    });
+    // Nothing tells that somebody waits: give it time to do otherwise.
+    for (const auto end = sys::now() + 50ms; !gone && sys::now() < end;)
+      std::this_thread::yield();
+    CHECK_FALSE(gone);
     CHECK(get(notifying, "/notify") == "1");
     CHECK(waiting.read().ends_with("\r\n\r\n1"));
     goes.join();

@@ -85,13 +85,13 @@ TEST_SUITE("waiters: in one thread") {
   TEST_CASE_FIXTURE(Run, "they are told in the order in which they came") {
     Waiters waiters;
     std::vector<std::unique_ptr<Client>> clients;
-    std::vector<int> got;
-    for (int i = 0; i < 5; ++i) {
+    std::vector<int> got(5);
+    for (int& message : got) {
       clients.push_back(std::make_unique<Client>());
-      go([&waiters, &got, fd = clients.back()->fd()] {
+      go([&waiters, &message, fd = clients.back()->fd()] {
         auto c = waiters.channel(fd);
         const auto place = waiters.append(c);
-        got.push_back(c.read());
+        message = c.read();
       });
     }
     yield();
