@@ -15,7 +15,9 @@
 #include <system_error>
 #include <vector>
 
+#include "comet_handler.hpp"
 #include "naglfar/http.hpp"
+#include "naglfar/waiters.hpp"
 
 using namespace naglfar;
 using namespace std::chrono_literals;
@@ -498,3 +500,239 @@ TEST_SUITE("hostile: deadlines") {
   }
 }
 // [/deadline-tests]
+
+// [server-helpers]
+namespace {
+
+// Waits in a way that a test can end, and answers late.
+class Waiting : public BaseHTTPRequestHandler {
+ public:
+  using BaseHTTPRequestHandler::BaseHTTPRequestHandler;
+  static inline int running = 0;
+  static inline bool go = false;
+  void do_GET() override {
+    ++running;
+    while (!go) sleep(1ms);
+    --running;
+    send_response(200);
+    end_headers();
+    wfile.write("late");
+  }
+  void log_message(std::string_view) override {}
+};
+
+// Those who leave are no news here.
+class QuietCometServer : public comet::CometServer<Waiters> {
+ public:
+  using comet::CometServer<Waiters>::CometServer;
+
+ protected:
+  void handle_error(const sys::Address&, const std::exception&) override {}
+};
+using CometServer = ScheduledMixIn<QuietCometServer>;
+
+// The comet server in a coroutine, and clients that wait there.
+struct Comet : Run {
+  Comet()
+      : server(sys::Address("localhost", 0),
+               handlerFor<comet::QuietCometHandler<Waiters>>) {
+    go([this] {
+      server.serve_forever();
+      ended = true;
+    });
+  }
+  ~Comet() {
+    server.shutdown();
+    while (!ended) yield();
+  }
+  std::unique_ptr<ScheduledFile> send(const std::string& path) const {
+    auto client = std::make_unique<ScheduledFile>(
+        ScheduledFile::connectTcp(server.server_address));
+    client->deadline = after(30s);
+    client->write("GET " + path + " HTTP/1.0\r\n\r\n");
+    return client;
+  }
+  std::string ask(const std::string& path) const {
+    return body(send(path)->read());
+  }
+  void awaitWaiters(std::size_t n) {
+    while (server.waiters.size() != n) yield();
+  }
+  CometServer server;
+  bool ended = false;
+};
+
+void reset(ScheduledFile& client) {
+  const linger now{1, 0};
+  ::setsockopt(client.fileno(), SOL_SOCKET, SO_LINGER, &now, sizeof now);
+  client.close();
+}
+
+}  // namespace
+// [/server-helpers]
+
+// [limit-tests]
+TEST_SUITE("hostile: servers") {
+  TEST_CASE_FIXTURE(Serving, "connections past the limit wait") {
+    server->max_connections = 3;
+    std::vector<std::unique_ptr<ScheduledFile>> clients;
+    for (int i = 0; i < 10; ++i) {
+      clients.push_back(std::make_unique<ScheduledFile>(connect()));
+      clients.back()->write("GET / HTTP/1.1\r\n");
+    }
+    for (int turn = 0; turn < 50; ++turn) yield();
+    const std::uint64_t accepts = ledger[Call::accept];
+    for (int turn = 0; turn < 200; ++turn) yield();
+    CHECK(ledger[Call::accept] == accepts);  // it does not spin
+    // The limit counts what is open: the fourth is served when one has ended.
+    clients[3]->write("Connection: close\r\n\r\n");
+    clients[3]->deadline = sys::now();
+    CHECK_THROWS_AS(clients[3]->read(), std::system_error);
+    clients[3]->deadline = after(30s);
+    for (const auto& client : clients) {
+      if (client != clients[3]) client->write("Connection: close\r\n\r\n");
+      CHECK(statusOf(client->read()) == "200");
+    }
+  }
+}
+// [/limit-tests]
+
+// [departure-tests]
+TEST_SUITE("hostile: those who wait") {
+  TEST_CASE_FIXTURE(Comet, "the end of file means gone by default") {
+    auto closes = send("/wait");
+    auto halfCloses = send("/wait");
+    auto resets = send("/wait");
+    auto stays = send("/wait");
+    awaitWaiters(4);
+    closes->close();
+    awaitWaiters(3);
+    sys::endWriting(halfCloses->fileno());
+    awaitWaiters(2);
+    reset(*resets);
+    awaitWaiters(1);
+    CHECK(ask("/notify") == "1");
+    CHECK(body(stays->read()) == "1");
+  }
+
+  TEST_CASE_FIXTURE(Comet, "or only a reset does") {
+    server.waiters.endMeansGone = false;
+    auto halfCloses = send("/wait");
+    auto resetsLater = send("/wait");
+    auto resets = send("/wait");
+    auto stays = send("/wait");
+    awaitWaiters(4);
+    sys::endWriting(halfCloses->fileno());
+    sys::endWriting(resetsLater->fileno());
+    for (int turn = 0; turn < 50; ++turn) yield();
+    CHECK(server.waiters.size() == 4);
+    reset(*resets);
+    awaitWaiters(3);
+    reset(*resetsLater);
+    awaitWaiters(2);
+    CHECK(ask("/notify") == "2");
+    CHECK(body(stays->read()) == "2");
+    CHECK(body(halfCloses->read()) == "2");
+  }
+
+  TEST_CASE_FIXTURE(Comet, "all whom one notify tells get its number") {
+    constexpr int n = 100;
+    for (int round = 0; round < 5; ++round) {
+      std::vector<std::unique_ptr<ScheduledFile>> clients;
+      for (int i = 0; i < n; ++i) clients.push_back(send("/wait"));
+      awaitWaiters(n);
+      // A third leaves before the notification, a third at the same time.
+      for (int i = 0; i < n; i += 3) clients[i]->close();
+      for (int turn = 0; turn < round; ++turn) yield();
+      auto notifying = send("/notify");
+      for (int i = 1; i < n; i += 3) clients[i]->close();
+      const std::string number = body(notifying->read());
+      CHECK(std::stoi(number) >= n / 3);
+      for (int i = 2; i < n; i += 3)
+        CHECK(body(clients[i]->read()) == number);
+      awaitWaiters(0);
+    }
+  }
+
+  TEST_CASE_FIXTURE(Comet, "they cost nothing while nothing happens") {
+    std::vector<std::unique_ptr<ScheduledFile>> clients;
+    for (int i = 0; i < 300; ++i) clients.push_back(send("/wait"));
+    awaitWaiters(300);
+    for (int turn = 0; turn < 20; ++turn) yield();
+    const Ledger before = ledger;
+    sleep(20ms);
+    // One wait of the poller's; it may wake early once or twice.
+    CHECK(ledger.systemCalls() - before.systemCalls() <= 3);
+    CHECK(ledger.switches - before.switches <= 2);
+    CHECK(ask("/notify") == "300");
+    for (const auto& client : clients) CHECK(body(client->read()) == "300");
+  }
+}
+// [/departure-tests]
+
+// [shutdown-tests]
+TEST_SUITE("hostile: shutdown") {
+  TEST_CASE_FIXTURE(Run, "requests that run are finished and idle ones not") {
+    settings = {};
+    Waiting::go = false;
+    ScheduledMixIn<HTTPServer> server(sys::Address("localhost", 0),
+                                      handlerFor<Waiting>);
+    go([&] { server.serve_forever(); });
+    ScheduledFile silent = ScheduledFile::connectTcp(server.server_address);
+    ScheduledFile runs = ScheduledFile::connectTcp(server.server_address);
+    runs.write("GET / HTTP/1.0\r\n\r\n");
+    while (Waiting::running != 1) yield();
+    server.grace_period = 60s;
+    server.shutdown();
+    CHECK(silent.read() == "");
+    go([] {
+      sleep(2ms);
+      Waiting::go = true;
+    });
+    server.server_close();
+    CHECK(Waiting::running == 0);
+    CHECK(body(runs.read()) == "late");
+    scheduler.run();
+  }
+
+  TEST_CASE_FIXTURE(Run, "but not for ever") {
+    Waiting::go = false;
+    ScheduledMixIn<HTTPServer> server(sys::Address("localhost", 0),
+                                      handlerFor<Waiting>);
+    go([&] { server.serve_forever(); });
+    ScheduledFile runs = ScheduledFile::connectTcp(server.server_address);
+    runs.write("GET / HTTP/1.0\r\n\r\n");
+    while (Waiting::running != 1) yield();
+    server.grace_period = 2ms;
+    server.server_close();
+    CHECK(runs.read() == "");
+    Waiting::running = 0;
+    scheduler.run();
+  }
+
+  TEST_CASE_FIXTURE(Serving, "the answer after it is a connection's last") {
+    ScheduledFile idle = connect();
+    ScheduledFile asks = connect();
+    idle.write("GET /a HTTP/1.1\r\n\r\n");
+    asks.write("GET /b HTTP/1.1\r\n");
+    for (int turn = 0; turn < 20; ++turn) yield();
+    server->shutdown();
+    CHECK(body(idle.read()) == "GET /a");  // and it is closed at once
+    asks.write("\r\n" + next);
+    const std::string answers = asks.read();
+    CHECK(contains(answers, "\r\nConnection: close\r\n"));
+    CHECK(contains(answers, "GET /b"));
+    CHECK_FALSE(contains(answers, "GET /next"));
+    CHECK(server->errors.empty());
+  }
+
+  TEST_CASE_FIXTURE(Comet, "those who wait are told") {
+    auto waits = send("/wait");
+    auto waitsToo = send("/wait");
+    awaitWaiters(2);
+    server.server_close();
+    CHECK(body(waits->read()) == "2");
+    CHECK(body(waitsToo->read()) == "2");
+  }
+}
+// [/shutdown-tests]

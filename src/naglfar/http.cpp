@@ -50,16 +50,31 @@ void BaseHTTPRequestHandler::refuse(int code, std::string_view message) {
 // [/handle]
 
 // [await-request]
-// False if none comes: the client has closed, or has had its time.
+// False if none comes: the client has closed or has had its time, or the
+// server ends.
 bool BaseHTTPRequestHandler::await_request(sys::Duration patience) {
+  struct Idle {
+    explicit Idle(BaseHTTPRequestHandler& owner) : handler(owner) {
+      set(true);
+    }
+    ~Idle() { set(false); }
+    void set(bool waits) {
+      handler.server.idle(handler.rfile.fileno(), waits);
+    }
+    BaseHTTPRequestHandler& handler;
+  };
+  if (server.stopping()) patience = {};  // only what is there already
   wfile.deadline = after(patience);
   try {
+    const Idle idle(*this);
     if (wfile.peek().empty()) return false;
   } catch (const std::system_error& error) {
-    if (error.code() != std::errc::timed_out) throw;
+    if (error.code() != std::errc::timed_out &&
+        error.code() != std::errc::operation_canceled)
+      throw;
     return false;
   }
-  if (served_) wfile.deadline = after(header_timeout);
+  wfile.deadline = after(header_timeout);
   return true;
 }
 // [/await-request]

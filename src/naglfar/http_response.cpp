@@ -70,7 +70,7 @@ void BaseHTTPRequestHandler::send_header(std::string_view keyword,
 }
 
 void BaseHTTPRequestHandler::end_headers() {
-  if (!framed_) close_connection = true;
+  if (!framed_ || server.stopping()) close_connection = true;
   if (close_connection && !saidConnection_ && status_ >= 200 &&
       protocol_version >= "HTTP/1.1")
     send_header("Connection", "close");
