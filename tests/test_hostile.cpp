@@ -471,14 +471,17 @@ TEST_SUITE("hostile: deadlines") {
     std::string request =
         "GET /" + std::string(60000, 'x') + " HTTP/1.1\r\n\r\n";
     // Answers that nobody reads, until there is no room for them.
-    client.timeout = 50ms;
+    bool sent = false;
     go([&] {
       try {
         for (;;) client.write(request);
       } catch (const std::system_error&) {
+        sent = true;  // for it has been closed
       }
     });
     while (server->errors.empty()) sleep(1ms);
+    client.close(false);
+    while (!sent) yield();
     CHECK(contains(server->errors[0], "timed out"));
   }
 
