@@ -45,8 +45,8 @@ naglfar_layer(server 06
   LINKS channel file)
 
 naglfar_layer(http 06
-  HEADERS http.hpp
-  SOURCES http.cpp
+  HEADERS http.hpp http_message.hpp
+  SOURCES http.cpp http_message.cpp http_response.cpp
   LINKS server)
 
 naglfar_layer(mixins 07

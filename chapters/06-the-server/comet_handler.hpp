@@ -18,6 +18,20 @@ template <class Waiters>
 class CometServer : public naglfar::HTTPServer {
  public:
   using HTTPServer::HTTPServer;
+
+  // Tells all who wait how many they are.
+  int notify() {
+    auto told = waiters.takeAll();
+    const int n = static_cast<int>(told.size());
+    for (auto& c : told) c.write(n);
+    return n;
+  }
+  // At the end nobody shall be left waiting.
+  void server_close() override {
+    notify();
+    HTTPServer::server_close();
+  }
+
   Waiters waiters;
 };
 // [/comet-server]
@@ -29,22 +43,20 @@ class CometHandler : public naglfar::BaseHTTPRequestHandler {
   using BaseHTTPRequestHandler::BaseHTTPRequestHandler;
 
   void do_GET() override {
-    Waiters& waiters = static_cast<CometServer<Waiters>&>(server).waiters;
+    auto& comet = static_cast<CometServer<Waiters>&>(server);
     send_response(200);
     send_header("Content-type", "text/plain");
     end_headers();
 
     int n = 0;
     if (path == "/wait") {  // wait for result
-      auto c = waiters.channel(rfile.fileno());
-      const auto place = waiters.append(c);
+      auto c = comet.waiters.channel(rfile.fileno());
+      const auto place = comet.waiters.append(c);
       n = c.read();
     } else if (path == "/notify") {  // notify everyone
-      auto told = waiters.takeAll();
-      n = static_cast<int>(told.size());
-      for (auto& c : told) c.write(n);
+      n = comet.notify();
     } else {  // current number of waiters
-      n = static_cast<int>(waiters.size());
+      n = static_cast<int>(comet.waiters.size());
     }
     wfile.write(std::to_string(n));
   }

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include <csignal>
+#include <cstdlib>
 #include <iostream>
 #include <optional>
 #include <string>
@@ -32,8 +33,9 @@ inline ServerArguments parseServerArguments(const char* program,
                 << about
                 << "\n  --port P  the port to listen on (8000 by default; 0 "
                    "for any that is free)\n  --help    print this\n\n"
-                   "SIGINT and SIGTERM end it, SIGQUIT lists its "
-                   "coroutines.\n";
+                   "SIGINT and SIGTERM end it: the first lets it finish "
+                   "what it is serving, the\nsecond does not. SIGQUIT lists "
+                   "its coroutines.\n";
       std::exit(0);
     } else if (argument == "--port" && i + 1 < argc) {
       arguments.port = static_cast<std::uint16_t>(
@@ -65,12 +67,17 @@ int serve(const char* program, const char* about, int argc, char** argv,
                             "; --port 0 takes any port that is free");
   }
   Signals signals;
-  signals.on(SIGINT, [&] { httpd->shutdown(); });
-  signals.on(SIGTERM, [&] { httpd->shutdown(); });
+  const auto end = [&] {
+    if (httpd->stopping()) std::_Exit(1);  // the second time
+    httpd->shutdown();
+  };
+  signals.on(SIGINT, end);
+  signals.on(SIGTERM, end);
   signals.on(SIGQUIT, [&] { scheduler.dump(std::cerr); });
   std::cout << "serving on http://" << httpd->server_name() << ':'
             << httpd->server_port() << '/' << std::endl;
   httpd->serve_forever();
+  httpd->server_close();
   return 0;
 }
 // [/serve]

@@ -7,54 +7,24 @@
 /// Invariants:
 /// - A request that cannot be understood gets an answer that says why.
 /// - What a handler puts into a header stays in that header.
+/// - A client that dawdles costs one sleeping coroutine, until a deadline.
+/// - The next request begins where the body of the one before has ended,
+///   whatever the handler has read of it.
 ///
-/// Asks of the layers below: ScheduledFile for both directions, TCPServer.
+/// Asks of the layers below: RequestBody, ScheduledFile, TCPServer.
 
 #pragma once
 
 #include <string>
 #include <string_view>
-#include <vector>
 
+#include "naglfar/http_message.hpp"
 #include "naglfar/server.hpp"
 
 namespace naglfar {
 
 /// @addtogroup http
 /// @{
-
-// [headers]
-/// The headers of a request, found by name in any case of letters (RFC 9110
-/// section 5.1).
-class Headers {
- public:
-  /// Adds a header line.
-  /// @param line Without its line end.
-  /// @return False if it is not "name: value" (RFC 9112 section 5).
-  bool add(std::string_view line);
-
-  /// @param name A header's name.
-  /// @param otherwise What to return if there is none.
-  /// @return The value of the first header of that name.
-  std::string_view get(std::string_view name,
-                       std::string_view otherwise = "") const;
-  /// @param name A header's name.
-  /// @return True if there is one of that name.
-  bool contains(std::string_view name) const;
-  /// @return How many headers there are.
-  std::size_t size() const { return fields_.size(); }
-  /// Forgets all headers.
-  void clear() { fields_.clear(); }
-
- private:
-  struct Field {
-    std::string name;
-    std::string value;
-  };
-  const Field* find(std::string_view name) const;
-  std::vector<Field> fields_;
-};
-// [/headers]
 
 // [handler]
 /// Handles the requests of one connection. Members are named as in Python.
@@ -75,7 +45,7 @@ class BaseHTTPRequestHandler {
 
   /// Handles requests until the connection shall be closed.
   void handle();
-  /// Handles one request.
+  /// Waits for one request and handles it.
   void handle_one_request();
 
   // [methods]
@@ -94,12 +64,17 @@ class BaseHTTPRequestHandler {
   /// Any other method.
   virtual void do_other() { unsupported(); }
   /// @}
+  /// Called for a client that waits for a word before it sends its body
+  /// (`Expect: 100-continue`). By default it is told to go on.
+  /// @throws HTTPError Such as 417, to refuse the body.
+  virtual void handle_expect_100();
   // [/methods]
 
   // [responding]
   /// Starts a response: status line, Server and Date. Logs the request.
   /// @param code The status, such as 200.
   /// @param message The reason; by default what RFC 9110 calls the status.
+  /// @throws std::invalid_argument If the reason has CR, LF or NUL in it.
   void send_response(int code, std::string_view message = "");
   /// Starts a response with the status line alone.
   /// @param code The status.
@@ -111,7 +86,8 @@ class BaseHTTPRequestHandler {
   /// @throws std::invalid_argument If either contains CR, LF or NUL, with
   ///         which a client could add headers of its own.
   void send_header(std::string_view keyword, std::string_view value);
-  /// Ends the headers of the response.
+  /// Ends the headers of the response. If neither they nor the status tell
+  /// where its body ends, the end of the connection does.
   void end_headers();
   /// Answers with an error and a short page about it. Closes the connection
   /// afterwards.
@@ -120,6 +96,17 @@ class BaseHTTPRequestHandler {
   /// @param explain More about it.
   void send_error(int code, std::string_view message = "",
                   std::string_view explain = "");
+
+  /// Ends the headers of a response whose length nobody knows yet. Its body
+  /// goes in chunks to clients that know chunks (RFC 9112 section 7.1); for
+  /// others the end of the connection is the end of the body.
+  void start_chunks();
+  /// Sends a piece of such a body now.
+  /// @param data The piece. An empty one changes nothing.
+  /// @throws std::system_error As ScheduledFile::flush().
+  void send_chunk(std::string_view data);
+  /// Ends such a body.
+  void end_chunks();
   // [/responding]
 
   /// Logs an answered request.
@@ -150,22 +137,59 @@ class BaseHTTPRequestHandler {
   std::string_view path;              ///< What is asked for: "/".
   std::string_view request_version;   ///< "HTTP/1.0"; "HTTP/0.9" if absent.
   Headers headers;                    ///< Of the request.
-  ScheduledFile& rfile;               ///< What the client sends.
+  RequestBody rfile;                  ///< The body of the request.
   ScheduledFile& wfile;               ///< What is sent to the client.
   const sys::Address client_address;  ///< Who asks.
   TCPServer& server;                  ///< Who accepted the connection.
+  bool close_connection = true;       ///< Whether this was the last request.
+  // [/handler-fields]
+
+  // [handler-settings]
+  /// @name Settings
+  /// A derived class sets them when it is made; so does the limit of `rfile`.
+  /// The times bind a server with a scheduler. In a thread of its own a
+  /// client may take all the time it wants, as in Python.
+  /// @{
+
   /// "HTTP/1.1" keeps connections open; then each answer needs a
-  /// Content-Length.
+  /// Content-Length, or chunks.
   std::string_view protocol_version = "HTTP/1.0";
-  bool close_connection = true;  ///< Whether this was the last request.
-                                 // [/handler-fields]
+  /// How long a client may take for the request line and the headers, all
+  /// together. Then it is answered by 408.
+  sys::Duration header_timeout = std::chrono::seconds(10);
+  /// How long a client may take for the next bytes of a body, or to make room
+  /// for the next bytes of an answer.
+  sys::Duration timeout = std::chrono::seconds(30);
+  /// How long a connection may stay open without a request, after the first.
+  sys::Duration keep_alive_timeout = std::chrono::seconds(15);
+  /// How long a client may go on sending what nobody wants, after its answer.
+  sys::Duration linger_timeout = std::chrono::seconds(2);
+  /// How long the request line may be, and each header, in bytes with the
+  /// line end. Past that: 414 and 431.
+  std::size_t max_line = 65536;
+  /// How many headers a request may have. Past that: 431.
+  std::size_t max_headers = 100;
+  /// @}
+  // [/handler-settings]
 
  private:
+  // [handler-private]
+  bool await_request(sys::Duration patience);
+  std::string read_line(int tooLong);
   bool parse_request();
-  bool parse_version(std::string_view version);
-  bool read_headers();
+  void parse_version(std::string_view version);
+  void read_headers();
   void dispatch();
   void unsupported();
+  void refuse(int code, std::string_view message = "");
+
+  bool served_ = false;   // whether this is not the first request
+  bool refused_ = false;  // whether the rest of the request is unread
+  int status_ = 0;        // of the answer that has begun; 0 if none has
+  bool framed_ = false;   // whether the answer tells where its body ends
+  bool chunked_ = false;
+  bool saidConnection_ = false;
+  // [/handler-private]
 };
 // [/handler]
 

@@ -142,8 +142,19 @@ void goClose(int fd) {
 // [/go-close]
 
 // [hangup-watch-members]
-HangupWatch::HangupWatch(int fd, std::function<void()> gone)
-    : fd_(fd), gone_(std::move(gone)) {
+bool peerIsThere(int fd, bool endMeansGone) {
+  const ssize_t n = sys::peek(fd);
+  if (n > 0) return true;
+  if (n == -1)
+    return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
+  // A reset that comes after the end of file is not read, but noted.
+  int error = 0;
+  return !endMeansGone && sys::pendingError(fd, error) == 0 && error == 0;
+}
+
+HangupWatch::HangupWatch(int fd, std::function<void()> gone,
+                         bool endMeansGone)
+    : fd_(fd), gone_(std::move(gone)), endMeansGone_(endMeansGone) {
   Scheduler& scheduler = Scheduler::current();
   // No system call has said EAGAIN. If somebody read from this descriptor
   // before, the news that the peer has left may have gone to that one.
@@ -160,11 +171,7 @@ HangupWatch::~HangupWatch() {
 void HangupWatch::run() {
   if (waiter_.error != 0) return gone_();
   Scheduler::current().unwatch(fd_, Interest::read, waiter_);
-  const ssize_t n = sys::peek(fd_);
-  const bool there =
-      n > 0 || (n == -1 &&
-                (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR));
-  if (!there) return gone_();
+  if (!peerIsThere(fd_, endMeansGone_)) return gone_();
   Scheduler::current().watch(fd_, Interest::read, waiter_);
 }
 // [/hangup-watch-members]

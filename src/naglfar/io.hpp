@@ -127,7 +127,10 @@ class HangupWatch final : private Job {
  public:
   /// @param fd A nonblocking socket that nobody reads from meanwhile.
   /// @param gone Called once, on the scheduler's stack: it must not wait.
-  HangupWatch(int fd, std::function<void()> gone);
+  /// @param endMeansGone Whether the end of file means that the peer has
+  ///        left. A peer that only ends its output looks the same; if it
+  ///        shall count as present, only an error tells that it has left.
+  HangupWatch(int fd, std::function<void()> gone, bool endMeansGone = true);
   ~HangupWatch();
 
  private:
@@ -135,8 +138,16 @@ class HangupWatch final : private Job {
 
   int fd_;
   std::function<void()> gone_;
+  bool endMeansGone_;
   Waiter waiter_{*this};
 };
+
+/// Tells whether the peer of a socket is still there, without taking anything
+/// that it has sent.
+/// @param fd A socket.
+/// @param endMeansGone As for HangupWatch.
+/// @return False if it has left.
+bool peerIsThere(int fd, bool endMeansGone);
 // [/hangup-watch]
 
 /// @}

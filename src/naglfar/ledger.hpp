@@ -39,6 +39,7 @@ enum class Call : unsigned char {
   write,
   recv,
   sendfile,
+  shutdown,
   close,
   epollCreate,
   epollCtl,

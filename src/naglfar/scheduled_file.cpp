@@ -18,6 +18,7 @@ ScheduledFile::ScheduledFile(ScheduledFile&& other) noexcept
     : autoflush(other.autoflush),
       bufferSize(other.bufferSize),
       deadline(other.deadline),
+      timeout(other.timeout),
       nread(other.nread),
       nwrite(other.nwrite),
       fd_(std::move(other.fd_)),
@@ -60,7 +61,7 @@ bool ScheduledFile::fill() {
   static thread_local const auto scratch =
       std::make_unique_for_overwrite<char[]>(scratchSize);
   const std::size_t n =
-      goReadSome(fd_.get(), {scratch.get(), scratchSize}, deadline);
+      goReadSome(fd_.get(), {scratch.get(), scratchSize}, patience());
   // Dropping what was taken only when it is the larger part keeps the cost
   // of small reads from a large buffer linear.
   if (2 * taken_ >= incoming_.size()) {
@@ -89,6 +90,11 @@ std::string ScheduledFile::take(std::size_t n) {
 std::string ScheduledFile::read(std::size_t n) {
   while (pending().size() < n && fill()) continue;
   return take(n);
+}
+
+std::string_view ScheduledFile::peek() {
+  if (pending().empty()) fill();
+  return pending();
 }
 
 std::string ScheduledFile::readline(std::size_t n,
@@ -195,7 +201,7 @@ void ScheduledFile::flush(bool block) {
     if (!block) return;
     WaitLine::Place place(flushing_);
     const bool woken = Scheduler::current().park("a descriptor to write to",
-                                                 fileno(), deadline);
+                                                 fileno(), patience());
     if (closed()) sys::fail(ECANCELED, "flush");
     // Who was called out of the line in the same turn has to look, for there
     // may be nobody else left who waits for room.
@@ -236,9 +242,17 @@ void ScheduledFile::roomToSend() {
 std::size_t ScheduledFile::sendfile(int file, off_t offset,
                                     std::size_t nbytes) {
   flush();
-  const std::size_t n = goSendfile(file, fileno(), offset, nbytes, deadline);
-  nwrite += n;
-  return n;
+  constexpr std::size_t piece = 1 << 20;  // what one patience is for
+  std::size_t sent = 0;
+  while (sent < nbytes) {
+    const std::size_t asked = std::min(nbytes - sent, piece);
+    const std::size_t n = goSendfile(
+        file, fileno(), offset + static_cast<off_t>(sent), asked, patience());
+    sent += n;
+    nwrite += n;
+    if (n < asked) break;  // the file has ended
+  }
+  return sent;
 }
 
 void ScheduledFile::close(bool flushFirst) {
@@ -253,6 +267,24 @@ void ScheduledFile::close(bool flushFirst) {
     ScheduledFile& file;
   } closeAnyhow{*this};
   if (flushFirst) flush();
+}
+
+// Gives the others a turn after each piece: the peer may have plenty.
+void ScheduledFile::closeAfterPeer(sys::Duration patience) {
+  flush();
+  sys::endWriting(fileno());
+  deadline = after(patience);
+  Scheduler* const scheduler = Scheduler::ofThread();
+  try {
+    while (sys::now() < deadline &&
+           (scheduler != nullptr || sys::peek(fileno()) > 0) && fill()) {
+      take(all);
+      if (scheduler != nullptr) scheduler->yield();
+    }
+  } catch (const std::system_error&) {
+    // It has waited long enough, or has reset the connection.
+  }
+  close(false);
 }
 // [/sendfile-and-close]
 

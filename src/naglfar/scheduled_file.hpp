@@ -16,6 +16,7 @@
 
 #pragma once
 
+#include <algorithm>
 #include <iterator>
 #include <limits>
 #include <string>
@@ -81,6 +82,12 @@ class ScheduledFile {
   std::string readline(std::size_t n = all,
                        std::string_view separator = "\n");
 
+  /// Looks at what comes next, and waits until there is something.
+  /// @return What was read and not taken yet; empty only at the end of file.
+  ///         Valid until the next call of a member.
+  /// @throws std::system_error As goReadSome().
+  std::string_view peek();
+
   class Chunks;
   /// Reads up to a separator, in chunks, so that a long stretch needs no
   /// buffer of its own size.
@@ -124,13 +131,25 @@ class ScheduledFile {
   /// @param flush Whether to send first what was written.
   /// @throws std::system_error As flush(); the descriptor is closed anyhow.
   void close(bool flush = true);
+
+  /// Closes a connection whose peer may still be sending. To close it with
+  /// input unread would be a reset, and a reset may take from the peer what
+  /// it was sent last (RFC 9112 section 9.6). So this sends what was written
+  /// and the end of file, and drops the input until the peer ends, too. A
+  /// thread without a scheduler does not wait for that.
+  /// @param patience How long to wait for the peer's end.
+  /// @throws std::system_error As flush().
+  void closeAfterPeer(sys::Duration patience);
   // [/file-writing]
 
   bool autoflush = false;          ///< Whether each write() is sent at once.
   std::size_t bufferSize = 65536;  ///< In bytes: more than that is sent.
   Deadline deadline = never;       ///< When each of the calls above gives up.
-  std::size_t nread = 0;           ///< Bytes read from the descriptor.
-  std::size_t nwrite = 0;          ///< Bytes that the kernel has taken.
+  /// How long one wait for the peer may last, such as for room to send. Every
+  /// bit of progress starts it anew. It binds whoever has a scheduler.
+  sys::Duration timeout = sys::Duration::max();
+  std::size_t nread = 0;   ///< Bytes read from the descriptor.
+  std::size_t nwrite = 0;  ///< Bytes that the kernel has taken.
 
  private:
   // [file-private]
@@ -144,6 +163,7 @@ class ScheduledFile {
   };
 
   std::string_view pending() const;
+  Deadline patience() const { return std::min(deadline, after(timeout)); }
   bool fill();
   std::string take(std::size_t n);
   bool sendSome();

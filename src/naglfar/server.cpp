@@ -50,6 +50,13 @@ void TCPServer::shutdown() {
   stopped_ = true;
   sys::write(stopWriter_.get(), "", 1);
 }
+
+void TCPServer::server_close() {
+  if (socket_) goClose(socket_.release());
+}
+
+// Whoever serves one request after the other has nobody to end the wait of.
+void TCPServer::idle(int /*connection*/, bool /*waits*/) {}
 // [/serve-forever]
 
 // [serve]

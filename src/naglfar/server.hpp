@@ -11,6 +11,8 @@
 ///   on.
 /// - The accept loop survives what accept(2) can say about one connection,
 ///   and a lack of descriptors; it never spins.
+/// - After shutdown() no connection is accepted, and none waits for another
+///   request.
 ///
 /// Asks of the layers below: ScheduledFile, Channel, goAccept.
 
@@ -20,8 +22,10 @@
 
 #include <atomic>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "naglfar/channel.hpp"
 #include "naglfar/scheduled_file.hpp"
@@ -74,6 +78,19 @@ class TCPServer {
 
   /// Ends serve_forever(), from any thread and from a signal handler.
   virtual void shutdown();
+
+  /// @return True after shutdown().
+  bool stopping() const { return stopped_; }
+
+  /// Closes the listening socket, and ends what serve_forever() has left
+  /// running. Called after it.
+  virtual void server_close();
+
+  /// Told by a handler that it waits for a request, and that it no longer
+  /// does. Nobody would miss a connection that is closed in between.
+  /// @param connection The connection's descriptor.
+  /// @param waits Whether it waits now.
+  virtual void idle(int connection, bool waits);
 
   /// @return The listening socket.
   int fileno() const { return socket_.get(); }
@@ -139,9 +156,25 @@ class ScheduledMixIn : public Base {
   /// Stops accepting, and unwinds the requests that are being served.
   ~ScheduledMixIn() override { Coroutine::destroyOwnedBy(this); }
 
-  /// Ends serve_forever() and stops accepting. From this thread only: a
-  /// signal gets here through Signals.
+  /// Ends serve_forever() and stops accepting, and ends the wait of those
+  /// that wait for a request. From this thread only: a signal gets here
+  /// through Signals.
   void shutdown() override;
+
+  /// Waits until the requests that are being served have ended, and unwinds
+  /// those that have not when the grace period is over.
+  void server_close() override;
+
+  void idle(int connection, bool waits) override;
+
+  // [scheduled-mix-in-settings]
+  /// How many connections may be open at a time. The next ones wait in the
+  /// backlog of the listener until one of them is closed. By default as many
+  /// as there are descriptors.
+  std::size_t max_connections = std::numeric_limits<std::size_t>::max();
+  /// How long server_close() waits.
+  sys::Duration grace_period = std::chrono::seconds(5);
+  // [/scheduled-mix-in-settings]
 
  protected:
   /// Starts the coroutine that accepts.
@@ -153,12 +186,16 @@ class ScheduledMixIn : public Base {
 
  private:
   void acceptConnections();
+  bool awaitEndOfRequest(Deadline deadline);
+  void requestEnded();
 
   // As in 2009, connections come through a channel. Its extra turn of the
   // queue gives a client in the same thread the time to send its request,
   // so that the server's first read finds it.
   Channel<TCPServer::Request> acceptStream_{1024};
-  WaitLine descriptorWanted_;
+  std::size_t connections_ = 0;  // accepted, and not ended
+  WaitLine endOfRequest_;
+  std::vector<bool> idle_;  // by descriptor
 };
 // [/scheduled-mix-in]
 
@@ -175,8 +212,13 @@ void ScheduledMixIn<Base>::acceptConnections() {
   using enum TCPServer::AcceptError;
   while (!acceptStream_.closed()) {
     try {
+      if (connections_ >= max_connections) {
+        awaitEndOfRequest(never);
+        continue;
+      }
       TCPServer::Request request;
       request.connection = goAccept(this->fileno(), request.client);
+      ++connections_;
       acceptStream_.write(std::move(request));
     } catch (const std::system_error& error) {
       if (acceptStream_.closed()) break;
@@ -188,32 +230,71 @@ void ScheduledMixIn<Base>::acceptConnections() {
       }
       // Woken when a request ends, for that frees a descriptor; and now and
       // then, because others may free some, too.
-      WaitLine::Place place(descriptorWanted_);
-      Scheduler::current().park("a free descriptor", -1,
-                                after(std::chrono::milliseconds(100)));
+      awaitEndOfRequest(after(std::chrono::milliseconds(100)));
     }
   }
+}
+
+// False at the deadline.
+template <class Base>
+bool ScheduledMixIn<Base>::awaitEndOfRequest(Deadline deadline) {
+  WaitLine::Place place(endOfRequest_);
+  return Scheduler::current().park("a request to end", -1, deadline);
 }
 // [/scheduled-mix-in-accept]
 
 // [scheduled-mix-in-serve]
 template <class Base>
 void ScheduledMixIn<Base>::process_request(TCPServer::Request request) {
-  Coroutine& server = go([this, request = std::move(request)]() mutable {
-    this->serve(request);
-    descriptorWanted_.callAll();
-  });
-  server.name = "request";
-  server.owner = this;
+  const sys::Address client = request.client;
+  try {
+    Coroutine& server = go([this, request = std::move(request)]() mutable {
+      this->serve(request);
+      requestEnded();
+    });
+    server.name = "request";
+    server.owner = this;
+  } catch (const std::system_error& error) {  // no memory for one more stack
+    requestEnded();
+    this->handle_error(client, error);
+  }
+}
+
+template <class Base>
+void ScheduledMixIn<Base>::requestEnded() {
+  --connections_;
+  endOfRequest_.callAll();
+}
+// [/scheduled-mix-in-serve]
+
+// [scheduled-mix-in-end]
+template <class Base>
+void ScheduledMixIn<Base>::idle(int connection, bool waits) {
+  const auto index = static_cast<std::size_t>(connection);
+  if (index >= idle_.size()) idle_.resize(index + 1);
+  idle_[index] = waits;
 }
 
 template <class Base>
 void ScheduledMixIn<Base>::shutdown() {
+  Base::shutdown();
   acceptStream_.close();
   Scheduler::current().forget(this->fileno());
-  descriptorWanted_.callAll();
+  endOfRequest_.callAll();  // the accept loop may wait for one
+  for (std::size_t fd = 0; fd < idle_.size(); ++fd)
+    if (idle_[fd]) Scheduler::current().forget(static_cast<int>(fd));
 }
-// [/scheduled-mix-in-serve]
+
+template <class Base>
+void ScheduledMixIn<Base>::server_close() {
+  shutdown();
+  Base::server_close();
+  while (acceptStream_.next()) --connections_;  // nobody will serve them
+  const Deadline end = after(grace_period);
+  while (connections_ > 0 && awaitEndOfRequest(end)) continue;
+  Coroutine::destroyOwnedBy(this);
+}
+// [/scheduled-mix-in-end]
 
 // [handler-for]
 /// Turns a handler class into what a server takes.

@@ -13,7 +13,7 @@
 #include <ctime>
 #include <new>
 
-#include "naglfar/sys.hpp"
+#include "naglfar/io.hpp"
 
 namespace naglfar {
 
@@ -28,6 +28,7 @@ struct SharedWaiters::Slot {
 struct alignas(64) SharedWaiters::Table {
   pthread_mutex_t mutex;
   std::size_t capacity;
+  bool endMeansGone;
   std::size_t made;
   std::size_t listed;
 
@@ -93,12 +94,13 @@ void makeShared(pthread_cond_t& condition) {
 // [/lock]
 
 // [table-life]
-SharedWaiters::SharedWaiters(std::size_t capacity) {
+SharedWaiters::SharedWaiters(std::size_t capacity, bool endMeansGone) {
   assert(capacity > 0);
   void* memory =
       sys::check(sys::mapShared(Table::size(capacity)), "mmap of waiters");
   table_ = new (memory) Table;
   table_->capacity = capacity;
+  table_->endMeansGone = endMeansGone;
   table_->made = table_->listed = 0;
   makeShared(table_->mutex);
 }
@@ -202,9 +204,7 @@ int SharedWaiters::Channel::read() {
     // Waits for write(), which signals; or until it is time to look.
     lock.wait(slot_->told, lookAt);
     if (slot_->state == Slot::State::told) break;
-    const ssize_t n = sys::peek(connection_);
-    if (n == 0 || (n == -1 && errno != EAGAIN && errno != EWOULDBLOCK &&
-                   errno != EINTR))
+    if (!peerIsThere(connection_, table_->endMeansGone))
       sys::fail(ECONNRESET, "the client left while it waited");
   }
   return slot_->message;

@@ -81,8 +81,11 @@ class SharedWaiters {
 
   /// Made before any child is: only memory that exists is shared.
   /// @param capacity How many requests may wait at a time.
+  /// @param endMeansGone Whether the end of file means that a waiting client
+  ///        has left: see Waiters::endMeansGone.
   /// @throws std::system_error If the memory cannot be had.
-  explicit SharedWaiters(std::size_t capacity = 16384);
+  explicit SharedWaiters(std::size_t capacity = 16384,
+                         bool endMeansGone = true);
   ~SharedWaiters();
   SharedWaiters(const SharedWaiters&) = delete;
   SharedWaiters& operator=(const SharedWaiters&) = delete;

@@ -111,6 +111,7 @@ int connect(int fd, const Address& address);     ///< connect(2).
 int localAddress(int fd, Address& address);      ///< getsockname(2).
 int pendingError(int fd, int& error);            ///< SO_ERROR: socket(7).
 int reuseAddress(int fd);                        ///< SO_REUSEADDR.
+int endWriting(int fd);                          ///< shutdown(2), SHUT_WR.
 int socketpair(int (&ends)[2], Mode mode);       ///< socketpair(2), stream.
 // [/sockets]
 

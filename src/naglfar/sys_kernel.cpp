@@ -172,6 +172,10 @@ int reuseAddress(int fd) {
   const int on = 1;
   return ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
 }
+int endWriting(int fd) {
+  count(Call::shutdown);
+  return ::shutdown(fd, SHUT_WR);
+}
 
 int socketpair(int (&ends)[2], Mode mode) {
   count(Call::socketpair);

@@ -76,6 +76,12 @@ class Waiters {
   /// @return How many requests wait.
   std::size_t size() const { return line_.size(); }
 
+  /// Whether the end of file means that a waiting client has left. A browser
+  /// whose tab is closed ends like that; but so does a program that only
+  /// ends its output and goes on reading. If it is false, only a reset means
+  /// that a client has left. Concerns the channels made from then on.
+  bool endMeansGone = true;
+
  private:
   Line line_;
 };
@@ -83,8 +89,9 @@ class Waiters {
 
 // [waiters-members]
 struct Waiters::State {
-  explicit State(int connection)
-      : hangup(connection, [this] { channel.close(); }) {}
+  State(int connection, bool endMeansGone)
+      : hangup(
+            connection, [this] { channel.close(); }, endMeansGone) {}
   naglfar::Channel<int> channel;
   HangupWatch hangup;
   bool inLine = false;
@@ -92,7 +99,7 @@ struct Waiters::State {
 };
 
 inline Waiters::Channel Waiters::channel(int connection) {
-  return Channel(std::make_shared<State>(connection));
+  return Channel(std::make_shared<State>(connection, endMeansGone));
 }
 
 inline int Waiters::Channel::read() {

@@ -95,6 +95,39 @@ class AnyServer(program.TestCase):
                 server.process.send_signal(signal.SIGTERM)
                 self.assertEqual(server.process.wait(program.LIMIT), 0)
 
+    def test_it_finishes_what_it_has_begun(self):
+        with Server("--port", 0) as server:
+            with self.half_a_request(server) as client:
+                server.process.send_signal(signal.SIGTERM)
+                self.await_refusal(server)
+                client.sendall(b"\r\n")
+                self.assertIn(b" 200 OK\r\n", client.makefile("rb").read())
+                self.assertEqual(server.process.wait(program.LIMIT), 0)
+
+    def test_the_second_signal_ends_it_at_once(self):
+        with Server("--port", 0) as server:
+            with self.half_a_request(server) as client:
+                server.process.send_signal(signal.SIGTERM)
+                self.await_refusal(server)
+                server.process.send_signal(signal.SIGINT)
+                self.assertEqual(server.process.wait(program.LIMIT), 1)
+                self.assertEqual(client.makefile("rb").read(), b"")
+
+    def half_a_request(self, server):
+        client = socket.create_connection(("127.0.0.1", server.port))
+        client.sendall(b"GET / HTTP/1.0\r\n")
+        self.assertEqual(server.get()[0], 200)  # so the other half is read
+        return client
+
+    def await_refusal(self, server):
+        """Waits until it accepts nobody any more."""
+        end = time.monotonic() + program.LIMIT
+        with self.assertRaises((ConnectionRefusedError,
+                                ConnectionResetError)):
+            while time.monotonic() < end:
+                with socket.create_connection(("127.0.0.1", server.port)):
+                    time.sleep(0.01)
+
     def test_sigquit_lists_the_coroutines(self):
         with Server("--port", 0) as server:
             with socket.create_connection(("127.0.0.1", server.port)):
@@ -158,6 +191,20 @@ class CometServer(AnyServer):
                 waiter.join()
             self.assertEqual(told, [(200, "3")] * 3)
             self.assertEqual(server.get("/"), (200, "0"))
+
+
+    def test_who_waits_is_told_at_the_end(self):
+        with Server("--port", 0) as server:
+            with socket.create_connection(("127.0.0.1",
+                                           server.port)) as client:
+                client.sendall(b"GET /wait HTTP/1.0\r\n\r\n")
+                end = time.monotonic() + program.LIMIT
+                while server.get("/") != (200, "1"):
+                    self.assertLess(time.monotonic(), end, "never 1 waiter")
+                server.process.send_signal(signal.SIGTERM)
+                answer = client.makefile("rb").read()
+                self.assertTrue(answer.endswith(b"\r\n\r\n1"), answer)
+                self.assertEqual(server.process.wait(program.LIMIT), 0)
 
 
 class HelloServer(AnyServer):

@@ -73,7 +73,7 @@ if(NOT NN STRLESS 03)
   copy(src/naglfar/gdb.py tests/test_gdb.py tests/gdb_program.cpp)
 endif()
 if(NOT NN STRLESS 06)
-  copy(tests/consumer)
+  copy(tests/consumer tests/differential tests/soak.cpp)
 endif()
 
 file(WRITE ${DEST}/.stage "${NN}\n")

@@ -1,0 +1,741 @@
+// Tests of what clumsy and hostile clients do to the HTTP layer: requests
+// that can be read in two ways, bodies that nobody reads, and clients that
+// dawdle.
+//
+// Deadlines are set to milliseconds. No test passes or fails by the clock: it
+// waits for the answer that a deadline brings.
+
+#include <doctest/doctest.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <system_error>
+#include <vector>
+
+#include "comet_handler.hpp"
+#include "naglfar/http.hpp"
+#include "naglfar/waiters.hpp"
+
+using namespace naglfar;
+using namespace std::chrono_literals;
+
+// [test-helpers]
+namespace {
+
+// A scheduler for one test, and a minute before SIGALRM ends it. What leaves
+// a coroutine fails the test.
+struct Run {
+  Run() {
+    ::alarm(60);
+    scheduler.unhandled = [](std::exception_ptr error) {
+      std::rethrow_exception(error);
+    };
+  }
+  ~Run() { ::alarm(0); }
+  Scheduler scheduler;
+};
+
+// What the handlers below do otherwise than by default.
+struct Settings {
+  std::string_view protocol = "HTTP/1.1";
+  sys::Duration header_timeout = 60s;
+  sys::Duration timeout = 60s;
+  sys::Duration keep_alive_timeout = 60s;
+  std::size_t max_body = std::size_t{64} << 20;
+};
+Settings settings;
+
+class Handler : public BaseHTTPRequestHandler {
+ public:
+  Handler(ScheduledFile& request, const sys::Address& client,
+          TCPServer& accepted_by)
+      : BaseHTTPRequestHandler(request, client, accepted_by) {
+    protocol_version = settings.protocol;
+    header_timeout = settings.header_timeout;
+    timeout = settings.timeout;
+    keep_alive_timeout = settings.keep_alive_timeout;
+    rfile.limit = settings.max_body;
+  }
+
+  void do_GET() override {
+    if (path == "/stream") return stream();
+    if (path == "/unframed") return unframed();
+    if (path == "/late") throw HTTPError(503, "not now");
+    if (path == "/reason") send_response(200, "OK\r\nSet-Cookie: a");
+    reply("GET " + std::string(path));
+  }
+  void do_HEAD() override {
+    if (path == "/stream") return stream();
+    reply("");
+  }
+  void do_POST() override {
+    if (path == "/ignore") return reply("ignored");
+    if (path == "/lines") return lines();
+    if (path == "/half") return reply("half " + rfile.read(2));
+    reply("POST " + rfile.read());
+  }
+  void handle_expect_100() override {
+    if (path == "/refuse") throw HTTPError(417);
+    BaseHTTPRequestHandler::handle_expect_100();
+  }
+  void log_message(std::string_view) override {}
+
+ private:
+  void reply(const std::string& body) {
+    send_response(200);
+    send_header("Content-Length", std::to_string(body.size()));
+    end_headers();
+    wfile.write(body);
+  }
+  void stream() {
+    send_response(200);
+    start_chunks();
+    for (const char* word : {"one ", "", "two ", "three"}) send_chunk(word);
+    send_chunk(std::string(20, '!'));
+    end_chunks();
+  }
+  void unframed() {
+    send_response(200);
+    end_headers();
+    wfile.write("until the end");
+  }
+  void lines() {
+    std::string all;
+    for (std::string line; !(line = rfile.readline()).empty();)
+      all += "[" + line + "]";
+    reply(all);
+  }
+};
+
+class Server : public ScheduledMixIn<HTTPServer> {
+ public:
+  using ScheduledMixIn::ScheduledMixIn;
+  std::vector<std::string> errors;
+
+ protected:
+  void handle_error(const sys::Address&,
+                    const std::exception& error) override {
+    errors.emplace_back(error.what());
+  }
+};
+
+// A scheduler, and a server in a coroutine of it.
+struct Serving : Run {
+  Serving() {
+    settings = {};
+    server.emplace(sys::Address("localhost", 0), handlerFor<Handler>);
+    go([this] {
+      server->serve_forever();
+      ended = true;
+    });
+  }
+  ~Serving() {
+    server->shutdown();
+    while (!ended) yield();
+  }
+  ScheduledFile connect() const {
+    ScheduledFile client = ScheduledFile::connectTcp(server->server_address);
+    client.deadline = after(30s);
+    return client;
+  }
+  // All that the server says to a client that ends after its request.
+  std::string ask(std::string_view request) const {
+    ScheduledFile client = connect();
+    client.write(request);
+    sys::endWriting(client.fileno());
+    return client.read();
+  }
+
+  std::optional<Server> server;
+  bool ended = false;
+};
+
+std::string statusOf(const std::string& answer) {
+  return answer.starts_with("HTTP/") ? answer.substr(9, 3) : answer;
+}
+
+bool contains(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
+
+std::string body(const std::string& answer) {
+  const std::size_t end = answer.find("\r\n\r\n");
+  return end == std::string::npos ? "no headers" : answer.substr(end + 4);
+}
+
+const std::string next = "GET /next HTTP/1.1\r\nConnection: close\r\n\r\n";
+
+std::string post(const std::string& headers, const std::string& body,
+                 const std::string& path = "/") {
+  return "POST " + path + " HTTP/1.1\r\n" + headers + "\r\n" + body;
+}
+
+const std::string chunked = "Transfer-Encoding: chunked\r\n";
+
+}  // namespace
+// [/test-helpers]
+
+// [syntax-tests]
+TEST_SUITE("hostile: requests") {
+  TEST_CASE_FIXTURE(Serving, "what can be read in two ways is refused") {
+    using namespace std::string_literals;
+    for (const std::string& request :
+         {"GET /\0 HTTP/1.1\r\n\r\n"s, "GET /a\rb HTTP/1.1\r\n\r\n"s,
+          "GET / HTTP/1.1\r\r\n\r\n"s, "GET / HTTP/1.1\r\nA: \0\r\n\r\n"s,
+          "GET / HTTP/1.1\r\nA: b\rC: d\r\n\r\n"s,
+          "GET / HTTP/1.1\r\nA : b\r\n\r\n"s,
+          "GET / HTTP/1.1\r\nno colon\r\n\r\n"s,
+          "GET / HTTP/1.1\r\n: no name\r\n\r\n"s,
+          "GET / HTTP/1.1\r\nA(: b\r\n\r\n"s,
+          "GET / HTTP/1.1\r\nA: b\r\n folded\r\n\r\n"s}) {
+      CAPTURE(request);
+      CHECK(statusOf(ask(request + next)) == "400");
+    }
+  }
+
+  TEST_CASE_FIXTURE(Serving, "lengths that are none are refused") {
+    for (const std::string value : {"-1", "+1", "1x", "0x1", "1.0", "1 1", "",
+                                    "1,1", "99999999999999999999999999"}) {
+      CAPTURE(value);
+      CHECK(statusOf(ask(post("Content-Length: " + value + "\r\n", "a") +
+                         next)) == "400");
+    }
+    CHECK(statusOf(ask(post("Content-Length: 1\r\nContent-Length: 2\r\n",
+                            "ab"))) == "400");
+    CHECK(statusOf(ask(post(chunked + "Content-Length: 1\r\n", "a"))) ==
+          "400");
+    CHECK(statusOf(ask("POST / HTTP/1.0\r\n" + chunked + "\r\n0\r\n\r\n")) ==
+          "400");
+    for (const std::string coding :
+         {"gzip", "gzip, chunked", "chunked, chunked", "identity", "xchunked",
+          "chunked\r\nTransfer-Encoding: chunked"}) {
+      CAPTURE(coding);
+      CHECK(statusOf(ask(post("Transfer-Encoding: " + coding + "\r\n",
+                              "0\r\n\r\n"))) == "501");
+    }
+    settings.max_body = 10;
+    CHECK(statusOf(ask(post("Content-Length: 11\r\n", ""))) == "413");
+    CHECK(statusOf(ask(post(chunked,
+                            "6\r\n123456\r\n5\r\n12345\r\n0\r\n"
+                            "\r\n"))) == "413");
+    CHECK(body(ask(post("Content-Length: 10\r\nConnection: close\r\n"
+                        "Content-Length: 10\r\n",
+                        "0123456789"))) == "POST 0123456789");
+  }
+
+  TEST_CASE_FIXTURE(Serving, "a request that ends too early is none") {
+    const std::string whole = "GET / HTTP/1.0\r\nA: b\r\n\r\n";
+    CHECK(ask("") == "");
+    for (std::size_t n = 1; n < whole.size(); ++n) {
+      CAPTURE(n);
+      CHECK(statusOf(ask(whole.substr(0, n))) == "400");
+    }
+    CHECK(statusOf(ask(whole)) == "200");
+  }
+
+  TEST_CASE_FIXTURE(Serving, "the bytes may come in any pieces") {
+    const std::string request =
+        post(chunked,
+             "4;x=y\r\nbody\r\nA\r\n and more \r\n0\r\nT: t\r\n\r\n") +
+        next;
+    for (std::size_t split = 1; split < request.size(); ++split) {
+      CAPTURE(split);
+      ScheduledFile client = connect();
+      client.write(request.substr(0, split));
+      for (int turn = 0; turn < 6; ++turn) yield();
+      client.write(request.substr(split));
+      const std::string answers = client.read();
+      CHECK(contains(answers, "POST body and more "));
+      CHECK(contains(answers, "GET /next"));
+    }
+    ScheduledFile slow = connect();
+    for (const char byte : request) {
+      slow.write(std::string_view(&byte, 1));
+      for (int turn = 0; turn < 4; ++turn) yield();
+    }
+    CHECK(contains(slow.read(), "GET /next"));
+  }
+
+  TEST_CASE_FIXTURE(Serving, "LF alone ends lines, of chunks too") {
+    const std::string answer =
+        ask("POST / HTTP/1.1\nTransfer-Encoding: chunked\n\n2\nab\n0\n\n"
+            "GET /next HTTP/1.1\n\n");
+    CHECK(contains(answer, "POST ab"));
+    CHECK(contains(answer, "GET /next"));
+  }
+
+  TEST_CASE_FIXTURE(Serving, "a client that only half-closes is answered") {
+    CHECK(body(ask("GET /a HTTP/1.0\r\n\r\n")) == "GET /a");
+    CHECK(body(ask(post("Content-Length: 4\r\n", "body"))) == "POST body");
+  }
+}
+// [/syntax-tests]
+
+// [body-tests]
+TEST_SUITE("hostile: bodies") {
+  TEST_CASE_FIXTURE(Serving, "a body ends where it ends") {
+    for (const std::string& request :
+         {post("Content-Length: 11\r\n", "hello world"),
+          post(chunked, "5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n")}) {
+      const std::string answers = ask(request + next);
+      CHECK(contains(answers, "POST hello world"));
+      CHECK(contains(answers, "GET /next"));
+    }
+    CHECK(contains(ask(post("", "") + next), "POST HTTP/1.1 200"));
+    CHECK(body(ask(post(chunked, "7\r\na\nbc\nd\n\r\n3\r\nefg\r\n0\r\n\r\n",
+                        "/lines"))) == "[a\n][bc\n][d\n][efg]");
+  }
+
+  TEST_CASE_FIXTURE(Serving, "bad chunks are refused") {
+    for (const std::string bad :
+         {"x\r\n", "-1\r\na\r\n0\r\n\r\n", "+1\r\na\r\n0\r\n\r\n",
+          "0x1\r\na\r\n0\r\n\r\n", "1\r\nab0\r\n\r\n", "\r\n", "2\r\na",
+          "1\r\na", "ffffffffffffffffff\r\n", "1\r\na\r\n", " 1\r\na\r\n"}) {
+      CAPTURE(bad);
+      CHECK(statusOf(ask(post(chunked, bad))) == "400");
+    }
+    CHECK(statusOf(ask(post(chunked, std::string(5000, '1')))) == "400");
+    CHECK(statusOf(ask(post("Content-Length: 5\r\n", "1234"))) == "400");
+  }
+
+  TEST_CASE_FIXTURE(Serving, "who does not read a body poisons nobody") {
+    const std::string evil = "GET /evil HTTP/1.1\r\n\r\n";
+    for (const std::string path : {"/ignore", "/half"}) {
+      CAPTURE(path);
+      const std::string length =
+          "Content-Length: " + std::to_string(evil.size()) + "\r\n";
+      for (const std::string& request :
+           {post(length, evil, path),
+            post(chunked, "16\r\n" + evil + "\r\n0\r\n\r\n", path)}) {
+        const std::string answers = ask(request + next);
+        CHECK(contains(answers, "GET /next"));
+        CHECK_FALSE(contains(answers, "GET /evil"));
+      }
+    }
+  }
+
+  TEST_CASE_FIXTURE(Serving, "a long one costs the connection instead") {
+    const std::string answers =
+        ask(post("Content-Length: 1000000\r\n", std::string(1000000, 'x'),
+                 "/ignore") +
+            next);
+    CHECK(contains(answers, "ignored"));
+    CHECK_FALSE(contains(answers, "GET /next"));
+  }
+
+  TEST_CASE_FIXTURE(Serving, "an early answer is not lost to a reset") {
+    // More than fits into the buffers of the sockets, so that it is still
+    // being sent when the answer comes.
+    const std::string rest(std::size_t{8} << 20, 'x');
+    for (const std::string& start :
+         {std::string("BAD\r\n"),
+          std::string("POST /ignore HTTP/1.0\r\nContent-Length: 8388608\r\n"
+                      "\r\n")}) {
+      ScheduledFile client = connect();
+      client.write(start);
+      CHECK_NOTHROW(client.write(rest));
+      const std::string answer = client.read();
+      CHECK(answer.starts_with("HTTP/1.1 "));
+      CHECK((contains(answer, "Error 400") || contains(answer, "ignored")));
+    }
+    CHECK(server->errors.empty());
+  }
+
+  TEST_CASE_FIXTURE(Serving, "a body may be refused before it is sent") {
+    ScheduledFile client = connect();
+    client.write(
+        post("Expect: 100-continue\r\nContent-Length: 9\r\n", "", "/refuse"));
+    CHECK(statusOf(client.read()) == "417");
+  }
+
+  TEST_CASE_FIXTURE(Serving, "handlers can throw a status") {
+    const std::string answer = ask("GET /late HTTP/1.1\r\n\r\n" + next);
+    CHECK(answer.starts_with("HTTP/1.1 503 not now\r\n"));
+    CHECK_FALSE(contains(answer, "GET /next"));
+  }
+}
+// [/body-tests]
+
+// [response-tests]
+TEST_SUITE("hostile: responses") {
+  TEST_CASE_FIXTURE(Serving, "a stream goes in chunks to who knows chunks") {
+    const std::string get = "GET /stream HTTP/1.";
+    const std::string words = "one two three!!!!!!!!!!!!!!!!!!!!";
+    const std::string answers = ask(get + "1\r\n\r\n" + next);
+    CHECK(contains(answers, "\r\nTransfer-Encoding: chunked\r\n"));
+    CHECK(contains(answers,
+                   "\r\n\r\n4\r\none \r\n4\r\ntwo \r\n5\r\nthree\r\n14\r\n"
+                   "!!!!!!!!!!!!!!!!!!!!\r\n0\r\n\r\nHTTP/1.1 200"));
+    CHECK(contains(answers, "GET /next"));
+    const std::string plain =
+        ask(get + "0\r\nConnection: keep-alive\r\n\r\n" + next);
+    CHECK(body(plain) == words);
+    CHECK(contains(plain, "\r\nConnection: close\r\n"));
+    const std::string head = ask("HEAD /stream HTTP/1.1\r\n\r\n" + next);
+    CHECK(contains(head, "chunked\r\n\r\nHTTP/1.1 200"));
+  }
+
+  TEST_CASE_FIXTURE(Serving, "an answer without a length ends by a close") {
+    const std::string answer = ask("GET /unframed HTTP/1.1\r\n\r\n" + next);
+    CHECK(contains(answer, "\r\nConnection: close\r\n"));
+    CHECK(body(answer) == "until the end");
+  }
+
+  TEST_CASE_FIXTURE(Serving, "a reason with a line end in it is refused") {
+    CHECK(ask("GET /reason HTTP/1.1\r\n\r\n") == "");
+    REQUIRE(server->errors.size() == 1);
+    CHECK(contains(server->errors[0], "line end"));
+  }
+}
+// [/response-tests]
+
+// [deadline-tests]
+TEST_SUITE("hostile: deadlines") {
+  TEST_CASE_FIXTURE(Serving, "half a head is answered by 408 in time") {
+    settings.header_timeout = 5ms;
+    for (const std::string half :
+         {"G", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nA: b\r\nC"}) {
+      ScheduledFile client = connect();
+      client.write(half);
+      CHECK(statusOf(client.read()) == "408");
+    }
+    CHECK(server->errors.empty());
+  }
+
+  TEST_CASE_FIXTURE(Serving, "so is one that comes drop by drop") {
+    settings.header_timeout = 20ms;
+    ScheduledFile client = connect();
+    std::string answer;
+    bool answered = false;
+    go([&] {
+      answer = client.readline();
+      answered = true;
+    });
+    client.write("GET / HTTP/1.1\r\nA: ");
+    while (!answered) {
+      client.write("x");
+      sleep(1ms);
+    }
+    CHECK(statusOf(answer) == "408");
+  }
+
+  TEST_CASE_FIXTURE(Serving, "who says nothing is let go without a word") {
+    settings.header_timeout = 5ms;
+    CHECK(connect().read() == "");
+    settings.header_timeout = 60s;
+    settings.keep_alive_timeout = 5ms;
+    ScheduledFile client = connect();
+    client.write("GET /a HTTP/1.1\r\n\r\n");
+    CHECK(body(client.read()) == "GET /a");
+    CHECK(server->errors.empty());
+  }
+
+  TEST_CASE_FIXTURE(Serving, "each next request has its time anew") {
+    settings.keep_alive_timeout = 60s;
+    settings.header_timeout = 5ms;
+    ScheduledFile client = connect();
+    client.write("GET /a HTTP/1.1\r\n\r\nGET /b HT");
+    const std::string answers = client.read();
+    CHECK(contains(answers, "GET /a"));
+    CHECK(contains(answers, "HTTP/1.1 408 "));
+  }
+
+  TEST_CASE_FIXTURE(Serving, "a body that stops coming is 408") {
+    settings.timeout = 5ms;
+    ScheduledFile client = connect();
+    client.write(post("Content-Length: 10\r\n", "12345"));
+    CHECK(statusOf(client.read()) == "408");
+    ScheduledFile chunks = connect();
+    chunks.write(post(chunked, "5\r\n12345"));
+    CHECK(statusOf(chunks.read()) == "408");
+  }
+
+  TEST_CASE_FIXTURE(Serving, "a body that goes on coming is read") {
+    settings.timeout = 200ms;
+    settings.header_timeout = 1ms;
+    ScheduledFile client = connect();
+    client.write(post("Content-Length: 30\r\nConnection: close\r\n", ""));
+    for (int i = 0; i < 30; ++i) {
+      sleep(1ms);
+      client.write("x");
+    }
+    CHECK(body(client.read()) == "POST " + std::string(30, 'x'));
+  }
+
+  TEST_CASE_FIXTURE(Serving, "who takes no answer is given up") {
+    settings.timeout = 5ms;
+    ScheduledFile client = connect();
+    std::string request =
+        "GET /" + std::string(60000, 'x') + " HTTP/1.1\r\n\r\n";
+    // Answers that nobody reads, until there is no room for them.
+    bool sent = false;
+    go([&] {
+      try {
+        for (;;) client.write(request);
+      } catch (const std::system_error&) {
+        sent = true;  // for it has been closed
+      }
+    });
+    while (server->errors.empty()) sleep(1ms);
+    client.close(false);
+    while (!sent) yield();
+    CHECK(contains(server->errors[0], "timed out"));
+  }
+
+  TEST_CASE_FIXTURE(Serving, "a slow client costs a coroutine that sleeps") {
+    std::vector<std::unique_ptr<ScheduledFile>> clients;
+    for (int i = 0; i < 50; ++i) {
+      clients.push_back(std::make_unique<ScheduledFile>(connect()));
+      clients.back()->write("GET / HTTP/1.1\r\n");
+    }
+    for (int turn = 0; turn < 20; ++turn) yield();
+    const Ledger before = ledger;
+    sleep(1ms);
+    CHECK(ledger[Call::read] == before[Call::read]);
+    CHECK(ledger.parks - before.parks <= 2);
+    for (const auto& client : clients) {
+      client->write("Connection: close\r\n\r\n");
+      CHECK(statusOf(client->read()) == "200");
+    }
+  }
+}
+// [/deadline-tests]
+
+// [server-helpers]
+namespace {
+
+// Waits in a way that a test can end, and answers late.
+class Waiting : public BaseHTTPRequestHandler {
+ public:
+  using BaseHTTPRequestHandler::BaseHTTPRequestHandler;
+  static inline int running = 0;
+  static inline bool go = false;
+  void do_GET() override {
+    ++running;
+    while (!go) sleep(1ms);
+    --running;
+    send_response(200);
+    end_headers();
+    wfile.write("late");
+  }
+  void log_message(std::string_view) override {}
+};
+
+// Those who leave are no news here.
+class QuietCometServer : public comet::CometServer<Waiters> {
+ public:
+  using comet::CometServer<Waiters>::CometServer;
+
+ protected:
+  void handle_error(const sys::Address&, const std::exception&) override {}
+};
+using CometServer = ScheduledMixIn<QuietCometServer>;
+
+// The comet server in a coroutine, and clients that wait there.
+struct Comet : Run {
+  Comet()
+      : server(sys::Address("localhost", 0),
+               handlerFor<comet::QuietCometHandler<Waiters>>) {
+    go([this] {
+      server.serve_forever();
+      ended = true;
+    });
+  }
+  ~Comet() {
+    server.shutdown();
+    while (!ended) yield();
+  }
+  std::unique_ptr<ScheduledFile> send(const std::string& path) const {
+    auto client = std::make_unique<ScheduledFile>(
+        ScheduledFile::connectTcp(server.server_address));
+    client->deadline = after(30s);
+    client->write("GET " + path + " HTTP/1.0\r\n\r\n");
+    return client;
+  }
+  std::string ask(const std::string& path) const {
+    return body(send(path)->read());
+  }
+  void awaitWaiters(std::size_t n) {
+    while (server.waiters.size() != n) yield();
+  }
+  CometServer server;
+  bool ended = false;
+};
+
+void reset(ScheduledFile& client) {
+  const linger now{1, 0};
+  ::setsockopt(client.fileno(), SOL_SOCKET, SO_LINGER, &now, sizeof now);
+  client.close();
+}
+
+}  // namespace
+// [/server-helpers]
+
+// [limit-tests]
+TEST_SUITE("hostile: servers") {
+  TEST_CASE_FIXTURE(Serving, "connections past the limit wait") {
+    server->max_connections = 3;
+    std::vector<std::unique_ptr<ScheduledFile>> clients;
+    for (int i = 0; i < 10; ++i) {
+      clients.push_back(std::make_unique<ScheduledFile>(connect()));
+      clients.back()->write("GET / HTTP/1.1\r\n");
+    }
+    for (int turn = 0; turn < 50; ++turn) yield();
+    const std::uint64_t accepts = ledger[Call::accept];
+    for (int turn = 0; turn < 200; ++turn) yield();
+    CHECK(ledger[Call::accept] == accepts);  // it does not spin
+    // The limit counts what is open: the fourth is served when one has ended.
+    clients[3]->write("Connection: close\r\n\r\n");
+    clients[3]->deadline = sys::now();
+    CHECK_THROWS_AS(clients[3]->read(), std::system_error);
+    clients[3]->deadline = after(30s);
+    for (const auto& client : clients) {
+      if (client != clients[3]) client->write("Connection: close\r\n\r\n");
+      CHECK(statusOf(client->read()) == "200");
+    }
+  }
+}
+// [/limit-tests]
+
+// [departure-tests]
+TEST_SUITE("hostile: those who wait") {
+  TEST_CASE_FIXTURE(Comet, "the end of file means gone by default") {
+    auto closes = send("/wait");
+    auto halfCloses = send("/wait");
+    auto resets = send("/wait");
+    auto stays = send("/wait");
+    awaitWaiters(4);
+    closes->close();
+    awaitWaiters(3);
+    sys::endWriting(halfCloses->fileno());
+    awaitWaiters(2);
+    reset(*resets);
+    awaitWaiters(1);
+    CHECK(ask("/notify") == "1");
+    CHECK(body(stays->read()) == "1");
+  }
+
+  TEST_CASE_FIXTURE(Comet, "or only a reset does") {
+    server.waiters.endMeansGone = false;
+    auto halfCloses = send("/wait");
+    auto resetsLater = send("/wait");
+    auto resets = send("/wait");
+    auto stays = send("/wait");
+    awaitWaiters(4);
+    sys::endWriting(halfCloses->fileno());
+    sys::endWriting(resetsLater->fileno());
+    for (int turn = 0; turn < 50; ++turn) yield();
+    CHECK(server.waiters.size() == 4);
+    reset(*resets);
+    awaitWaiters(3);
+    reset(*resetsLater);
+    awaitWaiters(2);
+    CHECK(ask("/notify") == "2");
+    CHECK(body(stays->read()) == "2");
+    CHECK(body(halfCloses->read()) == "2");
+  }
+
+  TEST_CASE_FIXTURE(Comet, "all whom one notify tells get its number") {
+    constexpr int n = 100;
+    for (int round = 0; round < 5; ++round) {
+      std::vector<std::unique_ptr<ScheduledFile>> clients;
+      for (int i = 0; i < n; ++i) clients.push_back(send("/wait"));
+      awaitWaiters(n);
+      // A third leaves before the notification, a third at the same time.
+      for (int i = 0; i < n; i += 3) clients[i]->close();
+      for (int turn = 0; turn < round; ++turn) yield();
+      auto notifying = send("/notify");
+      for (int i = 1; i < n; i += 3) clients[i]->close();
+      const std::string number = body(notifying->read());
+      CHECK(std::stoi(number) >= n / 3);
+      for (int i = 2; i < n; i += 3)
+        CHECK(body(clients[i]->read()) == number);
+      awaitWaiters(0);
+    }
+  }
+
+  TEST_CASE_FIXTURE(Comet, "they cost nothing while nothing happens") {
+    std::vector<std::unique_ptr<ScheduledFile>> clients;
+    for (int i = 0; i < 300; ++i) clients.push_back(send("/wait"));
+    awaitWaiters(300);
+    for (int turn = 0; turn < 20; ++turn) yield();
+    const Ledger before = ledger;
+    sleep(20ms);
+    // One wait of the poller's; it may wake early once or twice.
+    CHECK(ledger.systemCalls() - before.systemCalls() <= 3);
+    CHECK(ledger.switches - before.switches <= 2);
+    CHECK(ask("/notify") == "300");
+    for (const auto& client : clients) CHECK(body(client->read()) == "300");
+  }
+}
+// [/departure-tests]
+
+// [shutdown-tests]
+TEST_SUITE("hostile: shutdown") {
+  TEST_CASE_FIXTURE(Run, "requests that run are finished and idle ones not") {
+    settings = {};
+    Waiting::go = false;
+    ScheduledMixIn<HTTPServer> server(sys::Address("localhost", 0),
+                                      handlerFor<Waiting>);
+    go([&] { server.serve_forever(); });
+    ScheduledFile silent = ScheduledFile::connectTcp(server.server_address);
+    ScheduledFile runs = ScheduledFile::connectTcp(server.server_address);
+    runs.write("GET / HTTP/1.0\r\n\r\n");
+    while (Waiting::running != 1) yield();
+    server.grace_period = 60s;
+    server.shutdown();
+    CHECK(silent.read() == "");
+    go([] {
+      sleep(2ms);
+      Waiting::go = true;
+    });
+    server.server_close();
+    CHECK(Waiting::running == 0);
+    CHECK(body(runs.read()) == "late");
+    scheduler.run();
+  }
+
+  TEST_CASE_FIXTURE(Run, "but not for ever") {
+    Waiting::go = false;
+    ScheduledMixIn<HTTPServer> server(sys::Address("localhost", 0),
+                                      handlerFor<Waiting>);
+    go([&] { server.serve_forever(); });
+    ScheduledFile runs = ScheduledFile::connectTcp(server.server_address);
+    runs.write("GET / HTTP/1.0\r\n\r\n");
+    while (Waiting::running != 1) yield();
+    server.grace_period = 2ms;
+    server.server_close();
+    CHECK(runs.read() == "");
+    Waiting::running = 0;
+    scheduler.run();
+  }
+
+  TEST_CASE_FIXTURE(Serving, "the answer after it is a connection's last") {
+    ScheduledFile idle = connect();
+    ScheduledFile asks = connect();
+    idle.write("GET /a HTTP/1.1\r\n\r\n");
+    asks.write("GET /b HTTP/1.1\r\n");
+    for (int turn = 0; turn < 20; ++turn) yield();
+    server->shutdown();
+    CHECK(body(idle.read()) == "GET /a");  // and it is closed at once
+    asks.write("\r\n" + next);
+    const std::string answers = asks.read();
+    CHECK(contains(answers, "\r\nConnection: close\r\n"));
+    CHECK(contains(answers, "GET /b"));
+    CHECK_FALSE(contains(answers, "GET /next"));
+    CHECK(server->errors.empty());
+  }
+
+  TEST_CASE_FIXTURE(Comet, "those who wait are told") {
+    auto waits = send("/wait");
+    auto waitsToo = send("/wait");
+    awaitWaiters(2);
+    server.server_close();
+    CHECK(body(waits->read()) == "2");
+    CHECK(body(waitsToo->read()) == "2");
+  }
+}
+// [/shutdown-tests]
