@@ -8,7 +8,7 @@
 
 naglfar_layer(sys 00
   HEADERS ledger.hpp sys.hpp
-  SOURCES ledger.cpp sys_kernel.cpp)
+  SOURCES ledger.cpp sys.cpp sys_kernel.cpp sys_process.cpp)
 
 naglfar_layer(poller 01
   HEADERS poller.hpp
