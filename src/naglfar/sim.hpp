@@ -134,6 +134,9 @@ class Kernel {
 
   /// How many descriptors may be open; more is EMFILE.
   std::size_t descriptorLimit = 1u << 30;
+  /// How many calls may be made; a wait after that is Stuck, for a program
+  /// that goes round in circles.
+  std::uint64_t callLimit = ~std::uint64_t{0};
   /// Its own dice; whoever draws from them changes what it does next.
   Random random;
   /// Called with a line for each call and event, if set.

@@ -124,6 +124,7 @@ struct Kernel::State {
   Smallest<Delivery> agenda;
   std::uint64_t deliveries = 0;
   std::uint64_t faultsShown = 0;
+  std::uint64_t calls = 0;
 };
 
 namespace {
@@ -210,6 +211,8 @@ template <class Look>
 int await(sys::Duration timeout, Look look) {
   const bool forEver = timeout.count() < 0;
   const Time deadline = forEver ? Time::max() : state().clock + timeout;
+  if (state().calls > living->callLimit)
+    throw Stuck("there were very many calls, and there is no end");
   for (;;) {
     const int found = look();
     if (found != 0 || state().clock >= deadline) return found;
@@ -629,6 +632,7 @@ void removeDescriptor(int fd) {
 void enter(Call kind) {
   Kernel::current();
   count(kind);
+  ++state().calls;
   state().clock += std::chrono::microseconds(1);
   happenDue();
 }
@@ -654,7 +658,8 @@ ssize_t call(Call kind, int fd, Attempt attempt, bool mayWait = true) {
   if (fault(faults.interrupted, "interrupted"))
     return leave(kind, fd, ssize_t{-EINTR});
   mayWait = mayWait && !file->nonblocking;
-  if (!mayWait && fault(faults.againInVain, "EAGAIN in vain")) {
+  if (!mayWait && kind != Call::connect &&
+      fault(faults.againInVain, "EAGAIN in vain")) {
     later(someTime(), [weak = std::weak_ptr(file)] {
       if (const FilePointer again = weak.lock()) raise(*again, anyNews);
     });
