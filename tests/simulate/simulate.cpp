@@ -107,7 +107,7 @@ int main(int argc, char** argv) {
   std::uint64_t faults = 0;
   std::uint64_t calls = 0;
   for (std::uint64_t seed = arguments.first;; ++seed) {
-    const std::size_t lastSteps = getenv("LAST") ? 100000000 : 300;
+    constexpr std::size_t lastSteps = 300;
     std::deque<std::string> steps;
     simulate::Trace trace;
     if (arguments.trace)
