@@ -1,14 +1,12 @@
 // What tests ask of a kernel and the library does not, for both of them: the
 // real one, and with NAGLFAR_SIMULATED the simulated one, of which each test
-// case gets its own.
+// case gets its own. A test file includes doctest first.
 
 #pragma once
 
 #include "naglfar/poller.hpp"
 
 #ifdef NAGLFAR_SIMULATED
-
-#include <doctest/doctest.h>
 
 #include <optional>
 
@@ -29,6 +27,7 @@ inline void resetAtClose(int fd) {
   Kernel::current().resetAtClose(fd);
 }
 inline void smallBuffer(int /*fd*/) {}
+inline void sendAtOnce(int /*fd*/) {}
 inline bool isReady(int fd, naglfar::Interest interest) {
   fd_set sets[2];
   for (fd_set& set : sets) FD_ZERO(&set);
@@ -37,6 +36,7 @@ inline bool isReady(int fd, naglfar::Interest interest) {
   return naglfar::sys::select(fd + 1, &sets[0], &sets[1], &now) == 1;
 }
 
+#ifdef DOCTEST_LIBRARY_INCLUDED
 // A kernel for each test case, which closes what it opens.
 struct KernelForEach : doctest::IReporter {
   explicit KernelForEach(const doctest::ContextOptions&) {}
@@ -61,6 +61,7 @@ struct KernelForEach : doctest::IReporter {
   void test_case_skipped(const doctest::TestCaseData&) override {}
 };
 REGISTER_LISTENER("kernel", 1, KernelForEach);
+#endif
 
 }  // namespace kernel
 // [/simulated-kernel]
@@ -68,6 +69,7 @@ REGISTER_LISTENER("kernel", 1, KernelForEach);
 #else
 
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -78,7 +80,7 @@ inline bool isOpen(int fd) {
   return ::fcntl(fd, F_GETFD) != -1;
 }
 inline void stopWriting(int fd) {
-  naglfar::sys::check(::shutdown(fd, SHUT_WR), "shutdown");
+  ::shutdown(fd, SHUT_WR);
 }
 inline void resetAtClose(int fd) {
   const linger now{1, 0};
@@ -88,6 +90,11 @@ inline void resetAtClose(int fd) {
 inline void smallBuffer(int fd) {
   const int size = 4096;
   ::setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+}
+// Without waiting for an acknowledgement of what went before.
+inline void sendAtOnce(int fd) {
+  const int on = 1;
+  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 inline bool isReady(int fd, naglfar::Interest interest) {
   const bool read = interest == naglfar::Interest::read;

@@ -327,9 +327,10 @@ struct Pipe final : File {
            (s.writer == nullptr ? EPOLLHUP : 0u);
   }
   ssize_t read(char* buffer, std::size_t n, bool peek) override {
-    if (writes) return -EBADF;
     if (peek) return -ENOTSOCK;
-    if (stream->readable() > 0) return take(*stream, buffer, n, false);
+    if (writes) return -EBADF;
+    if (n == 0 || stream->readable() > 0)
+      return take(*stream, buffer, n, false);
     return stream->writer == nullptr ? 0 : -EAGAIN;
   }
   ssize_t write(const char* data, std::size_t n) override {
@@ -436,6 +437,7 @@ void resetArrives(Stream& s) {
 
 // [sim-socket-io]
 ssize_t Socket::read(char* buffer, std::size_t n, bool peek) {
+  if (n == 0) return 0;
   if (phase == Phase::fresh || phase == Phase::listening) return -ENOTCONN;
   if (phase == Phase::connecting) return -EAGAIN;
   if (in->readable() > 0) return take(*in, buffer, n, peek);
@@ -738,14 +740,18 @@ int Kernel::makeFile(std::string content) {
 int Kernel::shutdownWrite(int fd) {
   const FilePointer file = find(fd);
   auto* socket = dynamic_cast<Socket*>(file.get());
-  if (socket == nullptr || socket->phase != Socket::Phase::connected) {
-    errno = file == nullptr ? EBADF : socket == nullptr ? ENOTSOCK : ENOTCONN;
-    return -1;
-  }
   note("shutdown ", fd);
-  socket->end();
-  raise(*socket, anyNews);
-  return 0;
+  if (socket != nullptr && socket->phase == Socket::Phase::connected) {
+    socket->end();
+    // A socketpair tells the other end each time.
+    if (!socket->tcp && socket->peer() != nullptr)
+      raise(*socket->peer(), anyNews);
+  }
+  if (socket != nullptr) raise(*socket, anyNews);
+  if (socket != nullptr && socket->phase == Socket::Phase::connected)
+    return 0;
+  errno = file == nullptr ? EBADF : socket == nullptr ? ENOTSOCK : ENOTCONN;
+  return -1;
 }
 
 void Kernel::resetAtClose(int fd) {
