@@ -468,6 +468,7 @@ void Socket::end() {
 // A reset has arrived. What had arrived before can still be read.
 void Socket::broken() {
   if (phase == Phase::dead) return;
+  if (in->endArrived && out->endArrived) return;  // it was over already
   error = in->endArrived ? EPIPE : ECONNRESET;
   phase = Phase::dead;
   in->cut = out->cut = true;
