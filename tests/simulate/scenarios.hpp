@@ -63,6 +63,10 @@ Outcome run(std::uint64_t seed, const Trace& trace = {},
             const Scenario* scenario = nullptr);
 // [/scenarios]
 
+// The comet run with `n` patient clients and no faults. Prints what a client
+// costs. Throws std::runtime_error if something does not hold.
+void cometOf(std::size_t n);  // comet_large.cpp
+
 // Bytes that tell by what they are where they belong.
 std::string pattern(std::uint64_t seed, std::size_t start, std::size_t n);
 

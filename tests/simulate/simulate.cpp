@@ -21,6 +21,7 @@ struct Arguments {
   std::uint64_t last = 20'000;
   const simulate::Scenario* scenario = nullptr;
   bool trace = false;
+  std::uint64_t clients = 0;  // of a large run, instead of seeds
 };
 
 [[noreturn]] void usageError(const std::string& what) {
@@ -33,7 +34,7 @@ std::uint64_t parseNumber(std::string_view text) {
   const char* end = text.data() + text.size();
   const auto parsed = std::from_chars(text.data(), end, number);
   if (parsed.ec != std::errc() || parsed.ptr != end)
-    usageError("a seed is a whole number, not `" + std::string(text) + "'");
+    usageError("that is no whole number: `" + std::string(text) + "'");
   return number;
 }
 
@@ -46,7 +47,7 @@ const simulate::Scenario* findScenario(std::string_view name) {
 void printHelp() {
   std::cout
       << "usage: simulate [--seeds A..B | --seed S] [--scenario NAME] "
-         "[--trace]\n\n"
+         "[--trace]\n       simulate --comet N\n\n"
          "Runs small programs on the library in a simulated kernel. All that "
          "happens\nin a run, faults included, comes from its seed. Stops at "
          "the first seed where\nsomething does not hold, and exits with "
@@ -59,6 +60,8 @@ void printHelp() {
     std::cout << ' ' << scenario.name;
   std::cout << "\n  --trace          print the last steps of each run: every "
                "call, fault and event\n"
+               "  --comet N        make the comet run with N clients, and "
+               "print what each costs\n"
                "  --help           print this\n";
 }
 // [/simulate-arguments]
@@ -88,6 +91,9 @@ Arguments parse(int argc, char** argv) {
       arguments.first = arguments.last = parseNumber(value());
     } else if (option == "--scenario") {
       arguments.scenario = findScenario(value());
+    } else if (option == "--comet") {
+      arguments.clients = parseNumber(value());
+      if (arguments.clients == 0) usageError("at least one client is needed");
     } else if (option == "--trace") {
       arguments.trace = true;
     } else {
@@ -101,8 +107,12 @@ Arguments parse(int argc, char** argv) {
 // [/simulate-parse]
 
 // [simulate-main]
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   const Arguments arguments = parse(argc, argv);
+  if (arguments.clients > 0) {
+    simulate::cometOf(arguments.clients);
+    return 0;
+  }
   const auto start = std::chrono::steady_clock::now();
   std::uint64_t faults = 0;
   std::uint64_t calls = 0;
@@ -137,5 +147,8 @@ int main(int argc, char** argv) {
       static_cast<unsigned long long>(arguments.last - arguments.first + 1),
       static_cast<unsigned long long>(calls),
       static_cast<unsigned long long>(faults), took.count());
+} catch (const std::exception& error) {
+  std::cerr << "simulate: " << error.what() << '\n';
+  return 1;
 }
 // [/simulate-main]
