@@ -4,11 +4,13 @@
 #
 #   naglfar_layer(name chapter HEADERS ... SOURCES ... LINKS lower layers)
 #
+# A layer that is APART is no part of naglfar::naglfar.
+#
 # ${poller} and ${switch} are what the build has chosen, or * for all.
 
 naglfar_layer(sys 00
   HEADERS ledger.hpp sys.hpp
-  SOURCES ledger.cpp sys_kernel.cpp)
+  SOURCES ledger.cpp sys.cpp sys_kernel.cpp sys_process.cpp)
 
 naglfar_layer(poller 01
   HEADERS poller.hpp
@@ -53,3 +55,12 @@ naglfar_layer(mixins 07
   HEADERS forking_mix_in.hpp shared_waiters.hpp threading_mix_in.hpp
   SOURCES shared_waiters.cpp
   LINKS server)
+
+# In place of sys_kernel.cpp: named first by a program that wants it, it
+# answers the calls, and the linker has no use for the other.
+if(sim)
+  naglfar_layer(sys_sim 08 APART
+    HEADERS sim.hpp
+    SOURCES sim_files.hpp sim_files.cpp sim_kernel.cpp sim_sockets.cpp sys_sim.cpp
+    LINKS sys)
+endif()

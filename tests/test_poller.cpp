@@ -8,7 +8,6 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -27,6 +26,7 @@
 #include <utility>
 #include <vector>
 
+#include "kernel_under_test.hpp"
 #include "naglfar/ledger.hpp"
 #include "naglfar/poller.hpp"
 #include "naglfar/sys.hpp"
@@ -137,9 +137,6 @@ bool fill(int fd) {
   return n == -1 && errno == EAGAIN;
 }
 
-bool isOpen(int fd) {
-  return ::fcntl(fd, F_GETFD) != -1;
-}
 // [/test-descriptors]
 
 // [test-tcp]
@@ -164,9 +161,7 @@ struct Listener {
 
 // Closes a connection so that the peer gets a reset instead of an end.
 void reset(sys::Fd& fd) {
-  const linger now{1, 0};
-  REQUIRE(::setsockopt(fd.get(), SOL_SOCKET, SO_LINGER, &now, sizeof now) ==
-          0);
+  kernel::resetAtClose(fd.get());
   close(fd);
 }
 
@@ -355,7 +350,7 @@ TEST_SUITE("poller: waking") {
     Sleeper reader;
     loop.watch(pair.fd(), Interest::read, reader);
     loop.poll();
-    REQUIRE(::shutdown(pair.peer.get(), SHUT_WR) == 0);
+    kernel::stopWriting(pair.peer.get());
     loop.poll();
     CHECK(reader.woken == 1);
   }
@@ -981,7 +976,7 @@ TEST_SUITE("poller: defects of the original") {
     std::deque<Sleeper> readers;
     int thrown = 0;
     for (int fd = 0; fd < 700 && readers.size() < 600; ++fd) {
-      if (isOpen(fd)) continue;
+      if (kernel::isOpen(fd)) continue;
       try {
         loop.watch(fd, Interest::read, readers.emplace_back());
       } catch (const std::system_error& error) {
@@ -1210,10 +1205,8 @@ class Walk {
     Pair pair;
     ends_[first].fd = std::move(pair.ours);
     ends_[first + 1].fd = std::move(pair.peer);
-    const int size = 4096;
     for (int i = first; i < first + 2; ++i)
-      ::setsockopt(ends_[i].fd.get(), SOL_SOCKET, SO_SNDBUF, &size,
-                   sizeof size);
+      kernel::smallBuffer(ends_[i].fd.get());
   }
 
   // As a program does: after an EAGAIN, and perhaps with news in between.
@@ -1256,7 +1249,7 @@ class Walk {
 
   std::string stopWriting(int end) {
     if (ends_[end].sleepers[1] == nullptr)
-      ::shutdown(ends_[end].fd.get(), SHUT_WR);
+      kernel::stopWriting(ends_[end].fd.get());
     return "";
   }
   // [/property-steps]
@@ -1293,12 +1286,6 @@ class Walk {
   // [/property-close]
 
   // [property-check]
-  static bool isReady(int fd, int direction) {
-    pollfd look{fd, static_cast<short>(direction == 0 ? POLLIN : POLLOUT), 0};
-    ::poll(&look, 1, 0);
-    return look.revents != 0;
-  }
-
   std::string count() const {
     std::size_t waiting = 0;
     for (const End& end : ends_)
@@ -1312,7 +1299,8 @@ class Walk {
       for (int direction = 0; direction < 2; ++direction) {
         auto& sleeper = end.sleepers[direction];
         if (sleeper == nullptr) continue;
-        const bool ready = isReady(end.fd.get(), direction);
+        const bool ready = kernel::isReady(
+            end.fd.get(), direction == 0 ? Interest::read : Interest::write);
         if (ready && sleeper->woken == 0) return "a wake-up was lost";
         if (sleeper->woken > 1) return "woken twice";
         if (sleeper->waiter.error != 0) return "woken with an error";

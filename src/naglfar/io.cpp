@@ -114,16 +114,13 @@ sys::Fd goAccept(int listener, sys::Address& client, sys::Mode mode,
 
 // [go-connect]
 // On loopback the handshake is over as soon as connect(2) returns, though it
-// says EINPROGRESS: a second connect(2) tells, and mostly spares the wait.
+// says EINPROGRESS: a second connect(2) tells, and mostly spares the wait. If
+// not, it says EALREADY.
 void goConnect(int fd, const sys::Address& address, Deadline deadline) {
   for (;;) {
     if (sys::connect(fd, address) == 0 || errno == EISCONN) break;
-    if (errno == EINTR) continue;
-    if (errno == EINPROGRESS) {
-      if (sys::connect(fd, address) == 0 || errno == EISCONN) break;
-    }
-    if (errno != EALREADY && errno != EINPROGRESS)
-      sys::fail(errno, "connect");
+    if (errno == EINTR || errno == EINPROGRESS) continue;
+    if (errno != EALREADY) sys::fail(errno, "connect");
     Scheduler::current().wait(fd, Interest::write, deadline);
     int error = 0;
     sys::check(sys::pendingError(fd, error), "getsockopt");

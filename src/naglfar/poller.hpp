@@ -146,6 +146,13 @@ class Poller {
     return index < slots_.size() && slots_[index].registered != 0;
   }
 
+  /// @param fd A descriptor that somebody has watched.
+  /// @return How often it was forgotten. If that changes, the number stands
+  ///         for another file now, or soon.
+  unsigned generation(int fd) const {
+    return slots_[static_cast<std::size_t>(fd)].generation;
+  }
+
   /// Forgets a descriptor that is about to be closed. Whoever waits there is
   /// woken with ECANCELED. While a duplicate of the descriptor lives, epoll
   /// goes on reporting events for its number (epoll(7), question 6): after

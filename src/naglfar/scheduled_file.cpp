@@ -225,9 +225,11 @@ void ScheduledFile::stopWaiting() {
   flusher_.watching = false;
 }
 
-// There is room, or an error. Whoever flushes will see which.
+// There is room, or an error. Whoever flushes will see which. Somebody may
+// have sent all and filled the room again since this job was queued: then it
+// waits already, and must not do so twice.
 void ScheduledFile::roomToSend() {
-  flusher_.watching = false;
+  stopWaiting();
   if (flushing_.first() != nullptr) return flushing_.callAll();
   if (closed()) return;
   try {

@@ -139,7 +139,11 @@ void Scheduler::wait(int fd, Interest interest, Deadline deadline) {
 
   const char* call = interest == Interest::read ? "a descriptor to read from"
                                                 : "a descriptor to write to";
+  const unsigned generation = poller_.generation(fd);
   const bool woken = park(call, fd, deadline);
+  // Woken by news, and closed before its turn came: the number may be
+  // somebody else's by now.
+  if (poller_.generation(fd) != generation) waiter.error = ECANCELED;
   if (waiter.error != 0) sys::fail(waiter.error, "wait");
   if (!woken) sys::fail(ETIMEDOUT, "wait");
 }

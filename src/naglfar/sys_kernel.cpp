@@ -1,19 +1,12 @@
-// The system calls as the kernel makes them: each function one call, counted.
+// The calls about descriptors as the kernel makes them: each function one
+// call, counted. sys_sim.cpp can take this file's place.
 //
 // Invariant: nothing is retried and nothing is hidden here. Where systems
 // differ (accept4, pipe2, sendfile), the difference ends on this page.
 
-#include <arpa/inet.h>
 #include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
-
-#include <csignal>
-#include <stdexcept>
-#include <system_error>
 
 #include "naglfar/sys.hpp"
 
@@ -28,70 +21,6 @@
 #endif
 
 namespace naglfar::sys {
-
-// [fail]
-namespace {
-
-std::string descriptorLimit() {
-  rlimit limit{};
-  getrlimit(RLIMIT_NOFILE, &limit);
-  return std::to_string(limit.rlim_cur);
-}
-
-// What the user can do about an error that is a limit of the machine.
-std::string advice(int error) {
-  switch (error) {
-    case EMFILE:
-      return " (this process may have " + descriptorLimit() +
-             " descriptors open; `ulimit -n` raises that)";
-    case ENFILE:
-      return " (the whole system is out of descriptors; "
-             "`sysctl fs.file-max` raises that)";
-    case EADDRNOTAVAIL:
-      return " (no free port, or an address that this machine does not "
-             "have; `sysctl net.ipv4.ip_local_port_range` tells the ports)";
-    case ENOMEM:
-      return " (out of memory or of mappings; "
-             "`sysctl -w vm.max_map_count=262144` raises the latter)";
-    default:
-      return "";
-  }
-}
-
-}  // namespace
-
-void fail(int error, const char* call) {
-  throw std::system_error(error, std::generic_category(),
-                          call + advice(error));
-}
-// [/fail]
-
-// [fd-and-address]
-Fd::~Fd() {
-  if (fd_ != -1) close(fd_);
-}
-
-Fd& Fd::operator=(Fd&& other) noexcept {
-  std::swap(fd_, other.fd_);
-  return *this;
-}
-
-Address::Address(std::string_view host, std::uint16_t port) {
-  raw.sin_family = AF_INET;
-  raw.sin_port = htons(port);
-  if (host == "localhost") host = "127.0.0.1";
-  if (host.empty()) host = "0.0.0.0";
-  const std::string terminated(host);
-  if (inet_pton(AF_INET, terminated.c_str(), &raw.sin_addr) != 1)
-    throw std::invalid_argument("not a numeric IPv4 address: " + terminated);
-}
-
-std::string Address::host() const {
-  char text[INET_ADDRSTRLEN];
-  inet_ntop(AF_INET, &raw.sin_addr, text, sizeof text);
-  return text;
-}
-// [/fd-and-address]
 
 // [flags]
 namespace {
@@ -280,89 +209,6 @@ int select(int n, fd_set* readable, fd_set* writable, timeval* timeout) {
   return ::select(n, readable, writable, nullptr, timeout);
 }
 // [/readiness]
-
-// [memory]
-#ifndef MAP_NORESERVE  // macOS and FreeBSD reserve nothing anyhow
-#define MAP_NORESERVE 0
-#endif
-
-void* mapStacks(std::size_t size) {
-  count(Call::mmap);
-  int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-#ifdef __linux__
-  flags |= MAP_STACK;  // no huge pages: one would be many stacks' memory
-#endif
-  return ::mmap(nullptr, size, PROT_READ | PROT_WRITE, flags, -1, 0);
-}
-
-void* mapShared(std::size_t size) {
-  count(Call::mmap);
-  return ::mmap(nullptr, size, PROT_READ | PROT_WRITE,
-                MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-}
-
-int unmap(void* memory, std::size_t n) {
-  count(Call::munmap);
-  return ::munmap(memory, n);
-}
-
-int protect(void* page, std::size_t n) {
-  count(Call::mprotect);
-  return ::mprotect(page, n, PROT_NONE);
-}
-
-int guard([[maybe_unused]] void* page, [[maybe_unused]] std::size_t n) {
-#ifdef __linux__
-  constexpr int guardInstall = 102;  // MADV_GUARD_INSTALL, since Linux 6.13
-  count(Call::madvise);
-  return ::madvise(page, n, guardInstall);
-#else
-  errno = EINVAL;
-  return -1;
-#endif
-}
-// [/memory]
-
-// [signals-and-processes]
-int signalAction(int signal, void (*handler)(int, siginfo_t*, void*),
-                 int flags) {
-  count(Call::sigaction);
-  struct sigaction action {};
-  action.sa_sigaction = handler;
-  action.sa_flags = SA_SIGINFO | flags;
-  return ::sigaction(signal, &action, nullptr);
-}
-
-int defaultSignal(int signal) {
-  count(Call::sigaction);
-  return std::signal(signal, SIG_DFL) == SIG_ERR ? -1 : 0;
-}
-
-int ignoreSignal(int signal) {
-  count(Call::sigaction);
-  return std::signal(signal, SIG_IGN) == SIG_ERR ? -1 : 0;
-}
-
-int signalStack(void* memory, std::size_t n) {
-  count(Call::sigaltstack);
-  stack_t stack{};
-  stack.ss_sp = memory;
-  stack.ss_size = n;
-  return ::sigaltstack(&stack, nullptr);
-}
-
-pid_t fork() {
-  count(Call::fork);
-  const pid_t child = ::fork();
-  if (child == 0) ledger = Ledger{};  // what came before is the parent's
-  return child;
-}
-
-pid_t waitpid(pid_t child, int* status, int options) {
-  count(Call::waitpid);
-  return ::waitpid(child, status, options);
-}
-// [/signals-and-processes]
 
 Time now() {
   return std::chrono::steady_clock::now();

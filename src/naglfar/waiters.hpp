@@ -127,7 +127,8 @@ inline std::vector<Waiters::Channel> Waiters::takeAll() {
   all.reserve(line_.size());
   for (const std::shared_ptr<State>& state : line_) {
     state->inLine = false;
-    all.push_back(Channel(state));
+    // Whose client has left may not have had its turn to leave, too.
+    if (!state->channel.closed()) all.push_back(Channel(state));
   }
   line_.clear();
   return all;

@@ -1,0 +1,81 @@
+// What sys.hpp has besides system calls: errors, the owner of a descriptor,
+// addresses.
+//
+// Invariant: nothing here depends on which kernel answers the calls, the real
+// or the simulated one.
+
+#include "naglfar/sys.hpp"
+
+#include <arpa/inet.h>
+#include <sys/resource.h>
+
+#include <stdexcept>
+#include <system_error>
+
+namespace naglfar::sys {
+
+// [fail]
+namespace {
+
+std::string descriptorLimit() {
+  rlimit limit{};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  return std::to_string(limit.rlim_cur);
+}
+
+// What the user can do about an error that is a limit of the machine.
+std::string advice(int error) {
+  switch (error) {
+    case EMFILE:
+      return " (this process may have " + descriptorLimit() +
+             " descriptors open; `ulimit -n` raises that)";
+    case ENFILE:
+      return " (the whole system is out of descriptors; "
+             "`sysctl fs.file-max` raises that)";
+    case EADDRNOTAVAIL:
+      return " (no free port, or an address that this machine does not "
+             "have; `sysctl net.ipv4.ip_local_port_range` tells the ports)";
+    case ENOMEM:
+      return " (out of memory or of mappings; "
+             "`sysctl -w vm.max_map_count=262144` raises the latter)";
+    default:
+      return "";
+  }
+}
+
+}  // namespace
+
+void fail(int error, const char* call) {
+  throw std::system_error(error, std::generic_category(),
+                          call + advice(error));
+}
+// [/fail]
+
+// [fd-and-address]
+Fd::~Fd() {
+  if (fd_ != -1) close(fd_);
+}
+
+Fd& Fd::operator=(Fd&& other) noexcept {
+  std::swap(fd_, other.fd_);
+  return *this;
+}
+
+Address::Address(std::string_view host, std::uint16_t port) {
+  raw.sin_family = AF_INET;
+  raw.sin_port = htons(port);
+  if (host == "localhost") host = "127.0.0.1";
+  if (host.empty()) host = "0.0.0.0";
+  const std::string terminated(host);
+  if (inet_pton(AF_INET, terminated.c_str(), &raw.sin_addr) != 1)
+    throw std::invalid_argument("not a numeric IPv4 address: " + terminated);
+}
+
+std::string Address::host() const {
+  char text[INET_ADDRSTRLEN];
+  inet_ntop(AF_INET, &raw.sin_addr, text, sizeof text);
+  return text;
+}
+// [/fd-and-address]
+
+}  // namespace naglfar::sys

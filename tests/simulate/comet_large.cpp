@@ -1,0 +1,111 @@
+// The comet run with as many clients as memory holds. The simulated kernel
+// has no limit of descriptors, and the clients need no stacks, for they do
+// nothing but wait: what is measured is the server and the scheduler.
+
+#include "comet_handler.hpp"
+#include "naglfar/waiters.hpp"
+#include "scenarios.hpp"
+
+#include <sys/resource.h>
+
+#include <unistd.h>
+#include <cstdio>
+#include <deque>
+#include <fstream>
+#include <stdexcept>
+
+namespace simulate {
+
+using namespace naglfar;
+
+// [large-client]
+namespace {
+
+using Server = ScheduledMixIn<comet::CometServer<Waiters>>;
+
+// Who has sent its request, and reads the answer when there is one.
+class Client final : public Job {
+ public:
+  Client(const sys::Address& address, std::size_t& answered)
+      : file_(ScheduledFile::connectTcp(address)), answered_(answered) {
+    file_.write("GET /wait HTTP/1.0\r\n\r\n");
+    Scheduler::current().watch(file_.fileno(), Interest::read, waiter_);
+  }
+  void run() override {
+    const std::string answer = file_.read();
+    const std::size_t body = answer.find("\r\n\r\n");
+    if (body == std::string::npos)
+      throw std::runtime_error("not an answer: " + answer);
+    told = std::stoul(answer.substr(body + 4));
+    file_.close();
+    ++answered_;
+  }
+  std::size_t told = 0;
+
+ private:
+  ScheduledFile file_;
+  std::size_t& answered_;
+  Waiter waiter_{*this};
+};
+
+std::size_t ask(const sys::Address& address, const std::string& path) {
+  ScheduledFile file = ScheduledFile::connectTcp(address);
+  file.write("GET " + path + " HTTP/1.0\r\n\r\n");
+  const std::string answer = file.read();
+  return std::stoul(answer.substr(answer.find("\r\n\r\n") + 4));
+}
+
+// Memory in use, in bytes.
+std::size_t resident() {
+  std::ifstream statm("/proc/self/statm");
+  std::size_t size = 0;
+  std::size_t pages = 0;
+  statm >> size >> pages;
+  return pages * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+}
+
+void expect(bool holds, const char* what) {
+  if (!holds) throw std::runtime_error(what);
+}
+
+}  // namespace
+// [/large-client]
+
+// [large-run]
+void cometOf(std::size_t n) {
+  const auto start = std::chrono::steady_clock::now();
+  const std::size_t before = resident();
+  std::size_t waiting = 0;
+  sim::Kernel kernel(1);
+  {
+    Scheduler scheduler;
+    scheduler.unhandled = [](std::exception_ptr escaped) {
+      std::rethrow_exception(escaped);
+    };
+    Server server(sys::Address("localhost", 0),
+                  handlerFor<comet::QuietCometHandler<Waiters>>);
+    go([&] { server.serve_forever(); });
+    std::deque<Client> clients;
+    std::size_t answered = 0;
+    for (std::size_t i = 0; i < n; ++i)
+      clients.emplace_back(server.server_address, answered);
+    while (ask(server.server_address, "/") != n) continue;
+    waiting = resident() - before;
+    expect(ask(server.server_address, "/notify") == n, "not all were told");
+    while (answered < n) yield();
+    for (const Client& client : clients)
+      expect(client.told == n, "a client was told another number");
+    server.shutdown();
+    scheduler.run();
+  }
+  expect(kernel.openDescriptors() == 0, "descriptors are left open");
+  const std::chrono::duration<double, std::micro> took =
+      std::chrono::steady_clock::now() - start;
+  const auto clients = static_cast<double>(n);
+  std::printf("%zu clients: %.2f us and %.0f bytes for each, %.1f s\n", n,
+              took.count() / clients, static_cast<double>(waiting) / clients,
+              took.count() * 1e-6);
+}
+// [/large-run]
+
+}  // namespace simulate

@@ -1,0 +1,183 @@
+// The book's run, with clients as they are: some are patient, and some
+// vanish, reset, dawdle, stop writing, or give up.
+
+#include "comet_handler.hpp"
+#include "naglfar/waiters.hpp"
+#include "scenarios.hpp"
+
+#include <charconv>
+#include <optional>
+
+namespace simulate {
+
+using namespace naglfar;
+
+// [counted-waiters]
+namespace {
+
+// The library's list of waiters, with a count of who was told and who heard.
+class CountedWaiters {
+ public:
+  class Channel {
+   public:
+    Channel(Waiters::Channel channel, std::size_t& heard)
+        : channel_(std::move(channel)), heard_(heard) {}
+    int read() {
+      const int message = channel_.read();
+      ++heard_;
+      return message;
+    }
+    void write(int message) { channel_.write(message); }
+
+   private:
+    friend class CountedWaiters;
+    Waiters::Channel channel_;
+    std::size_t& heard_;
+  };
+
+  Channel channel(int connection) {
+    return Channel(waiters_.channel(connection), heard);
+  }
+  Waiters::Place append(const Channel& channel) {
+    return waiters_.append(channel.channel_);
+  }
+  std::vector<Waiters::Channel> takeAll() {
+    auto all = waiters_.takeAll();
+    told += all.size();
+    return all;
+  }
+  std::size_t size() const { return waiters_.size(); }
+
+  std::size_t told = 0;
+  std::size_t heard = 0;
+
+ private:
+  Waiters waiters_;
+};
+
+// What goes wrong with a connection is expected here, and not printed.
+class CometServer : public comet::CometServer<CountedWaiters> {
+ public:
+  using comet::CometServer<CountedWaiters>::CometServer;
+
+ protected:
+  void handle_error(const sys::Address&, const std::exception&) override {}
+};
+// [/counted-waiters]
+
+// [comet-client]
+struct Comet {
+  World& world;
+  sys::Address address;
+  std::size_t running = 0;
+
+  std::optional<std::size_t> ask(const char* path);
+  void waitingClient();
+};
+
+// The number that is a whole response's body.
+std::optional<std::size_t> number(std::string_view response) {
+  const std::size_t end = response.find("\r\n\r\n");
+  std::size_t n = 0;
+  if (end == std::string_view::npos) return std::nullopt;
+  const std::string_view body = response.substr(end + 4);
+  if (std::from_chars(body.data(), body.data() + body.size(), n).ec !=
+      std::errc())
+    return std::nullopt;
+  return n;
+}
+
+std::string request(const char* path) {
+  return "GET " + std::string(path) + " HTTP/1.0\r\n\r\n";
+}
+
+std::optional<std::size_t> Comet::ask(const char* path) {
+  try {
+    ScheduledFile client = ScheduledFile::connectTcp(address);
+    client.write(request(path));
+    const auto answer = number(client.read());
+    world.expect(answer || !world.lossless, "a request without an answer");
+    return answer;
+  } catch (const std::system_error& error) {
+    world.expect(!world.lossless, error.what());
+    return std::nullopt;
+  }
+}
+
+// Who waits, and how.
+void Comet::waitingClient() {
+  enum Manner { patient, dawdles, impatient, halfCloses, vanishes, resets };
+  const auto manner = static_cast<Manner>(world.roll(patient, resets));
+  try {
+    world.pause();
+    ScheduledFile client = ScheduledFile::connectTcp(address);
+    if (manner == impatient)
+      client.deadline = after(sys::Duration(world.roll(1, 100'000'000)));
+    for (const char c : request("/wait"))
+      if (manner == dawdles) {
+        client.write(std::string_view(&c, 1));
+        if (world.coin()) world.pause();
+      }
+    if (manner != dawdles) client.write(request("/wait"));
+    if (manner == halfCloses) world.kernel.shutdownWrite(client.fileno());
+    if (manner == resets) world.kernel.resetAtClose(client.fileno());
+    if (manner >= vanishes) return world.pause();
+    const auto answer = number(client.read());
+    world.expect(answer || manner == halfCloses || !world.lossless,
+                 "a waiting client was not answered");
+    world.expect(!answer || *answer > 0, "a notify that told nobody");
+  } catch (const std::system_error& error) {
+    world.expect(manner == impatient || !world.lossless, error.what());
+  }
+}
+// [/comet-client]
+
+}  // namespace
+
+// [comet-scenario]
+void comet(World& world) {
+  sys::Fd listener(-1);
+  while (!listener) listener = sys::Fd(sys::socket(sys::Mode::nonblocking));
+  sys::check(sys::bind(listener.get(), sys::Address("localhost", 0)), "bind");
+  // A client that finds the backlog full again and again gives up.
+  const std::size_t backlog = world.lossless ? 20 : world.roll(0, 20);
+  sys::check(sys::listen(listener.get(), static_cast<int>(backlog)),
+             "listen");
+  std::optional<ScheduledMixIn<CometServer>> server;
+  while (!server) try {
+      server.emplace(std::move(listener),
+                     handlerFor<comet::QuietCometHandler<CountedWaiters>>);
+    } catch (const std::system_error&) {
+      return;  // no descriptors for its pipe, and the listener is gone
+    }
+  go([&] { server->serve_forever(); }).name = "serve_forever";
+
+  Comet run{world, server->server_address};
+  const std::size_t n = world.roll(1, 12);
+  for (std::size_t i = 0; i < n; ++i) {
+    ++run.running;
+    go([&run] {
+      run.waitingClient();
+      --run.running;
+    }).name = "client";
+  }
+  for (int rounds = 0; run.running > 0; ++rounds) {
+    world.expect(rounds < 10'000, "clients wait that nobody tells");
+    world.pause();
+    const auto waiting = run.ask(world.coin() ? "/" : "/notify");
+    world.expect(!waiting || *waiting <= n, "more wait than there are");
+  }
+  // Whoever left without a word is noticed, and its request ends.
+  for (int rounds = 0; server->waiters.size() > 0; ++rounds) {
+    world.expect(rounds < 10'000, "a client has left and still waits");
+    naglfar::sleep(std::chrono::milliseconds(10));
+  }
+  server->shutdown();
+  while (Coroutine::first() != nullptr) world.pause();
+  world.expect(server->waiters.told == server->waiters.heard,
+               std::to_string(server->waiters.told) + " were told, and " +
+                   std::to_string(server->waiters.heard) + " heard it");
+}
+// [/comet-scenario]
+
+}  // namespace simulate

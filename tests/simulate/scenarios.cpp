@@ -1,0 +1,100 @@
+// One seed: the kernel and its faults, the scheduler, the scenario, and what
+// must hold at the end.
+
+#include "scenarios.hpp"
+
+#include <array>
+#include <sstream>
+
+namespace simulate {
+
+using namespace naglfar;
+
+// [helpers]
+void World::pause() {
+  if (dice.below(3) == 0) return yield();
+  naglfar::sleep(
+      sys::Duration(dice.below(std::uint64_t{20'000'000} >> dice.below(12))));
+}
+
+std::string pattern(std::uint64_t seed, std::size_t start, std::size_t n) {
+  std::string bytes(n, '\0');
+  for (std::size_t i = 0; i < n; ++i) {
+    const std::uint64_t place = (seed + 1) * 0x9e3779b97f4a7c15 + start + i;
+    bytes[i] = static_cast<char>(place * 0xbf58476d1ce4e5b9 >> 56);
+  }
+  return bytes;
+}
+
+std::span<const Scenario> scenarios() {
+  static constexpr std::array<Scenario, 7> all{{
+      {"comet", comet},
+      {"echo", echo},
+      {"sendfile", sendFiles},
+      {"close", closings},
+      {"chain", chain},
+      {"market", market},
+      {"deadlines", deadlines},
+  }};
+  return all;
+}
+// [/helpers]
+
+// [one-seed]
+namespace {
+
+// A third of the runs has no faults, a third only harmless ones.
+sim::Faults chooseFaults(World& world) {
+  constexpr double probabilities[] = {0.005, 0.02, 0.1, 0.4};
+  const double probability = probabilities[world.dice.below(4)];
+  const std::size_t kind = world.dice.below(3);
+  world.lossless = kind < 2;
+  if (kind == 0) return {};
+  return kind == 1 ? sim::Faults::harmless(probability)
+                   : sim::Faults::all(probability);
+}
+
+std::string runScenario(World& world, const Scenario& scenario) {
+  Scheduler scheduler;
+  scheduler.unhandled = [](std::exception_ptr escaped) {
+    std::rethrow_exception(escaped);
+  };
+  world.kernel.setFaults(chooseFaults(world));
+  try {
+    scenario.run(world);
+    scheduler.run();
+    if (Coroutine::first() != nullptr) return "somebody is left";
+  } catch (const World::Failed&) {
+    return world.failure;
+  } catch (const sim::Stuck& stuck) {
+    std::ostringstream text;
+    text << stuck.what() << "\n";
+    scheduler.dump(text);
+    return text.str();
+  } catch (const std::exception& error) {
+    return error.what();
+  }
+  return world.failure;
+}
+
+}  // namespace
+
+Outcome run(std::uint64_t seed, const Trace& trace,
+            const Scenario* scenario) {
+  if (scenario == nullptr) scenario = &scenarios()[seed % scenarios().size()];
+  sim::Random dice(seed);
+  sim::Kernel kernel(dice.next());
+  kernel.trace = trace;
+  kernel.callLimit = 3'000'000;
+  World world{kernel, sim::Random(dice.next()), true};
+  const std::uint64_t before = ledger.systemCalls();
+  std::string failure = runScenario(world, *scenario);
+  if (failure.empty() && kernel.openDescriptors() != 0)
+    failure = std::to_string(kernel.openDescriptors()) +
+              " descriptors are left open";
+  return {scenario->name, failure, kernel.faultsShown(),
+          ledger.systemCalls() - before};
+}
+// [/one-seed]
+
+}  // namespace simulate
