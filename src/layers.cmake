@@ -61,6 +61,7 @@ naglfar_layer(mixins 07
 if(sim)
   naglfar_layer(sys_sim 08 APART
     HEADERS sim.hpp
-    SOURCES sim_files.hpp sim_files.cpp sim_kernel.cpp sim_sockets.cpp sys_sim.cpp
+    SOURCES sim_files.hpp sim_files.cpp sim_kernel.cpp sim_sockets.cpp
+          sys_sim.cpp
     LINKS sys)
 endif()

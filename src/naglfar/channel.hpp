@@ -112,7 +112,8 @@ class Channel {
   std::vector<T> readWaiting(bool block = false);
 
   /// Ends the channel: what was written can still be read, then readers see
-  /// the end. Writers that wait get EPIPE. May be called twice.
+  /// the end. Writers that wait get EPIPE. May be called twice. Who waits is
+  /// woken a turn later, so the channel must live until they have gone.
   void close();
 
   /// @return True once close() was called.

@@ -45,7 +45,7 @@ std::size_t goReadSome(int fd, std::span<char> buffer,
 /// @throws std::system_error As goReadSome().
 std::string goRead(int fd, std::size_t n, Deadline deadline = never);
 
-/// Reads the next chunk, whatever its size (`goRead(fd)`).
+/// Reads the next chunk, of at most 32 KiB (`goRead(fd)`).
 /// @param fd A descriptor.
 /// @param deadline When to give up.
 /// @return The chunk; empty at the end of file.

@@ -5,7 +5,7 @@
 /// So tests and chapters state counts, and seconds only side by side.
 ///
 /// Invariant: every thread counts in a ledger of its own with plain
-/// additions, so that counting costs nothing; `settle` adds it to the
+/// additions, so that counting costs next to nothing; `settle` adds it to the
 /// process's total.
 
 #pragma once

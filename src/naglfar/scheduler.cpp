@@ -137,10 +137,11 @@ void Scheduler::wait(int fd, Interest interest, Deadline deadline) {
     Waiter& waiter;
   } cleanup{poller_, fd, interest, waiter};
 
-  const char* call = interest == Interest::read ? "a descriptor to read from"
-                                                : "a descriptor to write to";
+  const char* waitsFor = interest == Interest::read
+                             ? "a descriptor to read from"
+                             : "a descriptor to write to";
   const unsigned generation = poller_.generation(fd);
-  const bool woken = park(call, fd, deadline);
+  const bool woken = park(waitsFor, fd, deadline);
   // Woken by news, and closed before its turn came: the number may be
   // somebody else's by now.
   if (poller_.generation(fd) != generation) waiter.error = ECANCELED;

@@ -26,7 +26,8 @@ namespace naglfar {
 class Signals final : private Job {
  public:
   /// @throws std::system_error If no pipe can be had.
-  /// @throws std::logic_error If there is one already.
+  /// @throws std::logic_error If there is one already, or the thread has no
+  ///         Scheduler.
   Signals();
   /// Gives the signals their default action back.
   ~Signals();

@@ -313,6 +313,17 @@ ssize_t sendfile(int fd, int file, off_t offset, std::size_t n) {
   });
 }
 
+int endWriting(int fd) {
+  const auto attempt = [](File& file) -> ssize_t {
+    auto* socket = dynamic_cast<Socket*>(&file);
+    if (socket == nullptr) return -ENOTSOCK;
+    if (socket->phase != Socket::Phase::connected) return -ENOTCONN;
+    socket->end();
+    return 0;
+  };
+  return static_cast<int>(call(Call::shutdown, fd, attempt, false));
+}
+
 int close(int fd) {
   enter(Call::close);
   if (find(fd) == nullptr) return leave(Call::close, fd, -EBADF);
