@@ -739,6 +739,20 @@ TEST_SUITE("io: HangupWatch") {
     }
   }
 
+  TEST_CASE_FIXTURE(Run, "what the end of file means is for the caller") {
+    TcpPair tcp;
+    CHECK(peerIsThere(tcp.a.get(), true));
+    tryWrite(tcp.b.get(), "x");
+    sys::endWriting(tcp.b.get());
+    CHECK(peerIsThere(tcp.a.get(), true));  // there is something to read
+    char byte = 0;
+    CHECK(goReadSome(tcp.a.get(), {&byte, 1}) == 1);
+    CHECK_FALSE(peerIsThere(tcp.a.get(), true));
+    CHECK(peerIsThere(tcp.a.get(), false));
+    reset(std::move(tcp.b));
+    CHECK_FALSE(peerIsThere(tcp.a.get(), false));
+  }
+
   TEST_CASE_FIXTURE(Run, "when it goes somebody else may wait") {
     Pair pair;
     {

@@ -54,19 +54,17 @@ void BaseHTTPRequestHandler::refuse(int code, std::string_view message) {
 // server ends.
 bool BaseHTTPRequestHandler::await_request(sys::Duration patience) {
   struct Idle {
-    explicit Idle(BaseHTTPRequestHandler& owner) : handler(owner) {
-      set(true);
+    Idle(TCPServer& owner, int connection) : server(owner), fd(connection) {
+      server.idle(fd, true);
     }
-    ~Idle() { set(false); }
-    void set(bool waits) {
-      handler.server.idle(handler.rfile.fileno(), waits);
-    }
-    BaseHTTPRequestHandler& handler;
+    ~Idle() { server.idle(fd, false); }
+    TCPServer& server;
+    const int fd;
   };
   if (server.stopping()) patience = {};  // only what is there already
   wfile.deadline = after(patience);
   try {
-    const Idle idle(*this);
+    const Idle idle(server, wfile.fileno());
     if (wfile.peek().empty()) return false;
   } catch (const std::system_error& error) {
     if (error.code() != std::errc::timed_out &&
@@ -74,7 +72,8 @@ bool BaseHTTPRequestHandler::await_request(sys::Duration patience) {
       throw;
     return false;
   }
-  wfile.deadline = after(header_timeout);
+  // For the first request, the wait for it counts.
+  if (served_ || server.stopping()) wfile.deadline = after(header_timeout);
   return true;
 }
 // [/await-request]

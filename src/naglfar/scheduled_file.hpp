@@ -147,7 +147,7 @@ class ScheduledFile {
   Deadline deadline = never;       ///< When each of the calls above gives up.
   /// How long one wait for the peer may last, such as for room to send. Every
   /// bit of progress starts it anew. It binds whoever has a scheduler.
-  sys::Duration timeout = sys::Duration::max();
+  sys::Duration timeout = std::chrono::nanoseconds::max();
   std::size_t nread = 0;   ///< Bytes read from the descriptor.
   std::size_t nwrite = 0;  ///< Bytes that the kernel has taken.
 
