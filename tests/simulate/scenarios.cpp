@@ -27,10 +27,11 @@ std::string pattern(std::uint64_t seed, std::size_t start, std::size_t n) {
 }
 
 std::span<const Scenario> scenarios() {
-  static constexpr std::array<Scenario, 7> all{{
+  static constexpr std::array<Scenario, 8> all{{
       {"comet", comet},
       {"echo", echo},
       {"sendfile", sendFiles},
+      {"pipes", pipes},
       {"close", closings},
       {"chain", chain},
       {"market", market},
