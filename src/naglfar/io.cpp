@@ -157,10 +157,11 @@ HangupWatch::~HangupWatch() {
 void HangupWatch::run() {
   if (waiter_.error != 0) return gone_();
   Scheduler::current().unwatch(fd_, Interest::read, waiter_);
-  const ssize_t n = sys::peek(fd_);
+  ssize_t n = 0;
+  do n = sys::peek(fd_);
+  while (n == -1 && errno == EINTR);
   const bool there =
-      n > 0 || (n == -1 &&
-                (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR));
+      n > 0 || (n == -1 && (errno == EAGAIN || errno == EWOULDBLOCK));
   if (!there) return gone_();
   Scheduler::current().watch(fd_, Interest::read, waiter_);
 }
