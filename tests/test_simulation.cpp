@@ -545,8 +545,6 @@ TEST_SUITE("simulation: time") {
     FD_ZERO(&set);
     FD_SET(ends.a, &set);
     CHECK_THROWS_AS(sys::select(ends.a + 1, &set, nullptr, nullptr), Stuck);
-    const Listener listener;
-    sys::Address address;
     int blocking[2];
     REQUIRE(sys::pipe(blocking, sys::Mode::blocking) == 0);
     CHECK_THROWS_AS(read(blocking[0], 1), Stuck);

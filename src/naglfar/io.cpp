@@ -140,10 +140,11 @@ void goClose(int fd) {
 
 // [hangup-watch-members]
 bool peerIsThere(int fd, bool endMeansGone) {
-  const ssize_t n = sys::peek(fd);
+  ssize_t n = 0;
+  do n = sys::peek(fd);
+  while (n == -1 && errno == EINTR);
   if (n > 0) return true;
-  if (n == -1)
-    return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
+  if (n == -1) return errno == EAGAIN || errno == EWOULDBLOCK;
   // A reset that comes after the end of file is not read, but noted.
   int error = 0;
   return !endMeansGone && sys::pendingError(fd, error) == 0 && error == 0;

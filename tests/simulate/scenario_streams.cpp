@@ -243,4 +243,36 @@ void closings(World& world) {
 }
 // [/close-scenario]
 
+// [pipes-scenario]
+// One writes, one reads, and either may leave first. The reader learns of the
+// end, and the writer that nobody reads any more; nobody has a deadline.
+void pipes(World& world) {
+  for (std::uint64_t i = world.roll(1, 4); i > 0; --i) {
+    int ends[2];
+    if (sys::pipe(ends, sys::Mode::nonblocking) == -1) continue;
+    const std::size_t size =
+        world.coin() ? world.roll(0, 3) : world.roll(0, 200'000);
+    const std::size_t enough = world.coin() ? size : world.roll(0, size);
+    go([&world, size, i, writer = Closed(ends[1])] {
+      try {
+        if (world.coin()) world.pause();
+        if (size > 0) goWrite(writer.get(), pattern(i, 0, size));
+        if (world.coin()) world.pause();
+      } catch (const std::system_error& error) {
+        world.expect(error.code() == std::errc::broken_pipe, error.what());
+      }
+    }).name = "pipe writer";
+    go([&world, size, enough, i, reader = Closed(ends[0])] {
+      if (world.coin()) world.pause();
+      const std::string got = goRead(reader.get(), enough);
+      world.expect(got == pattern(i, 0, enough), "other bytes came");
+      if (world.coin()) world.pause();
+      if (enough == size)
+        world.expect(goRead(reader.get()).empty(), "more came than was sent");
+    }).name = "pipe reader";
+  }
+  Scheduler::current().run();
+}
+// [/pipes-scenario]
+
 }  // namespace simulate

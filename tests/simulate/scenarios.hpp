@@ -73,6 +73,7 @@ std::string pattern(std::uint64_t seed, std::size_t start, std::size_t n);
 void comet(World& world);  // scenario_comet.cpp
 void echo(World& world);   // scenario_streams.cpp
 void sendFiles(World& world);
+void pipes(World& world);
 void closings(World& world);
 void chain(World& world);  // scenario_channels.cpp
 void market(World& world);
