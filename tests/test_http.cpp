@@ -109,6 +109,7 @@ const sys::Address someClient("127.0.0.1", 4711);
 struct Exchange {
   std::string answer;            // all that the client received
   std::vector<std::string> log;  // all that the handler logged
+  bool closed = false;           // what the handler decided at the end
   Headers headers;               // of the last request
 };
 
@@ -134,7 +135,7 @@ Exchange exchange(std::string_view request,
   } catch (const std::system_error&) {
     // The handler has closed a connection whose request it did not read.
   }
-  return {answer, handler.log, handler.headers};
+  return {answer, handler.log, handler.close_connection, handler.headers};
 }
 
 std::string answerTo(std::string_view request,
