@@ -154,7 +154,10 @@ class ScheduledMixIn : public Base {
     server_activate();
   }
   /// Stops accepting, and unwinds the requests that are being served.
-  ~ScheduledMixIn() override { Coroutine::destroyOwnedBy(this); }
+  ~ScheduledMixIn() override {
+    Coroutine::destroyOwnedBy(this);
+    Scheduler::current().forget(this->fileno());
+  }
 
   /// Ends serve_forever() and stops accepting, and ends the wait of those
   /// that wait for a request. From this thread only: a signal gets here

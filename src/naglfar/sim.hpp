@@ -1,5 +1,5 @@
 /// @file sim.hpp
-/// Control of the simulated kernel: a second implementation of sys.hpp, in
+/// Control of the simulated kernel: a second implementation of %sys.hpp, in
 /// memory. A program that links naglfar::sys_sim and makes a sim::Kernel runs
 /// on it; the layers above are the same object code.
 ///
@@ -93,7 +93,7 @@ class Stuck : public std::runtime_error {
 // [/stuck]
 
 // [kernel]
-/// The simulated kernel of this process: all calls of sys.hpp about
+/// The simulated kernel of this process: all calls of %sys.hpp about
 /// descriptors and time go to the one that lives. Descriptors 0 to 2 stay the
 /// process's own.
 class Kernel {
@@ -142,9 +142,10 @@ class Kernel {
   /// Called with a line for each call and event, if set.
   std::function<void(const std::string&)> trace;
 
-  struct State;  ///< What it is made of: sys_sim.cpp.
-  /// @return What it is made of.
+  /// @cond For the files of the simulation.
+  struct State;
   State& state() { return *state_; }
+  /// @endcond
 
  private:
   std::unique_ptr<State> state_;
