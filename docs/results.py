@@ -38,7 +38,7 @@ def report(run):
           for name, value in run["per_client"].items()),
         *(f"    {name:<18} {total / (run['clients'] or 1):8.2f}"
           for name, total in run["calls"].items() if total),
-        f"Peak memory: {run['peak_kib'] / 1024:.1f} MB",
+        f"Peak memory: {run['peak_kib'] / 1024:.1f} MiB",
     ])
 
 

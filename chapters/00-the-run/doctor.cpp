@@ -73,10 +73,10 @@ void printAdvice() {
                "need "
             << comet::descriptorsFor(10000, true)
             << " in one process.\n"
-               "  - A smaller run:               comet-06 "
+               "  - A smaller run:               comet-NN "
             << both << "\n";
   if (one >= 10000)
-    std::cout << "  - The clients in a child:      comet-06 10000 "
+    std::cout << "  - The clients in a child:      comet-NN 10000 "
                  "--clients-in-child\n";
   std::cout << "  - A higher limit, as root:     ulimit -Hn 1048576; or for "
                "good, a line\n"

@@ -73,7 +73,7 @@ std::string reportAsText(const Usage& usage) {
     text += format("    %-18s %8.2f\n", nameOf(call),
                    perClient(usage, usage.ledger[call]));
   }
-  text += format("Peak memory: %.1f MB\n",
+  text += format("Peak memory: %.1f MiB\n",
                  static_cast<double>(usage.peakKib) / 1024);
   return text;
 }

@@ -27,8 +27,8 @@ struct Shared {
     loop.ready.append(Coroutine::make(stacks, std::move(body)));
   }
 
-  // Suspends until the poller resumes us.
-  auto wait() {
+  // A function that suspends until the poller resumes us.
+  auto waiter() {
     return [this](int fd, Interest interest) {
       Waiter waiter{*Coroutine::current()};
       loop.poller.watch(fd, interest, waiter);
@@ -67,20 +67,21 @@ class Server {
  private:
   void acceptConnections() {
     while (!shared_.finished) {
-      shared_.start([this, fd = comet::acceptFrom(listener_.get(),
-                                                  shared_.wait())]() mutable {
+      shared_.start([this, fd = comet::acceptFrom(
+                               listener_.get(), shared_.waiter())]() mutable {
         serve(fd);
       });
     }
   }
 
   void serve(sys::Fd& fd) {
-    const std::string request = comet::readRequest(fd.get(), shared_.wait());
+    const std::string request =
+        comet::readRequest(fd.get(), shared_.waiter());
     const std::string_view path = comet::pathOf(request);
     std::size_t n = waiting_.size();
     if (path == "/wait") n = waitForNumber();
     if (path == "/notify") notify();
-    comet::writeAll(fd.get(), comet::respond(n), shared_.wait());
+    comet::writeAll(fd.get(), comet::respond(n), shared_.waiter());
     shared_.close(fd);
   }
 
@@ -109,8 +110,8 @@ class Server {
 // [clients]
 static std::string request(Shared& shared, sys::Fd& fd,
                            std::string_view path) {
-  comet::writeAll(fd.get(), comet::get(path), shared.wait());
-  std::string response = comet::readToEnd(fd.get(), shared.wait());
+  comet::writeAll(fd.get(), comet::get(path), shared.waiter());
+  std::string response = comet::readToEnd(fd.get(), shared.waiter());
   shared.close(fd);
   return response;
 }
@@ -150,7 +151,7 @@ int main(int argc, char** argv) {
       if (run.hasClients())
         runClients(shared);
       else
-        shared.wait()(run.clientsFinished(), Interest::read);
+        shared.waiter()(run.clientsFinished(), Interest::read);
       shared.finished = true;
     });
     shared.loop.runUntil(shared.finished);

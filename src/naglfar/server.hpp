@@ -54,9 +54,8 @@ class TCPServer {
   /// @param handler What serves a request.
   /// @param request_queue_size The backlog: connections that may wait to be
   ///        accepted. The kernel lowers it to net.core.somaxconn.
-  /// @throws std::system_error EADDRINUSE, EACCES and whatever else
-  /// socket(2),
-  ///         bind(2) and listen(2) fail with.
+  /// @throws std::system_error EADDRINUSE, EACCES and whatever else the calls
+  ///         socket(2), bind(2) and listen(2) fail with.
   TCPServer(const sys::Address& address, Handler handler,
             int request_queue_size = SOMAXCONN);
 

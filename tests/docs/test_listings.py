@@ -193,7 +193,7 @@ The ledger, per client
   page faults              0.00
     accept4                1.00
     read                   2.50
-Peak memory: 2.0 MB
+Peak memory: 2.0 MiB
 ```
 """, self.read(PAGE))
 

@@ -90,6 +90,6 @@ to there, the chapters' programs, and their tests. To build and test it:
 
 and to run this chapter's program:
 
-    build/bin/comet-${NN}
+    build/bin/comet-${NN} 1000
 ")
 message("stage ${NN} is in ${DEST}")
