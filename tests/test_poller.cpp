@@ -1614,7 +1614,8 @@ TEST_SUITE("fake kqueue") {
     Pair pair;
     CHECK(queue({change(pair.fd(), EVFILT_READ, EV_ADD)}) == 0);
     CHECK(inChild([&] {
-      return !isOpen(queue.kq.get()) && queue({}) == -1 && errno == EBADF;
+      return !kernel::isOpen(queue.kq.get()) && queue({}) == -1 &&
+             errno == EBADF;
     }));
     send(pair.peer);
     CHECK(queue({}) == 1);
