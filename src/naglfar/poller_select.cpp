@@ -35,6 +35,11 @@ void Poller::attach(int fd, Interest /*interest*/, Slot& slot) {
         "select: descriptor " + std::to_string(fd) +
             " is not below FD_SETSIZE (" + std::to_string(setSize) +
             "); build with NAGLFAR_POLLER=epoll or kqueue");
+  // select(2) passes over numbers that no descriptor of the process has
+  // reached. Any call tells; this one changes nothing, socket or not.
+  sys::Address ignored;
+  if (sys::localAddress(fd, ignored) == -1 && errno == EBADF)
+    sys::fail(EBADF, "select");
   slot.registered = bit(Interest::read) | bit(Interest::write);
 }
 
