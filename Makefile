@@ -12,7 +12,7 @@ JOBS := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 PYTHON := $(firstword $(wildcard /usr/bin/python3) python3)
 
 .PHONY: help run test setup doctor stage stages asan tsan clang clang-asan \
-        select kqueue test-aarch64 simulate soak docs listings measure \
+        select ucontext kqueue test-aarch64 simulate soak docs listings measure \
         check-results format lint clean
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
@@ -28,6 +28,7 @@ help:
 	@echo 'make tsan           the tests with threads, under ThreadSanitizer'
 	@echo 'make clang          the tests, built by clang; make clang-asan: the same under ASan'
 	@echo 'make select         the tests, with the poller on select(2)'
+	@echo 'make ucontext       the tests, with the switch by ucontext(3)'
 	@echo 'make kqueue         the tests, with the poller on kqueue(2)'
 	@echo 'make test-aarch64   the tests, built for 64-bit ARM, run by qemu'
 	@echo 'make soak           rounds of 2,000 waiters that leave; ROUNDS=100 for more'
@@ -94,7 +95,7 @@ clang clang-asan:
 	@.ci/setup.sh run test clang
 	@$(call suite,$@)
 
-select kqueue:
+select ucontext kqueue:
 	@.ci/setup.sh run test
 	@$(call suite,$@)
 

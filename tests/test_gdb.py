@@ -104,6 +104,7 @@ class GdbTest(unittest.TestCase):
                 self.assertNotIn('main', frames, text)
                 self.assertNotRegex(text, r'(?m)^#0')
                 self.assertNotIn('corrupt stack', text)
+                self.assertNotIn('??', text)
 
     def test_each_frame_has_its_arguments(self):
         text = self.at_the_breakpoint('coroutine '
