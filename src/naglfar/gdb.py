@@ -4,8 +4,8 @@
   coroutine 3          shows the backtrace of number 3
   coroutine 3 bt full  any command on its stack, where its frames begin at #1
 
-Writes nothing into the program, so it works with core files as well. Knows
-both switches, that in assembly and that by ucontext(3), on x86-64 and aarch64.
+Writes nothing into the program, so it works with core files as well. For both
+switches, in assembly and by ucontext(3), on x86-64 and aarch64.
 """
 
 import gdb
