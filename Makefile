@@ -165,12 +165,12 @@ format:
 	@git ls-files -co --exclude-standard '*.cpp' '*.hpp' '*.h' | xargs clang-format-14 -i
 
 lint:
-	@.ci/setup.sh run test lint
+	@.ci/setup.sh run test lint bench
 	@git ls-files -co --exclude-standard '*.cpp' '*.hpp' '*.h' | \
 	  xargs clang-format-14 --dry-run -Werror
 	@cmake --preset release > /dev/null
 	@git ls-files -co --exclude-standard 'src/*.cpp' 'chapters/*.cpp' | \
-	  grep -v -e poller_kqueue -e poller_select | \
+	  grep -v -e poller_kqueue -e poller_select -e switch_ucontext | \
 	  xargs -P $(JOBS) -n 3 clang-tidy-14 --quiet -p build
 
 clean:

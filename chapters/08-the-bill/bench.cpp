@@ -79,7 +79,7 @@ static void pollerTurn(State& state) {
   sys::check(sys::pipe(ends, sys::Mode::nonblocking), "pipe");
   Coroutine& reader = go([&] { scheduler.wait(ends[0], Interest::read); });
   yield();
-  for (auto _ : state) yield();
+  while (state.KeepRunning()) yield();
   Coroutine::destroy(reader);
   for (const int end : ends) sys::close(end);
 }
@@ -128,7 +128,7 @@ static void insertAndCancel(State& state) {
   for (std::int64_t n = 0; n < state.range(0); ++n)
     others.emplace_back(heap, job, at(n));
   std::int64_t n = 0;
-  for (auto _ : state) const Timer timer(heap, job, at(++n));
+  while (state.KeepRunning()) const Timer timer(heap, job, at(++n));
 }
 BENCHMARK(insertAndCancel)
     ->Name("timer_insert_and_cancel")
@@ -138,7 +138,7 @@ BENCHMARK(insertAndCancel)
 // To sleep for no time at all: park, expire, wake. The clock is read twice.
 static void sleepOnce(State& state) {
   const Scheduler scheduler;
-  for (auto _ : state) sleep(sys::Duration(0));
+  while (state.KeepRunning()) sleep(sys::Duration(0));
 }
 BENCHMARK(sleepOnce)->Name("sleep");
 // [/bench-timers]
