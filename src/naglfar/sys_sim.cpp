@@ -313,15 +313,17 @@ ssize_t sendfile(int fd, int file, off_t offset, std::size_t n) {
   });
 }
 
+// It never waits, and so it is neither interrupted nor told to try again.
 int endWriting(int fd) {
-  const auto attempt = [](File& file) -> ssize_t {
-    auto* socket = dynamic_cast<Socket*>(&file);
-    if (socket == nullptr) return -ENOTSOCK;
-    if (socket->phase != Socket::Phase::connected) return -ENOTCONN;
-    socket->end();
-    return 0;
-  };
-  return static_cast<int>(call(Call::shutdown, fd, attempt, false));
+  enter(Call::shutdown);
+  auto* socket = dynamic_cast<Socket*>(find(fd).get());
+  if (socket == nullptr)
+    return leave(Call::shutdown, fd,
+                 find(fd) == nullptr ? -EBADF : -ENOTSOCK);
+  if (socket->phase != Socket::Phase::connected)
+    return leave(Call::shutdown, fd, -ENOTCONN);
+  socket->end();
+  return leave(Call::shutdown, fd, 0);
 }
 
 int close(int fd) {
