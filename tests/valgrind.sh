@@ -7,6 +7,9 @@
 # it holds descriptors and memory of its own; and the random walks and the
 # 100,000 coroutines, which take minutes at its speed. A process that a test
 # has forked is not looked at.
+#
+# The library has to be built where valgrind's header is: else it does not
+# tell of the coroutines' stacks, and valgrind complains of each switch.
 
 set -eu
 folder=$1

@@ -47,6 +47,7 @@ enum class Call : unsigned char {
   kqueue,
   kevent,
   select,
+  poll,
   mmap,
   munmap,
   mprotect,

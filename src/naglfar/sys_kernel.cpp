@@ -5,6 +5,7 @@
 // differ (accept4, pipe2, sendfile), the difference ends on this page.
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -207,6 +208,12 @@ int kevent(int kq, const struct ::kevent* changes, int changeCount,
 int select(int n, fd_set* readable, fd_set* writable, timeval* timeout) {
   count(Call::select);
   return ::select(n, readable, writable, nullptr, timeout);
+}
+
+int poll(int fd, short events, int timeoutMs) {
+  count(Call::poll);
+  pollfd one{fd, events, 0};
+  return ::poll(&one, 1, timeoutMs);
 }
 // [/readiness]
 

@@ -434,6 +434,19 @@ int select(int n, fd_set* readable, fd_set* writable, timeval* timeout) {
   });
   return leave(Call::select, -1, found);
 }
+
+// Those of its bits that poll(2) has, epoll(7) has, too.
+int poll(int fd, short events, int timeoutMs) {
+  enter(Call::poll);
+  if (fault(state().faults.interrupted, "interrupted"))
+    return leave(Call::poll, fd, -EINTR);
+  const FilePointer file = find(fd);
+  const auto mask = static_cast<std::uint32_t>(events) | EPOLLERR | EPOLLHUP;
+  return leave(Call::poll, fd,
+               await(std::chrono::milliseconds(timeoutMs), [&] {
+                 return file == nullptr || (file->ready() & mask) != 0;
+               }));
+}
 // [/sim-select]
 
 // Looking at the clock takes a little time, too: who does nothing else until
