@@ -20,14 +20,14 @@ namespace naglfar {
 void goWait(int fd, Interest interest, Deadline deadline) {
   if (Scheduler* scheduler = Scheduler::ofThread())
     return scheduler->wait(fd, interest, deadline);
-  const sys::Duration left = deadline - sys::now();
-  if (left.count() <= 0) sys::fail(ETIMEDOUT, "poll");
   using std::chrono::milliseconds;  // rounded up, so that it does not spin
-  const auto whole = std::chrono::ceil<milliseconds>(left).count();
-  const auto patience = static_cast<int>(std::min<long long>(whole, INT_MAX));
+  const auto left = std::chrono::ceil<milliseconds>(deadline - sys::now());
+  const auto patience =
+      static_cast<int>(std::clamp<long long>(left.count(), 0, INT_MAX));
   const short events = interest == Interest::read ? POLLIN : POLLOUT;
   const int n = sys::poll(fd, events, deadline == never ? -1 : patience);
   if (n == -1 && errno != EINTR) sys::fail(errno, "poll");
+  if (n == 0 && sys::now() >= deadline) sys::fail(ETIMEDOUT, "poll");
 }
 // [/wait-alone]
 
