@@ -8,12 +8,13 @@ DEST ?= build/stage-$(NN)
 CHAPTERS = $(patsubst chapters/%/comet.cpp,%,$(wildcard chapters/*/comet.cpp))
 BIN = build/bin
 ROUNDS ?= 20
+FUZZ_SECONDS ?= 60
 JOBS := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 PYTHON := $(firstword $(wildcard /usr/bin/python3) python3)
 
 .PHONY: help run test setup doctor stage stages asan tsan clang clang-asan \
-        select ucontext kqueue test-aarch64 simulate soak bench docs listings measure \
-        check-results format lint clean
+        select ucontext kqueue test-aarch64 fuzz valgrind simulate soak bench docs \
+        listings measure check-results format lint clean
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
@@ -31,6 +32,8 @@ help:
 	@echo 'make ucontext       the tests, with the switch by ucontext(3)'
 	@echo 'make kqueue         the tests, with the poller on kqueue(2)'
 	@echo 'make test-aarch64   the tests, built for 64-bit ARM, run by qemu'
+	@echo 'make fuzz           looks for bytes that break it; FUZZ_SECONDS=3600 for longer'
+	@echo 'make valgrind       the test programs, under memcheck'
 	@echo 'make soak           rounds of 2,000 waiters that leave; ROUNDS=100 for more'
 	@echo 'make simulate       a million seeds, and a million clients, in the simulated kernel'
 	@echo 'make bench          measures what a switch costs, a hand-off, a timer'
@@ -104,6 +107,20 @@ test-aarch64:
 	@if .ci/setup.sh --dry-run aarch64 2> /dev/null; then \
 	  $(call suite,aarch64); \
 	else echo "test-aarch64: skipped, there is no cross compiler (.ci/setup.sh aarch64)"; fi
+
+fuzz:
+	@if .ci/setup.sh --dry-run run clang fuzz 2> /dev/null; then \
+	  cmake --preset fuzz && \
+	  cmake --build --preset fuzz --parallel $(JOBS) && \
+	  tests/fuzz/run.sh $(FUZZ_SECONDS); \
+	else echo "fuzz: skipped, there is no clang with libFuzzer (.ci/setup.sh clang fuzz)"; fi
+
+valgrind:
+	@if .ci/setup.sh --dry-run run test valgrind 2> /dev/null; then \
+	  cmake --preset release && \
+	  cmake --build build --parallel $(JOBS) && \
+	  tests/valgrind.sh build/bin; \
+	else echo "valgrind: skipped, it is not installed (.ci/setup.sh valgrind)"; fi
 
 soak:
 	@.ci/setup.sh run test

@@ -111,7 +111,8 @@ std::optional<TCPServer::Request> TCPServer::get_request() {
   auto& poller = bell_->poller;
   for (sys::Duration patience{-1}; !stopped_;) {
     Request request;
-    const int fd = sys::accept(fileno(), request.client, sys::Mode::blocking);
+    const int fd =
+        sys::accept(fileno(), request.client, sys::Mode::nonblocking);
     if (fd != -1) {
       request.connection = sys::Fd(fd);
       return request;
