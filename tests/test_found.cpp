@@ -12,6 +12,7 @@
 
 #include "naglfar/io.hpp"
 #include "naglfar/scheduled_file.hpp"
+#include "naglfar/server.hpp"
 #include "naglfar/sim.hpp"
 #include "naglfar/waiters.hpp"
 
@@ -203,3 +204,36 @@ TEST_CASE_FIXTURE(Run, "found: each connect may be interrupted") {
   CHECK(goAccept(listener.get(), from));
 }
 // [/found-interrupted]
+
+// [found-shutdown]
+// A plain server waits for connections and for the byte of shutdown(). News
+// of that byte may be in vain.
+TEST_CASE("found: readiness in vain is no shutdown") {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    sim::Kernel kernel(seed);
+    Scheduler scheduler;
+    TCPServer server(sys::Address("localhost", 0),
+                     [](ScheduledFile& request, const sys::Address&,
+                        TCPServer&) { request.write("served"); });
+    ScheduledFile client = ScheduledFile::connectTcp(server.server_address);
+    kernel.setFaults({.againInVain = 0.5, .readyInVain = 0.5});
+    CHECK(server.handle_request());
+    kernel.setFaults({});
+    CHECK(client.read() == "served");
+    server.shutdown();
+    CHECK_FALSE(server.handle_request());
+  }
+}
+
+// Nor does a signal keep the byte from whoever waits in another process.
+TEST_CASE_FIXTURE(Run, "found: shutdown writes its byte") {
+  TCPServer server(sys::Address("localhost", 0),
+                   [](ScheduledFile&, const sys::Address&, TCPServer&) {});
+  interruptAfter(kernel, "now");
+  kernel.trace("now");
+  const std::uint64_t before = ledger[Call::write];
+  server.shutdown();
+  CHECK(kernel.faultsShown() == 1);
+  CHECK(ledger[Call::write] - before == 2);
+}
+// [/found-shutdown]

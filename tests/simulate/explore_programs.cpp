@@ -109,7 +109,8 @@ static void close(Run& run) {
 // [/explore-close]
 
 // [explore-connection]
-// Two clients connect, and a byte of each goes there and back.
+// Clients connect, and a byte of each goes there and back.
+template <int clients>
 static void connection(Run& run) {
   const sys::Fd listener(
       sys::check(sys::socket(sys::Mode::nonblocking), "socket"));
@@ -119,7 +120,7 @@ static void connection(Run& run) {
   sys::check(sys::localAddress(listener.get(), address), "getsockname");
   std::string answers;
   go([&] {
-    for (int i = 0; i < 2; ++i) {
+    for (int i = 0; i < clients; ++i) {
       sys::Address client;
       go([end = goAccept(listener.get(), client)]() mutable {
         goWrite(end.get(), goRead(end.get(), 1));
@@ -127,7 +128,7 @@ static void connection(Run& run) {
       }).name = "echo";
     }
   }).name = "server";
-  for (int i = 0; i < 2; ++i)
+  for (int i = 0; i < clients; ++i)
     go([&] {
       sys::Fd end(sys::check(sys::socket(sys::Mode::nonblocking), "socket"));
       goConnect(end.get(), address);
@@ -136,7 +137,8 @@ static void connection(Run& run) {
       goClose(end.release());
     }).name = "client";
   run.all();
-  run.expect(answers == "xx", "a byte did not come back");
+  run.expect(answers == std::string(clients, 'x'),
+             "a byte did not come back");
 }
 // [/explore-connection]
 
@@ -326,11 +328,12 @@ static void oneReader(Run& run) {
 
 // [explore-program-list]
 std::span<const Program> programs() {
-  static constexpr std::array<Program, 12> all{{
+  static constexpr std::array<Program, 13> all{{
       {"channel", channel, false},
       {"order", order, false},
       {"close", close, false},
-      {"connection", connection, false},
+      {"connection", connection<1>, false},
+      {"connections", connection<2>, false},
       {"reuse", reuse, false},
       {"deadline", deadline, false},
       {"sleep", sleep, false},
