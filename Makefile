@@ -12,7 +12,7 @@ JOBS := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 PYTHON := $(firstword $(wildcard /usr/bin/python3) python3)
 
 .PHONY: help run test setup doctor stage stages asan tsan clang clang-asan \
-        select kqueue test-aarch64 simulate soak docs listings measure \
+        select kqueue test-aarch64 simulate faults soak docs listings measure \
         check-results format lint clean
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
@@ -31,7 +31,8 @@ help:
 	@echo 'make kqueue         the tests, with the poller on kqueue(2)'
 	@echo 'make test-aarch64   the tests, built for 64-bit ARM, run by qemu'
 	@echo 'make soak           rounds of 2,000 waiters that leave; ROUNDS=100 for more'
-	@echo 'make simulate       a million seeds, and a million clients, in the simulated kernel'
+	@echo 'make simulate       a million seeds, all schedules, a million clients, in the simulated kernel'
+	@echo 'make faults         the tests with faults of the real kernel, 200 seeds of each'
 	@echo 'make docs           builds the book: build/docs/html/index.html'
 	@echo 'make listings       refreshes the listings in the pages'
 	@echo 'make measure        refreshes the results in chapters/*/run.json'
@@ -114,7 +115,15 @@ simulate:
 	@cmake --preset release > /dev/null
 	@cmake --build build --parallel $(JOBS) --target simulate
 	@$(BIN)/simulate --seeds 1..1000000
+	@$(BIN)/simulate --explore
 	@for n in 1000 10000 100000 1000000; do $(BIN)/simulate --comet $$n; done
+
+faults:
+	@.ci/setup.sh run test
+	@cmake --preset release -DNAGLFAR_FAULT_SEEDS=200 > /dev/null
+	@cmake --build build --parallel $(JOBS)
+	@ctest --preset release -L faults --timeout 3600; status=$$?; \
+	cmake --preset release -DNAGLFAR_FAULT_SEEDS=20 > /dev/null; exit $$status
 
 stage:
 	@cmake -DNN=$(NN) "-DDEST=$(abspath $(DEST))" -P tests/stage/export.cmake

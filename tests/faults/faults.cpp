@@ -115,7 +115,6 @@ void faults::begin(double p, std::uint64_t s, Kinds kinds) {
   full = kinds != Kinds::transparent;
   breaking = kinds == Kinds::all;
   drawn = 0;
-  count = 0;
 }
 
 std::uint64_t faults::shown() {

@@ -2,6 +2,8 @@
 // seed, each in a process of its own, until one fails.
 //
 //   test_io_faults 0.2 1..20 [options of doctest]
+//
+// FAULTS is which kinds of faults it has: faults::Kinds.
 
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>

@@ -217,33 +217,34 @@ static void sleep(Run& run) {
 // [/explore-sleep]
 
 // [explore-waiters]
-// Two requests wait to be told; the client of one leaves, and that of the
-// other stays until later. Whoever counts as told has heard it.
+// Two requests wait to be told, and their clients leave, one before the
+// other. Whoever counts as told has heard it.
 static void waiters(Run& run) {
   Waiters waiters;
   std::array<Pair, 2> clients{socketpair(), socketpair()};
   std::size_t told = 0;
   std::size_t heard = 0;
-  for (Pair& client : clients)
-    go([&] {
-      Waiters::Channel channel = waiters.channel(client.a.get());
-      const Waiters::Place place = waiters.append(channel);
-      const int error = errorOf([&] { channel.read(); });
-      run.expect(error == 0 || error == ECONNRESET, "another error");
-      if (error == 0) ++heard;
-    }).name = "request";
+  const auto request = [&](int connection) {
+    Waiters::Channel channel = waiters.channel(connection);
+    const Waiters::Place place = waiters.append(channel);
+    const int error = errorOf([&] { channel.read(); });
+    run.expect(error == 0 || error == ECONNRESET, "another error");
+    if (error == 0) ++heard;
+  };
+  go([&] { request(clients[0].a.get()); }).name = "the first request";
+  go([&] { request(clients[1].a.get()); }).name = "the second request";
   go([&] {
     for (Waiters::Channel& channel : waiters.takeAll()) {
       ++told;
       channel.write(1);
     }
-  }).name = "notify";
+  }).name = "the notify";
   go([&] {
     for (Pair& client : clients) {
       goClose(client.b.release());
       yield();
     }
-  }).name = "clients";
+  }).name = "the clients";
   run.all();
   run.expect(waiters.size() == 0, "who has left still waits");
   run.expect(told == heard, std::to_string(told) + " were told, and " +
