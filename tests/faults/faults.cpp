@@ -50,6 +50,8 @@
 #include <sstream>
 
 // [real-calls]
+// The names are the linker's choice.
+// NOLINTBEGIN(bugprone-reserved-identifier)
 extern "C" {
 int __real_accept4(int, sockaddr*, socklen_t*, int);
 int __real_close(int);
@@ -320,3 +322,4 @@ int __wrap_epoll_wait(int epoll, epoll_event* events, int most, int timeout) {
 // [/faults-epoll]
 
 }  // extern "C"
+// NOLINTEND(bugprone-reserved-identifier)
