@@ -144,6 +144,8 @@ TEST_CASE("explore: programs on the library hold in their schedules") {
     if (result.failure) FAIL_CHECK(result.failure->failure);
     all += result.all ? 1 : 0;
   }
-  CHECK(all == 8);  // the others have more
+#ifdef NAGLFAR_EPOLL  // select(2) always finds something
+  CHECK(all == 8);    // the others have more
+#endif
 }
 // [/explore-programs-test]
