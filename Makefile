@@ -13,8 +13,8 @@ JOBS := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 PYTHON := $(firstword $(wildcard /usr/bin/python3) python3)
 
 .PHONY: help run test setup doctor stage stages asan tsan clang clang-asan \
-        select ucontext kqueue test-aarch64 fuzz valgrind simulate soak bench docs \
-        listings measure check-results format lint clean
+        select ucontext kqueue test-aarch64 faults fuzz valgrind simulate soak \
+        bench docs listings measure check-results format lint clean
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
@@ -35,7 +35,8 @@ help:
 	@echo 'make fuzz           looks for bytes that break it; FUZZ_SECONDS=3600 for longer'
 	@echo 'make valgrind       the test programs, under memcheck'
 	@echo 'make soak           rounds of 2,000 waiters that leave; ROUNDS=100 for more'
-	@echo 'make simulate       a million seeds, and a million clients, in the simulated kernel'
+	@echo 'make simulate       a million seeds, all schedules, a million clients, in the simulated kernel'
+	@echo 'make faults         the tests with faults of the real kernel, 200 seeds of each'
 	@echo 'make bench          measures what a switch costs, a hand-off, a timer'
 	@echo 'make docs           builds the book: build/docs/html/index.html'
 	@echo 'make listings       refreshes the listings in the pages'
@@ -133,7 +134,15 @@ simulate:
 	@cmake --preset release > /dev/null
 	@cmake --build build --parallel $(JOBS) --target simulate
 	@$(BIN)/simulate --seeds 1..1000000
+	@$(BIN)/simulate --explore
 	@for n in 1000 10000 100000 1000000; do $(BIN)/simulate --comet $$n; done
+
+faults:
+	@.ci/setup.sh run test
+	@cmake --preset release -DNAGLFAR_FAULT_SEEDS=200 > /dev/null
+	@cmake --build build --parallel $(JOBS)
+	@ctest --preset release -L faults --timeout 3600; status=$$?; \
+	cmake --preset release -DNAGLFAR_FAULT_SEEDS=20 > /dev/null; exit $$status
 
 # With each switch, to compare them.
 bench:

@@ -15,6 +15,7 @@ run   | program make               | make       | make  | make  | gmake
 test  | header doctest/doctest.h   | doctest-dev | doctest-devel | doctest | doctest
 test  | program python3            | python3    | python3 | python | python3
 test  | program pkg-config         | pkg-config | pkgconf-pkg-config | pkgconf | pkgconf
+test  | program patch              | patch      | patch | gpatch | patch
 docs  | program doxygen            | doxygen    | doxygen | doxygen | doxygen
 docs  | program dot                | graphviz   | graphviz | graphviz | graphviz
 docs  | python sphinx              | python3-sphinx | python3-sphinx | sphinx-doc | py311-sphinx
