@@ -80,13 +80,17 @@ std::string goRead(int fd, Deadline deadline) {
 // [/go-read]
 
 // [go-write]
-std::size_t tryWrite(int fd, std::string_view data) {
+std::size_t tryWrite(int fd, std::string_view data, bool last) {
   assert(!data.empty());
   for (;;) {
-    const ssize_t n = sys::write(fd, data.data(), data.size());
+    const ssize_t n = last ? sys::writeLast(fd, data.data(), data.size())
+                           : sys::write(fd, data.data(), data.size());
     if (n != -1) return static_cast<std::size_t>(n);
     if (errno == EAGAIN || errno == EWOULDBLOCK) return 0;
-    if (errno != EINTR) sys::fail(errno, "write");
+    if (errno == ENOTSOCK && last)
+      last = false;  // a pipe has no segments
+    else if (errno != EINTR)
+      sys::fail(errno, "write");
   }
 }
 

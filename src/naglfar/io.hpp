@@ -66,9 +66,11 @@ std::string goRead(int fd, Deadline deadline = never);
 /// Writes what the kernel takes now.
 /// @param fd A descriptor.
 /// @param data What to write; not empty.
+/// @param last Whether the descriptor is closed as soon as these are written:
+///        on a socket they then leave with the end of file, in one segment.
 /// @return How many bytes were written; 0 if the kernel takes none now.
 /// @throws std::system_error What write(2) fails with, such as EPIPE.
-std::size_t tryWrite(int fd, std::string_view data);
+std::size_t tryWrite(int fd, std::string_view data, bool last = false);
 
 /// Writes what the kernel takes; waits while it takes nothing.
 /// @param fd A descriptor.

@@ -166,6 +166,15 @@ ssize_t write(int fd, const char* data, std::size_t n) {
   return ::write(fd, data, n);
 }
 
+ssize_t writeLast(int fd, const char* data, std::size_t n) {
+  count(Call::send);
+#ifdef __linux__
+  return ::send(fd, data, n, MSG_MORE);
+#else
+  return ::send(fd, data, n, 0);
+#endif
+}
+
 ssize_t peek(int fd) {
   count(Call::recv);
   char byte;

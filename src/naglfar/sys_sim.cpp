@@ -297,6 +297,12 @@ ssize_t write(int fd, const char* data, std::size_t n) {
   });
 }
 
+ssize_t writeLast(int fd, const char* data, std::size_t n) {
+  return socketCall(Call::send, fd, [&](Socket& socket) {
+    return socket.write(data, transfer(socket, n));
+  });
+}
+
 ssize_t peek(int fd) {
   char byte;
   const auto attempt = [&](File& file) { return file.read(&byte, 1, true); };
