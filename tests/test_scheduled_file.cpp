@@ -409,6 +409,24 @@ TEST_SUITE("ScheduledFile: reading") {
     CHECK(pair.d.readline(4, "\r\n") == "\nd\r\n");
   }
 
+  // A search that began anew with each piece would compare 12,800,000,000
+  // places, and this test would not end.
+  TEST_CASE_FIXTURE(Run, "a long line in many pieces is searched once") {
+    constexpr int pieces = 40'000;
+    const std::string piece(16, 'a');
+    FlushingPair pair;
+    go([&] {
+      for (int i = 0; i < pieces; ++i) {
+        pair.d.write(piece);
+        yield();
+      }
+      pair.d.write("b");
+    });
+    const std::string line = pair.c.readline(ScheduledFile::all, "ab");
+    CHECK(line.size() == pieces * piece.size() + 1);
+    scheduler.run();
+  }
+
   TEST_CASE_FIXTURE(Run, "readline does not wait for more than it needs") {
     Pair pair;
     const Since since;
@@ -921,6 +939,22 @@ TEST_SUITE("ScheduledFile: life") {
     CHECK_FALSE(isOpen(fd));
     yield();
     CHECK(goRead(sockets.b.get(), junk + 1).size() == junk);
+  }
+
+  // The poller has seen the number before, and would not ask the kernel to
+  // watch it if nobody had told it that it was closed.
+  TEST_CASE_FIXTURE(Run, "a number comes again after a destructor") {
+    int number = -1;
+    for (int life = 0; life < 2; ++life) {
+      Pair pair;
+      if (life == 0) number = pair.c.fileno();
+      REQUIRE(pair.c.fileno() == number);
+      go([&] { CHECK(pair.c.readline() == "hello\n"); });
+      yield();
+      pair.d.write("hello\n");
+      pair.d.flush();
+      scheduler.run();
+    }
   }
 
   TEST_CASE_FIXTURE(Run, "a move takes everything along") {
