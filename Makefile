@@ -12,8 +12,8 @@ JOBS := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 PYTHON := $(firstword $(wildcard /usr/bin/python3) python3)
 
 .PHONY: help run test setup doctor stage stages asan tsan clang clang-asan \
-        select kqueue test-aarch64 simulate soak docs listings measure \
-        check-results format lint clean
+        select kqueue test-aarch64 simulate soak mutants docs listings \
+        measure check-results format lint clean
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
@@ -32,6 +32,8 @@ help:
 	@echo 'make test-aarch64   the tests, built for 64-bit ARM, run by qemu'
 	@echo 'make soak           rounds of 2,000 waiters that leave; ROUNDS=100 for more'
 	@echo 'make simulate       a million seeds, and a million clients, in the simulated kernel'
+	@echo 'make mutants        plants mistakes and looks whether the tests notice; ONLY=name,'
+	@echo '                    PART=1/4'
 	@echo 'make docs           builds the book: build/docs/html/index.html'
 	@echo 'make listings       refreshes the listings in the pages'
 	@echo 'make measure        refreshes the results in chapters/*/run.json'
@@ -115,6 +117,11 @@ simulate:
 	@cmake --build build --parallel $(JOBS) --target simulate
 	@$(BIN)/simulate --seeds 1..1000000
 	@for n in 1000 10000 100000 1000000; do $(BIN)/simulate --comet $$n; done
+
+mutants:
+	@.ci/setup.sh run test
+	@$(PYTHON) -B tests/mutants/run.py --jobs $(JOBS) \
+	  $(addprefix --only ,$(ONLY)) $(addprefix --part ,$(PART))
 
 stage:
 	@cmake -DNN=$(NN) "-DDEST=$(abspath $(DEST))" -P tests/stage/export.cmake
