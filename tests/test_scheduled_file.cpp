@@ -941,22 +941,6 @@ TEST_SUITE("ScheduledFile: life") {
     CHECK(goRead(sockets.b.get(), junk + 1).size() == junk);
   }
 
-  // The poller has seen the number before, and would not ask the kernel to
-  // watch it if nobody had told it that it was closed.
-  TEST_CASE_FIXTURE(Run, "a number comes again after a destructor") {
-    int number = -1;
-    for (int life = 0; life < 2; ++life) {
-      Pair pair;
-      if (life == 0) number = pair.c.fileno();
-      REQUIRE(pair.c.fileno() == number);
-      go([&] { CHECK(pair.c.readline() == "hello\n"); });
-      yield();
-      pair.d.write("hello\n");
-      pair.d.flush();
-      scheduler.run();
-    }
-  }
-
   TEST_CASE_FIXTURE(Run, "a move takes everything along") {
     Pair pair;
     pair.d.write("in\nout");

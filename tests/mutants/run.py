@@ -53,6 +53,8 @@ class Trouble(Exception):
 # ---- Patches ---------------------------------------------------------------
 
 FIELD = re.compile(r"(Mistake|Why|2009|Machine|Build|Test): +(.*)")
+# How many of its first and last lines of context a hunk can do without.
+LOST = [(0, 0), (1, 0), (0, 1), (1, 1), (2, 0), (0, 2)]
 HUNK = re.compile(r"@@ -\d+(,\d+)? \+\d+(,\d+)? @@.*")
 
 
@@ -131,7 +133,8 @@ class Mutant:
 
     def applied(self, top):
         """What its files become, by path. A hunk goes where its lines stand,
-        whatever their number by now is; there must be one such place."""
+        whatever their number by now is; there must be one such place. As with
+        patch(1), the outermost lines of context may have changed."""
         texts = {}
         for name, hunks in self.files.items():
             path = top / name
@@ -139,14 +142,18 @@ class Mutant:
                 raise Trouble(f"{self.path.name}: does not apply: there is no "
                               f"{name}")
             lines = path.read_text().splitlines()
-            for before, after in hunks:
-                places = [i for i in range(len(lines) - len(before) + 1)
-                          if lines[i:i + len(before)] == before]
+            for hunk in hunks:
+                for lost in LOST:
+                    before, after = without_edges(*hunk, *lost)
+                    places = [i for i in range(len(lines) - len(before) + 1)
+                              if before and lines[i:i + len(before)] == before]
+                    if places:
+                        break
                 if len(places) != 1:
                     raise Trouble(
                         f"{self.path.name}: does not apply: {name} has "
                         f"{len(places) or 'no'} places that are\n" +
-                        "\n".join(f"    {line}" for line in before))
+                        "\n".join(f"    {line}" for line in hunk[0]))
                 lines[places[0]:places[0] + len(before)] = after
             texts[name] = "\n".join(lines) + "\n"
         return texts
@@ -185,6 +192,17 @@ class Mutant:
             finally:
                 probe.unlink()
         raise Trouble(f"{self.path.name}: no context tells its place")
+
+
+def without_edges(before, after, lead, trail):
+    """The two sides of a hunk without so many of its lines of context."""
+    def context(one, other):
+        same = [a == b for a, b in zip(one, other)]
+        return (same + [False]).index(False)
+
+    lead = min(lead, context(before, after))
+    trail = min(trail, context(before[::-1], after[::-1]))
+    return before[lead:len(before) - trail], after[lead:len(after) - trail]
 
 
 def read_mutants(folder):

@@ -190,6 +190,17 @@ class Patches(Small):
         self.assertEqual(new, "// more\n// and more\n\n" +
                          SUM.replace("<= n", "< n", 1))
 
+    def test_the_edges_of_the_context_may_change(self):
+        self.mutant()
+        for line, good in [("  int all = 0;", True), ("    all += i;", True),
+                           ("  for (int i = 1; i <= n; ++i) {", False)]:
+            self.put("src/sum.cpp", SUM.replace(line, line + "  //", 1))
+            if good:
+                self.assertIn("i < n", self.read()[0].applied(
+                    self.top)["src/sum.cpp"])
+            else:
+                self.assertIn("does not apply", self.troubles())
+
     def test_two_places_are_refused(self):
         self.put("src/sum.cpp", SUM + SUM)
         self.mutant()
