@@ -38,7 +38,9 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parents[2]
 LAYERS = ["sys", "poller", "coroutine", "scheduler", "channel", "io", "file",
           "server", "http", "mixins"]
-PATIENCE = 10  # seconds that a test may take before it counts as hanging
+# How long a test may take with a mutant before it counts as hanging: so many
+# seconds, and ten times what it takes without.
+PATIENCE = 10
 # Nothing is inlined, so little has to be compiled anew. No assertions: in the
 # release that people run there are none either, and a test has to do alone.
 BUILD = ["-DCMAKE_BUILD_TYPE=Release", "-DNAGLFAR_TESTS=ON",
@@ -350,6 +352,7 @@ class Worker:
         self.mutants = mutants  # all that are asked for
         self.builds = {}  # options -> folder
         self.sound = {}  # (options, target) -> tests by name, if it is built
+        self.patience = {}  # with which test, once it has passed
         for name in COPIED:
             if (top / name).exists():
                 mirror(top / name, self.source / name)
@@ -417,9 +420,11 @@ class Worker:
             if name not in tests:
                 raise Trouble(f"there is no test \"{name}\"")
             command, where = tests[name]
-            if ended(command, PATIENCE, log, where) != 0:
+            start = time.monotonic()
+            if ended(command, 12 * PATIENCE, log, where) != 0:
                 raise Trouble(f"\"{name}\" does not pass without a mutant; "
                               f"see {log}")
+            self.patience[name] = 10 * (time.monotonic() - start) + PATIENCE
         self.sound[key] = tests
         return target
 
@@ -458,7 +463,7 @@ class Worker:
             if test not in known:
                 raise Trouble(f"there is no test \"{test}\"")
             command, where = known[test]
-            status = ended(command, PATIENCE, log, where)
+            status = ended(command, self.patience[test], log, where)
             if status == 0:
                 return Verdict(mutant, "SURVIVES", time.monotonic() - start,
                                f"{mutant.path.name}: \"{test}\" passes")
