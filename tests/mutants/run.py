@@ -557,6 +557,8 @@ def part_of(text, top):
         if not 1 <= int(which) <= of:
             raise ValueError
         return int(which) - 1, of
+    except (OSError, subprocess.CalledProcessError):
+        raise Trouble("git knows of no commit here") from None
     except (ValueError, ZeroDivisionError):
         raise Trouble(f"--part is like 1/4 or commit/4, not {text}") from None
 
