@@ -8,12 +8,13 @@ DEST ?= build/stage-$(NN)
 CHAPTERS = $(patsubst chapters/%/comet.cpp,%,$(wildcard chapters/*/comet.cpp))
 BIN = build/bin
 ROUNDS ?= 20
+FUZZ_SECONDS ?= 60
 JOBS := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 PYTHON := $(firstword $(wildcard /usr/bin/python3) python3)
 
 .PHONY: help run test setup doctor stage stages asan tsan clang clang-asan \
-        select kqueue test-aarch64 simulate soak mutants docs listings \
-        measure check-results format lint clean
+        select ucontext kqueue test-aarch64 faults fuzz valgrind simulate soak \
+        bench mutants docs listings measure check-results format lint clean
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
@@ -28,10 +29,15 @@ help:
 	@echo 'make tsan           the tests with threads, under ThreadSanitizer'
 	@echo 'make clang          the tests, built by clang; make clang-asan: the same under ASan'
 	@echo 'make select         the tests, with the poller on select(2)'
+	@echo 'make ucontext       the tests, with the switch by ucontext(3)'
 	@echo 'make kqueue         the tests, with the poller on kqueue(2)'
 	@echo 'make test-aarch64   the tests, built for 64-bit ARM, run by qemu'
+	@echo 'make fuzz           looks for bytes that break it; FUZZ_SECONDS=3600 for longer'
+	@echo 'make valgrind       the test programs, under memcheck'
 	@echo 'make soak           rounds of 2,000 waiters that leave; ROUNDS=100 for more'
-	@echo 'make simulate       a million seeds, and a million clients, in the simulated kernel'
+	@echo 'make simulate       a million seeds, all schedules, a million clients, in the simulated kernel'
+	@echo 'make faults         the tests with faults of the real kernel, 200 seeds of each'
+	@echo 'make bench          measures what a switch costs, a hand-off, a timer'
 	@echo 'make mutants        plants mistakes and looks whether the tests notice; ONLY=name,'
 	@echo '                    PART=1/4'
 	@echo 'make docs           builds the book: build/docs/html/index.html'
@@ -96,7 +102,7 @@ clang clang-asan:
 	@.ci/setup.sh run test clang
 	@$(call suite,$@)
 
-select kqueue:
+select ucontext kqueue:
 	@.ci/setup.sh run test
 	@$(call suite,$@)
 
@@ -104,6 +110,20 @@ test-aarch64:
 	@if .ci/setup.sh --dry-run aarch64 2> /dev/null; then \
 	  $(call suite,aarch64); \
 	else echo "test-aarch64: skipped, there is no cross compiler (.ci/setup.sh aarch64)"; fi
+
+fuzz:
+	@if .ci/setup.sh --dry-run run clang fuzz 2> /dev/null; then \
+	  cmake --preset fuzz && \
+	  cmake --build --preset fuzz --parallel $(JOBS) && \
+	  tests/fuzz/run.sh $(FUZZ_SECONDS); \
+	else echo "fuzz: skipped, there is no clang with libFuzzer (.ci/setup.sh clang fuzz)"; fi
+
+valgrind:
+	@if .ci/setup.sh --dry-run run test valgrind 2> /dev/null; then \
+	  cmake --preset release && \
+	  cmake --build build --parallel $(JOBS) && \
+	  tests/valgrind.sh build/bin; \
+	else echo "valgrind: skipped, it is not installed (.ci/setup.sh valgrind)"; fi
 
 soak:
 	@.ci/setup.sh run test
@@ -116,12 +136,33 @@ simulate:
 	@cmake --preset release > /dev/null
 	@cmake --build build --parallel $(JOBS) --target simulate
 	@$(BIN)/simulate --seeds 1..1000000
+	@$(BIN)/simulate --explore
 	@for n in 1000 10000 100000 1000000; do $(BIN)/simulate --comet $$n; done
 
 mutants:
 	@.ci/setup.sh run test
 	@$(PYTHON) -B tests/mutants/run.py --jobs $(JOBS) \
 	  $(addprefix --only ,$(ONLY)) $(addprefix --part ,$(PART))
+
+faults:
+	@.ci/setup.sh run test
+	@cmake --preset release -DNAGLFAR_FAULT_SEEDS=200 > /dev/null
+	@cmake --build build --parallel $(JOBS)
+	@ctest --preset release -L faults --timeout 3600; status=$$?; \
+	cmake --preset release -DNAGLFAR_FAULT_SEEDS=20 > /dev/null; exit $$status
+
+# With each switch, to compare them.
+bench:
+	@.ci/setup.sh run
+	@if .ci/setup.sh bench 2> /dev/null; then \
+	  for preset in release ucontext; do \
+	    tree=build/$$preset; [ $$preset = release ] && tree=build; \
+	    if [ -f $$tree/CMakeCache.txt ]; then cmake $$tree; \
+	    else cmake --preset $$preset -DNAGLFAR_TESTS=OFF; fi > /dev/null && \
+	    cmake --build $$tree --parallel $(JOBS) --target bench comet-00 || exit 1; \
+	  done; \
+	  $(PYTHON) -B .ci/bench.py; \
+	else echo "bench: skipped, there is no Google Benchmark (.ci/setup.sh bench)"; fi
 
 stage:
 	@cmake -DNN=$(NN) "-DDEST=$(abspath $(DEST))" -P tests/stage/export.cmake
@@ -138,27 +179,31 @@ listings:
 	@$(PYTHON) docs/listings.py refresh
 
 # The largest run that one process holds, of 10,000 at most.
-measure:
-	@cmake --preset release > /dev/null
-	@cmake --build build --parallel $(JOBS)
-	@$(PYTHON) -B .ci/results.py measure $(CHAPTERS)
+measure: programs-of-results
+	@$(PYTHON) -B .ci/results.py measure $(CHAPTERS) 08-the-bill
 
-check-results:
-	@cmake --preset release > /dev/null
-	@cmake --build build --parallel $(JOBS)
-	@$(PYTHON) -B .ci/results.py check $(CHAPTERS)
+check-results: programs-of-results
+	@$(PYTHON) -B .ci/results.py check $(CHAPTERS) 08-the-bill
+
+.PHONY: programs-of-results
+programs-of-results:
+	@.ci/setup.sh run test
+	@for preset in release ucontext; do \
+	  cmake --preset $$preset > /dev/null && \
+	  cmake --build --preset $$preset --parallel $(JOBS) --target programs || exit 1; \
+	done
 
 format:
 	@.ci/setup.sh lint
 	@git ls-files -co --exclude-standard '*.cpp' '*.hpp' '*.h' | xargs clang-format-14 -i
 
 lint:
-	@.ci/setup.sh run test lint
+	@.ci/setup.sh run test lint bench
 	@git ls-files -co --exclude-standard '*.cpp' '*.hpp' '*.h' | \
 	  xargs clang-format-14 --dry-run -Werror
 	@cmake --preset release > /dev/null
 	@git ls-files -co --exclude-standard 'src/*.cpp' 'chapters/*.cpp' | \
-	  grep -v -e poller_kqueue -e poller_select | \
+	  grep -v -e poller_kqueue -e poller_select -e switch_ucontext | \
 	  xargs -P $(JOBS) -n 3 clang-tidy-14 --quiet -p build
 
 clean:

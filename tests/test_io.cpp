@@ -758,11 +758,22 @@ TEST_SUITE("io: blocking descriptors") {
     }
   }
 
-  TEST_CASE("nonblocking ones need one as soon as they wait") {
+  TEST_CASE("on nonblocking ones the thread waits, and has deadlines") {
+    ::alarm(60);
+    REQUIRE(Scheduler::ofThread() == nullptr);
     Pair pair;
     CHECK(goWrite(pair.b.get(), "x") == 1);
     CHECK(goRead(pair.a.get()) == "x");
-    CHECK_THROWS_AS(goRead(pair.a.get()), std::logic_error);
+    CHECK(errorOf([&] { goRead(pair.a.get(), after(5ms)); }) == ETIMEDOUT);
+    std::thread reader([&] { CHECK(goRead(pair.a.get()) == "y"); });
+    goWrite(pair.b.get(), "y");
+    reader.join();
+    // Until there is no room, and for the bytes for which there is none.
+    const auto fill = [&] {
+      goWrite(pair.b.get(), text(10 << 20), after(5ms));
+    };
+    CHECK(errorOf(fill) == ETIMEDOUT);
+    ::alarm(0);
   }
 }
 // [/plain-thread-tests]

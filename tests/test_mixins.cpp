@@ -51,11 +51,23 @@ int openDescriptors() {
   return n;
 }
 
+// How long a client may take.
+sys::Duration patience = 60s;
+struct Patience {
+  explicit Patience(sys::Duration now) { patience = now; }
+  ~Patience() { patience = 60s; }
+};
+
 // The post's handler, and two paths on which it fails.
 template <class Waiters>
 class Handler : public comet::QuietCometHandler<Waiters> {
  public:
-  using comet::QuietCometHandler<Waiters>::QuietCometHandler;
+  Handler(ScheduledFile& request, const sys::Address& client,
+          TCPServer& accepted_by)
+      : comet::QuietCometHandler<Waiters>(request, client, accepted_by) {
+    this->header_timeout = this->timeout = patience;
+  }
+  void do_POST() override { this->rfile.read(); }
   void do_GET() override {
     if (this->path == "/throw") throw std::runtime_error("on demand");
     if (this->path == "/throw42") throw 42;
@@ -227,6 +239,27 @@ void waitAndLeave(const sys::Address& address) {
   await(address, "0");
 }
 
+// Three clients dawdle: with the head, drop by drop, and in the body. Each is
+// answered by 408 when its time is over.
+void dawdle(const sys::Address& address) {
+  ScheduledFile half = ScheduledFile::connectTcp(address);
+  half.write("GET / HT");
+  CHECK(half.read().starts_with("HTTP/1.0 408 "));
+  ScheduledFile drops = ScheduledFile::connectTcp(address);
+  std::string answer;
+  go([&] { answer = drops.readline(); });
+  drops.write("GET / HTTP/1.0\r\nA: ");
+  for (; answer.empty(); sleep(1ms)) try {
+      drops.write("x");
+    } catch (const std::system_error&) {
+      continue;  // the server has closed, and the answer is on its way
+    }
+  CHECK(answer.starts_with("HTTP/1.0 408 "));
+  ScheduledFile body = ScheduledFile::connectTcp(address);
+  body.write("POST / HTTP/1.0\r\nContent-Length: 9\r\n\r\n1234");
+  CHECK(body.read().starts_with("HTTP/1.0 408 "));
+}
+
 // Handlers throw, and the next request is served.
 void failAndGoOn(const sys::Address& address) {
   CHECK(get(address, "/throw") == "");
@@ -274,6 +307,12 @@ TEST_SUITE("mix-ins: coroutines") {
     const InCoroutines server;
     failAndGoOn(server.address());
   }
+
+  TEST_CASE_FIXTURE(Run, "deadlines bind clients under ScheduledMixIn") {
+    const Patience impatient(20ms);
+    const InCoroutines server;
+    dawdle(server.address());
+  }
 }
 
 TEST_SUITE("mix-ins: threads") {
@@ -301,6 +340,12 @@ TEST_SUITE("mix-ins: threads") {
   TEST_CASE_FIXTURE(Run, "defect 12: exceptions under ThreadingMixIn") {
     const InThreads server;
     failAndGoOn(server.address());
+  }
+
+  TEST_CASE_FIXTURE(Run, "deadlines bind clients under ThreadingMixIn") {
+    const Patience impatient(20ms);
+    const InThreads server;
+    dawdle(server.address());
   }
 
   TEST_CASE_FIXTURE(Run, "a server that goes waits for its requests") {
@@ -347,6 +392,14 @@ TEST_SUITE("mix-ins: processes") {
     InProcesses server;
     const Run run;
     failAndGoOn(server.address());
+    CHECK(server.stop() == "clean");
+  }
+
+  TEST_CASE("deadlines bind clients under ForkingMixIn") {
+    const Patience impatient(20ms);
+    InProcesses server;
+    const Run run;
+    dawdle(server.address());
     CHECK(server.stop() == "clean");
   }
 

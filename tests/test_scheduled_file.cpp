@@ -1008,5 +1008,26 @@ TEST_SUITE("ScheduledFile: life") {
     CHECK(since.parks() == 0);
     ::alarm(0);
   }
+
+  TEST_CASE("on nonblocking ones the thread waits, and has deadlines") {
+    ::alarm(60);
+    REQUIRE(Scheduler::ofThread() == nullptr);
+    Pair pair;
+    const std::string big = text(1 << 20) + "\n";
+    pair.c.timeout = pair.d.timeout = 5ms;
+    const auto given = [&](auto call) {
+      CHECK_THROWS_WITH(call(), doctest::Contains("timed out"));
+    };
+    given([&] { pair.d.readline(); });
+    given([&] { pair.c.write(big); });
+    // What did not leave in time leaves when there is somebody who reads.
+    pair.c.timeout = pair.d.timeout = 60s;
+    std::thread peer([&] { CHECK((pair.d.readline() == big)); });
+    pair.c.write("x");
+    pair.c.flush(false);  // there is nobody who would do it later
+    peer.join();
+    CHECK(pair.d.read(1) == "x");
+    ::alarm(0);
+  }
 }
 // [/life-tests]

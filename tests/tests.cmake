@@ -6,6 +6,7 @@
 
 naglfar_test(sys            00 sys)
 naglfar_test(poller         01 poller)
+naglfar_test(switch         02 coroutine)
 naglfar_test(coroutine      02 coroutine)
 naglfar_test(scheduler      03 scheduler)
 naglfar_test(channel        04 channel)
@@ -18,3 +19,5 @@ naglfar_test(comet_counts   06 http)
 naglfar_test(mixins         07 http mixins)
 naglfar_test(waiters        07 http mixins)
 naglfar_test(simulation     08 sys_sim http)
+naglfar_test(found          08 sys_sim http)
+naglfar_test(explore        08 sys_sim http)

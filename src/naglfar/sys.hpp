@@ -151,6 +151,7 @@ int kevent(int kq, const struct ::kevent* changes, int changeCount,
            const timespec* timeout);  ///< kevent(2).
 int select(int n, fd_set* readable, fd_set* writable, timeval* timeout);
 ///< select(2).
+int poll(int fd, short events, int timeoutMs);  ///< poll(2), of one.
 // [/readiness-calls]
 
 // [memory-and-processes]

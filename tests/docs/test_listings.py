@@ -358,6 +358,14 @@ class Caught(Tree):
             self.assertCaught(message)
             self.edit(PAGE, number, "")
 
+    def test_number_of_the_micro_benchmarks(self):
+        self.edit(PAGE, "# The gate\n", "# The gate\n\n"
+                  "<!--n bench.ns.asm.switch:.1f-->1<!--/n-->\n")
+        self.assertCaught("no result 'chapters/08-the-bill/results/bench.json'")
+        self.write("chapters/08-the-bill/results/bench.json",
+                   json.dumps({"ns": {"asm": {"switch": 5.67}}}))
+        self.assertCaught("stale: bench.ns.asm.switch:.1f is 5.7, not 1")
+
     def test_number_without_end(self):
         self.edit(PAGE, "2.5<!--/n-->", "2.5")
         self.assertCaught("no '<!--/n-->' behind '00.read:.1f'")
@@ -397,7 +405,8 @@ class TheBook(Tree):
         shutil.copytree(TOP / "docs", self.root / "docs",
                         ignore=shutil.ignore_patterns("__pycache__"))
         # A page that shows this project's sources has no place there.
-        (self.root / "docs/how-do-we-know.md").unlink(missing_ok=True)
+        for page in "how-do-we-know.md", "mutants.md":
+            (self.root / "docs" / page).unlink(missing_ok=True)
         self.write("chapters/01-more/README.md", "# More\n")
 
     def build(self, status=0):
