@@ -14,8 +14,8 @@ PYTHON := $(firstword $(wildcard /usr/bin/python3) python3)
 
 .PHONY: help run test budget setup doctor stage stages asan tsan clang \
         clang-asan select ucontext kqueue test-aarch64 faults fuzz valgrind \
-        simulate soak bench docs listings measure check-results format lint \
-        clean
+        mutants simulate soak bench docs listings measure check-results format \
+        lint clean
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
@@ -40,6 +40,8 @@ help:
 	@echo 'make simulate       a million seeds, all schedules, a million clients, in the simulated kernel'
 	@echo 'make faults         the tests with faults of the real kernel, 200 seeds of each'
 	@echo 'make bench          measures what a switch costs, a hand-off, a timer'
+	@echo 'make mutants        plants mistakes and looks whether the tests notice; ONLY=name,'
+	@echo '                    PART=1/4'
 	@echo 'make docs           builds the book: build/docs/html/index.html'
 	@echo 'make listings       refreshes the listings in the pages'
 	@echo 'make measure        refreshes the results in chapters/*/run.json'
@@ -142,6 +144,11 @@ simulate:
 	@$(BIN)/simulate --seeds 1..1000000
 	@$(BIN)/simulate --explore
 	@for n in 1000 10000 100000 1000000; do $(BIN)/simulate --comet $$n; done
+
+mutants:
+	@.ci/setup.sh run test
+	@$(PYTHON) -B tests/mutants/run.py --jobs $(JOBS) \
+	  $(addprefix --only ,$(ONLY)) $(addprefix --part ,$(PART))
 
 faults:
 	@.ci/setup.sh run test

@@ -268,6 +268,20 @@ void failAndGoOn(const sys::Address& address) {
   CHECK(get(address, "/") == "0");
 }
 
+// A handler that says one word, and a client that hears it from a server that
+// serves one request.
+void goodbye(ScheduledFile& request, const sys::Address&, TCPServer&) {
+  request.write("goodbye");
+}
+
+std::string askOnce(TCPServer& server) {
+  sys::Fd socket(sys::check(sys::socket(sys::Mode::blocking), "socket"));
+  goConnect(socket.get(), server.server_address);
+  ScheduledFile client(std::move(socket));
+  CHECK(server.handle_request());
+  return client.read();
+}
+
 }  // namespace
 // [/clients]
 
@@ -414,6 +428,42 @@ TEST_SUITE("mix-ins: processes") {
       CHECK(server.handle_request());
       CHECK(client.read().ends_with("\r\n\r\n1"));
     }
+    ::alarm(0);
+  }
+
+  // A child that leaves by exit(3) would do what its parent has yet to do.
+  TEST_CASE("a child leaves without the parent's cleaning up") {
+    static int atExit = -1;
+    REQUIRE(std::atexit([] {
+              if (atExit != -1) (void)!::write(atExit, "x", 1);
+            }) == 0);
+    ::alarm(60);
+    int ends[2];
+    sys::check(sys::pipe(ends, sys::Mode::nonblocking), "pipe");
+    const sys::Fd reader(ends[0]);
+    const sys::Fd writer(ends[1]);
+    {
+      ForkingMixIn<TCPServer> server(anyPort, goodbye);
+      atExit = writer.get();
+      CHECK(askOnce(server) == "goodbye");
+    }  // has waited for the child
+    atExit = -1;
+    char byte = 0;
+    CHECK(sys::read(reader.get(), &byte, 1) == -1);
+    ::alarm(0);
+  }
+
+  // Zombies are counted by what is left to be waited for.
+  TEST_CASE("children are collected while the server runs") {
+    ::alarm(60);
+    constexpr int requests = 60;
+    const std::uint64_t before = ledger[Call::waitpid];
+    ForkingMixIn<TCPServer> server(anyPort, goodbye);
+    for (int i = 0; i < requests; ++i) CHECK(askOnce(server) == "goodbye");
+    // Each of them at least once but for the last few, and not all of them
+    // at each request.
+    CHECK(ledger[Call::waitpid] - before >= 16);
+    CHECK(ledger[Call::waitpid] - before < 4 * requests);
     ::alarm(0);
   }
 

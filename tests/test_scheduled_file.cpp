@@ -413,6 +413,24 @@ TEST_SUITE("ScheduledFile: reading") {
     CHECK(pair.d.readline(4, "\r\n") == "\nd\r\n");
   }
 
+  // A search that began anew with each piece would compare 12,800,000,000
+  // places, and this test would not end.
+  TEST_CASE_FIXTURE(Run, "a long line in many pieces is searched once") {
+    constexpr int pieces = 40'000;
+    const std::string piece(16, 'a');
+    FlushingPair pair;
+    go([&] {
+      for (int i = 0; i < pieces; ++i) {
+        pair.d.write(piece);
+        yield();
+      }
+      pair.d.write("b");
+    });
+    const std::string line = pair.c.readline(ScheduledFile::all, "ab");
+    CHECK(line.size() == pieces * piece.size() + 1);
+    scheduler.run();
+  }
+
   TEST_CASE_FIXTURE(Run, "readline does not wait for more than it needs") {
     Pair pair;
     const Since since;

@@ -193,6 +193,25 @@ TEST_SUITE("waiters: in one thread") {
     CHECK(errorOf([&] { told.at(0).write(1); }) == 0);
   }
 
+  // Its channel is closed and it stands in the queue, behind who notifies.
+  TEST_CASE_FIXTURE(Run, "who has left is not told before its turn") {
+    Waiters waiters;
+    Client client;
+    int error = 0;
+    Coroutine& waits = go([&] {
+      auto c = waiters.channel(client.fd());
+      const auto place = waiters.append(c);
+      error = errorOf([&] { c.read(); });
+    });
+    yield();
+    client.leave();
+    while (!waits.queued()) yield();
+    CHECK(waiters.size() == 1);
+    CHECK(waiters.takeAll().empty());
+    scheduler.run();
+    CHECK(error == ECONNRESET);
+  }
+
   TEST_CASE_FIXTURE(Run, "a message that came before the end is read") {
     Waiters waiters;
     Client client;

@@ -57,10 +57,10 @@ Result check(Result result, const char* call) {
 // [/errors]
 
 // [fd]
+using CloseHook = void (*)(int fd);  ///< Told of a descriptor.
 /// What an Fd does in this thread before it closes a descriptor. A Scheduler
 /// sets it: its poller must forget the number, which is free for anybody
 /// then.
-using CloseHook = void (*)(int fd);  ///< Told of a descriptor.
 inline constinit thread_local CloseHook beforeClose = nullptr;
 
 /// The owner of one descriptor: closes it when it goes out of scope.
