@@ -13,7 +13,7 @@ PYTHON := $(firstword $(wildcard /usr/bin/python3) python3)
 
 .PHONY: help run test setup doctor stage stages asan tsan clang clang-asan \
         select kqueue test-aarch64 simulate soak docs listings measure \
-        check-results format lint clean
+        check-results bill peers plots format lint clean
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
@@ -35,6 +35,9 @@ help:
 	@echo 'make docs           builds the book: build/docs/html/index.html'
 	@echo 'make listings       refreshes the listings in the pages'
 	@echo 'make measure        refreshes the results in chapters/*/run.json'
+	@echo 'make bill           measures what each stage costs, and the peers; ten minutes'
+	@echo 'make peers          builds and runs the same run in other languages'
+	@echo 'make plots          draws the results again'
 	@echo 'make check-results  compares their counts with those of new runs'
 	@echo 'make format         lays out all C++ files'
 	@echo 'make lint           looks at their layout, and at them with clang-tidy'
@@ -141,6 +144,28 @@ check-results:
 	@cmake --build build --parallel $(JOBS)
 	@$(PYTHON) -B .ci/results.py check $(CHAPTERS)
 
+# The naive version is measured with the portable switch, whatever the build
+# has chosen: that switch is one of the things it pays for.
+.PHONY: bill-programs
+bill-programs:
+	@.ci/setup.sh run test
+	@.ci/setup.sh peers || true
+	@cmake --preset release > /dev/null
+	@cmake --build build --parallel $(JOBS) --target programs simulate
+	@cmake -S . -B build/ucontext-bill -DNAGLFAR_SWITCH=ucontext \
+	  -DNAGLFAR_TESTS=OFF > /dev/null
+	@cmake --build build/ucontext-bill --parallel $(JOBS) --target naive
+
+bill: bill-programs
+	@$(PYTHON) -B chapters/08-the-bill/bill.py
+	@$(MAKE) plots listings
+
+peers: bill-programs
+	@$(PYTHON) -B chapters/08-the-bill/bill.py peers
+
+plots:
+	@$(PYTHON) -B docs/plots.py
+
 format:
 	@.ci/setup.sh lint
 	@git ls-files -co --exclude-standard '*.cpp' '*.hpp' '*.h' | xargs clang-format-14 -i
@@ -151,7 +176,7 @@ lint:
 	  xargs clang-format-14 --dry-run -Werror
 	@cmake --preset release > /dev/null
 	@git ls-files -co --exclude-standard 'src/*.cpp' 'chapters/*.cpp' | \
-	  grep -v -e poller_kqueue -e poller_select | \
+	  grep -v -e poller_kqueue -e poller_select -e /peers/ | \
 	  xargs -P $(JOBS) -n 3 clang-tidy-14 --quiet -p build
 
 clean:

@@ -2,7 +2,9 @@
 
 Each chapter keeps the result of its run in chapters/NN-name/run.json. A page
 shows it as the program's own report, as a ledger beside those of other
-chapters, or as single numbers in a sentence.
+chapters, or as single numbers in a sentence. What else was measured is in
+chapters/NN-name/results/NAME.json: some fields about all of it, and rows by
+name in `runs`. A page shows such a result as a table, or as single numbers.
 
 Invariant: nothing here measures or rounds twice; every figure on a page is
 one figure of a committed file, formatted once.
@@ -73,6 +75,39 @@ def ledger_rows(run):
     return rows
 
 
+def table(result, kinds, columns):
+    """Rows of a result: those of these kinds (`*` for all), with these columns.
+
+    A column is a field's path, and its heading is the path's last name that
+    is not `all`.
+    """
+    headings = ["", *([n for n in column.split(".") if n != "all"][-1]
+                      .replace("_", " ") for column in columns)]
+    lines = [headings]
+    for row in result["runs"].values():
+        if kinds == "*" or row["kind"] in kinds.split(","):
+            lines.append([row["title"], *(cell(row, column) for column in columns)])
+    if len(lines) == 1:
+        raise Unknown(f"no row of the kind '{kinds}'")
+    widths = [max(len(line[i]) for line in lines) for i in range(len(headings))]
+    return "\n".join(
+        f"{line[0]:<{widths[0]}}" + "".join(
+            f"  {text:>{width}}" for text, width in zip(line[1:], widths[1:]))
+        for line in lines)
+
+
+def cell(row, column):
+    """A field of a row as a table shows it; what the row has not is a dash."""
+    value = row
+    for name in column.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.2f}" if value < 10 else f"{value:.1f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
 class Runs:
     """The committed results of all chapters."""
 
@@ -82,40 +117,68 @@ class Runs:
 
     def load(self, path):
         """The result in the file `path`."""
+        run = self.read(path)
+        for field in NEEDED:
+            if field not in run:
+                raise Unknown(f"{path} has no '{field}'")
+        return run
+
+    def read(self, path):
+        """What is in the file `path`."""
         if path not in self.loaded:
             try:
-                run = json.loads((self.root / path).read_text())
+                self.loaded[path] = json.loads((self.root / path).read_text())
             except FileNotFoundError:
                 raise Unknown(f"no result '{path}'") from None
             except ValueError as error:
                 raise Unknown(f"{path} is no JSON: {error}") from None
-            for field in NEEDED:
-                if field not in run:
-                    raise Unknown(f"{path} has no '{field}'")
-            self.loaded[path] = run
         return self.loaded[path]
 
     def chapter(self, number):
         """The result of the chapter with this number."""
-        found = sorted(self.root.glob(f"chapters/{number}-*/run.json"))
+        return self.load(self.find(f"chapters/{number}-*/run.json"))
+
+    def measured(self, name):
+        """What else was measured: `08/ladder`."""
+        chapter, _, file = name.partition("/")
+        result = self.read(self.find(f"chapters/{chapter}-*/results/{file}.json"))
+        if "runs" not in result:
+            raise Unknown(f"{name} has no 'runs'")
+        return result
+
+    def table(self, target):
+        """The table that `08/ladder:peer,stage:ratio,us` asks for."""
+        name, *rest = target.split(":")
+        if len(rest) != 2:
+            raise Unknown(f"'{target}' is not RESULT:KINDS:COLUMNS")
+        return table(self.measured(name), rest[0], rest[1].split(","))
+
+    def find(self, pattern):
+        """The one file of this pattern."""
+        found = sorted(self.root.glob(pattern))
         if len(found) != 1:
-            raise Unknown(f"no result 'chapters/{number}-*/run.json'"
-                          if not found else f"{len(found)} chapters {number}")
-        return self.load(found[0].relative_to(self.root).as_posix())
+            raise Unknown(f"{len(found)} files '{pattern}'" if found
+                          else f"no result '{pattern}'")
+        return found[0].relative_to(self.root).as_posix()
 
     def number(self, key):
         """The text for a key such as `06.switches` or `06.total_s:.1f`.
 
         A key names a field of the result, then one of `per_client`, then a
-        system call per client; `06.calls.read` is the run's total. Whole
-        numbers are written as they are, others with two decimals, unless a
-        format stands behind the colon.
+        system call per client; `06.calls.read` is the run's total. Of another
+        result, such as `08/ladder.floor.us`, it names a field of a row, then
+        one of the whole. Whole numbers are written as they are, others with
+        two decimals, unless a format stands behind the colon.
         """
         path, _, form = key.strip().partition(":")
         chapter, *names = path.split(".")
-        run = self.chapter(chapter)
+        if "/" in chapter:
+            run = self.measured(chapter)
+            run = run["runs"] if names[:1] and names[0] in run["runs"] else run
+        else:
+            run = self.chapter(chapter)
         value = run
-        if len(names) == 1 and names[0] not in run:
+        if len(names) == 1 and names[0] not in run and "calls" in run:
             value = {name: total / (run["clients"] or 1)
                      for name, total in run["calls"].items()}
             value |= run["per_client"]
