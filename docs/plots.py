@@ -39,9 +39,11 @@ def style():
     def rules(which):
         return "".join(
             f".{name}{{fill:{colour[which]}}}.s-{name}{{stroke:{colour[which]}}}"
-            for name, colour in COLOURS.items())
+            for name, colour in COLOURS.items()
+        ) + f"text{{stroke:{COLOURS['paper'][which]}}}"
     return ("<style>text{font:13px system-ui,-apple-system,'Segoe UI',"
-            "'Noto Sans','DejaVu Sans',sans-serif}"
+            "'Noto Sans','DejaVu Sans',sans-serif;paint-order:stroke;"
+            "stroke-width:3px;stroke-linejoin:round}"
             ".small{font-size:12px}.end{text-anchor:end}"
             ".middle{text-anchor:middle}.bold{font-weight:600}"
             ".curve{fill:none;stroke-width:2}"
@@ -122,7 +124,7 @@ def ticks_to(most):
     return [i * step for i in range(last + 1)]
 
 
-def ladder(title, rows, floor):
+def ladder(title, rows):
     """CPU time in multiples of the floor's: kernel, user, and each pair."""
     picture = Picture(title)
     picture.legend([("kernel", "kernel"), ("user", "user"), ("dot", "one pair")])
@@ -146,10 +148,9 @@ def ladder(title, rows, floor):
         picture.y += 12
     picture.y += 6
     picture.axis(ticks, scale, top, "CPU time of a run, in multiples of the floor's")
-    if floor:
-        x = MARGIN + scale
-        picture.parts.insert(0, f'<path d="M{x:.1f} {top:.1f}L{x:.1f} '
-                                f'{picture.y - 34:.1f}" class="s-soft"/>')
+    x = MARGIN + scale  # the floor
+    picture.parts.insert(0, f'<path d="M{x:.1f} {top:.1f}L{x:.1f} '
+                            f'{picture.y - 34:.1f}" class="s-soft"/>')
     return picture
 
 
@@ -205,14 +206,13 @@ def call_times(title, rows, totals):
 def growth(title, rows, unit):
     """CPU time a client for several numbers of clients, which grow by ratio."""
     def points(row):
-        return sorted((int(key.replace(",", "")), value)
-                      for key, value in row.items()
-                      if key.replace(",", "").isdigit())
+        return sorted((int(key), value) for key, value in row.items()
+                      if key.isdigit())
     colours = ["kernel", "user", "c", "g", "e", "a"]
     picture = Picture(title)
     sizes = [size for size, _ in points(rows[0])]
     ticks = ticks_to(max(value for row in rows for _, value in points(row)))
-    left, right, top, high = 40, WIDTH - 130, picture.y + 14, 200
+    left, right, top, high = 40, WIDTH - 142, picture.y + 14, 200
     picture.y = top + high
 
     def place(size, value):
@@ -255,22 +255,25 @@ def pictures(folder):
 
     runs, kib, kinds, grown = (rows("ladder"), rows("memory"), rows("calls"),
                                rows("growth"))
-    few = ["floor", "naive-0", "naive-5", "01", "02", "03", "06"]
+    few = ["floor", "01", "02", "03", "06", "naive-5", "naive-0"]
+    naive = [name for name in kib if name.startswith("naive-")]
+    kinds["naive-5"]["title"] = "the naive version, without its habits"
     return {
         "steps": ladder("From the naive version to the floor",
-                        [*of(runs, "naive"), runs["floor"]], True),
+                        [*of(runs, "naive"), runs["floor"]]),
         "ladder": ladder("What each layer costs",
-                         of(runs, "floor", "stage", without=["00"]), True),
+                         of(runs, "floor", "stage", without=["00"])),
         "peers": ladder("The same run elsewhere",
                         sorted([runs["floor"], runs["06"], runs["00"],
-                                *of(runs, "peer")], key=lambda r: r["ratio"]),
-                        True),
+                                *of(runs, "peer")], key=lambda r: r["ratio"])),
         "growth": growth("CPU time a client, and the number of clients",
                          [grown[name] for name in
                           ("floor", "01", "03", "06", "naive-0")],
                          "microseconds of CPU time a client; clients"),
         "memory": bars("Memory a client",
-                       sorted(kib.values(), key=lambda row: row["kib"]), "kib",
+                       sorted((row for name, row in kib.items()
+                               if name not in naive[1:]),
+                              key=lambda row: row["kib"]), "kib",
                        "KiB of the process's memory for each client more",
                        lambda row: f"{row['kib']:.2f} KiB"),
         "calls": call_times("Where the time goes",

@@ -78,18 +78,17 @@ def ledger_rows(run):
 def table(result, kinds, columns):
     """Rows of a result: those of these kinds (`*` for all), with these columns.
 
-    A column is a field's path, and its heading is the path's last name that
-    is not `all`.
+    A column is a field's path, and its last name is the heading.
     """
-    headings = ["", *([n for n in column.split(".") if n != "all"][-1]
-                      .replace("_", " ") for column in columns)]
-    lines = [headings]
+    headings = [column.rpartition(".")[2].replace("_", " ") for column in columns]
+    lines = [["", *(f"{int(name):,}" if name.isdigit() else name
+                    for name in headings)]]
     for row in result["runs"].values():
         if kinds == "*" or row["kind"] in kinds.split(","):
             lines.append([row["title"], *(cell(row, column) for column in columns)])
     if len(lines) == 1:
         raise Unknown(f"no row of the kind '{kinds}'")
-    widths = [max(len(line[i]) for line in lines) for i in range(len(headings))]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(columns) + 1)]
     return "\n".join(
         f"{line[0]:<{widths[0]}}" + "".join(
             f"  {text:>{width}}" for text, width in zip(line[1:], widths[1:]))

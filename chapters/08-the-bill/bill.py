@@ -36,8 +36,9 @@ PYTHON = "/usr/bin/python3" if Path("/usr/bin/python3").exists() else "python3"
 MOST = 10000  # the clients of the book's run
 SPARE = 64  # descriptors that other languages need beside the connections
 LIMIT = 100  # seconds; a run that takes longer is ended
-PAIRS = 5
-BUDGET = 540  # seconds; then no further pair is begun
+PAIRS = 7
+PAIRS_END = 360  # seconds from the start; then no further pair is begun
+END = 600  # then no further simulated run is begun
 SIZES = [1000, 2000, 5000]
 SIMULATED = [1000, 10000, 100000, 1000000]
 BYTES_A_SIMULATED_CLIENT = 8000
@@ -228,7 +229,8 @@ def ladder(bench, programs, clients, pairs, until):
             mine, least = micro(cost, clients), micro(floor, clients)
             mine["peak_kib"] = cost["peak_kib"]
             costs[program.name].append((mine, mine["us"] / least["us"]))
-    show("")
+        show("")
+        say(f"pair {number} of {pairs}: measured")
     rows = {"floor": {
         "title": FLOOR.title, "kind": FLOOR.kind, "pairs": len(floors),
         "ratio": 1.0, "ratios": [1.0],
@@ -256,10 +258,10 @@ def growth(bench, programs, sizes, clients, ladder_rows):
         for size in sizes if several else sizes[:1]:
             show(f"growth: {program.title}, {size:,}")
             costs = [bench.run(program, size) for _ in range(3 if several else 1)]
-            row |= medians([{f"{size:,}": micro(cost, size)["us"],
+            row |= medians([{str(size): micro(cost, size)["us"],
                              f"peak_kib_{size}": cost["peak_kib"]}
                             for cost in costs])
-        row["all"] = row[f"{clients:,}"] = ladder_rows[program.name]["us"]
+        row["all"] = row[str(clients)] = ladder_rows[program.name]["us"]
         row["peak_kib_all"] = ladder_rows[program.name]["peak_kib"]
     show("")
     return rows
@@ -328,9 +330,10 @@ def simulated(sizes, until):
             show("")
             say(f"{size:,} simulated clients: it ended with {cost['status']}")
             break
-        rows[str(size)] = {"clients": size, **medians([micro(cost, size)]),
-                           "kib": round(cost["peak_kib"] / size, 3),
-                           "says": " ".join(output)}
+        rows[str(size)] = {
+            "title": f"{size:,} clients", "kind": "simulated", **medians([micro(cost, size)]),
+            "kib": round(cost["peak_kib"] / size, 3),
+            "says": " ".join(output)}
     show("")
     return rows
 
@@ -368,18 +371,18 @@ def measure(arguments):
     small = clients < SIZES[-1]
     pairs = arguments.pairs or PAIRS
     start = time.monotonic()
-    until = start + BUDGET
     report = bench.run(FLOOR, clients, True)["report"]
     others, skipped = ([], {}) if arguments.without_peers else peers()
     programs = [*naive_steps(report["switch"]), *STAGES, *others]
     say(f"{clients:,} clients, {pairs} pairs of each")
 
-    rows, failed = ladder(bench, programs, clients, pairs, until)
+    rows, failed = ladder(bench, programs, clients, pairs, start + PAIRS_END)
     own = [program for program in programs if program.kind != "peer"]
     if broken := [p.title for p in own if p.name in failed]:
         sys.exit(f"bill: no bill without: {', '.join(broken)}")
     alive = [p for p in programs if p.name in rows]
     sizes = [clients // 2] if small else SIZES
+    say("growth, memory, system calls, simulated clients")
     grown = growth(bench, [FLOOR, *alive], sizes, clients, rows)
     kinds = calls(bench, [FLOOR, *own], clients)
     head = {"machine": report["machine"], "clients": clients,
@@ -393,7 +396,7 @@ def measure(arguments):
                "calls": head | {"runs": kinds}}
     if not small:
         results["simulated"] = head | {
-            "runs": simulated(SIMULATED, until)}
+            "runs": simulated(SIMULATED, start + END)}
     for name, result in results.items():
         (folder / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
     say(f"done: {len(results)} results, in {time.monotonic() - start:.0f} s")

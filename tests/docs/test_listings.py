@@ -62,7 +62,7 @@ RUN = {"program": "comet-00", "clients": 100, "clients_in_child": False,
        "calls": {"accept4": 100, "epoll_ctl": 0, "read": 250}}
 LADDER = {"clients": 9000, "runs": {
     "floor": {"title": "the floor", "kind": "floor", "us": {"all": 50.25}},
-    "asio": {"title": "Asio", "kind": "peer", "ratio": 1.5, "peak_kib": 4096,
+    "asio": {"title": "Asio", "kind": "peer", "ratio": 1.5, "peak_kib": 4096, "1000": 7,
              "us": {"all": 75.0, "read": 2.5}}}}
 CHAPTER = """\
 # The gate
@@ -82,7 +82,7 @@ It makes <!--n 00.switches-->?<!--/n--> switches and <!--n 00.read:.1f-->?<!--/n
 ```
 ```text ledger=00,01
 ```
-```text table=00/ladder:floor,peer:ratio,us.all,us.read,peak_kib
+```text table=00/ladder:floor,peer:ratio,us.all,us.read,peak_kib,1000
 ```
 Of <!--n 00/ladder.clients:,-->?<!--/n--> it is <!--n 00/ladder.asio.us.read-->?<!--/n-->.
 
@@ -223,10 +223,10 @@ Peak memory: 2.0 MiB
                       self.read(PAGE))
 
     def test_table(self):
-        self.assertIn("""peak_kib
-           ratio    us  read  peak kib
-the floor      -  50.2     -         -
-Asio        1.50  75.0  2.50     4,096
+        self.assertIn("""peak_kib,1000
+           ratio   all  read  peak kib  1,000
+the floor      -  50.2     -         -      -
+Asio        1.50  75.0  2.50     4,096      7
 ```
 """, self.read(PAGE))
 
