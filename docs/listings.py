@@ -300,6 +300,9 @@ class Book:
                 for number in range(start, end)]
 
     def _numbers_in(self, page, number, line):
+        if re.match(r"[-*> ]*<!--n ", line):
+            self._unfilled(page, number, "a number begins the line, which "
+                           "would end the paragraph: move a word down to it")
         def fill(match):
             opening, key, text, closing = match.groups()
             if not closing:

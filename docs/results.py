@@ -83,7 +83,7 @@ def table(result, kinds, columns):
     headings = [column.rpartition(".")[2].replace("_", " ") for column in columns]
     lines = [["", *(f"{int(name):,}" if name.isdigit() else name
                     for name in headings)]]
-    for row in result["runs"].values():
+    for row in result.get("runs", {}).values():
         if kinds == "*" or row["kind"] in kinds.split(","):
             lines.append([row["title"], *(cell(row, column) for column in columns)])
     if len(lines) == 1:
@@ -140,10 +140,7 @@ class Runs:
     def measured(self, name):
         """What else was measured: `08/ladder`."""
         chapter, _, file = name.partition("/")
-        result = self.read(self.find(f"chapters/{chapter}-*/results/{file}.json"))
-        if "runs" not in result:
-            raise Unknown(f"{name} has no 'runs'")
-        return result
+        return self.read(self.find(f"chapters/{chapter}-*/results/{file}.json"))
 
     def table(self, target):
         """The table that `08/ladder:peer,stage:ratio,us` asks for."""
@@ -173,7 +170,8 @@ class Runs:
         chapter, *names = path.split(".")
         if "/" in chapter:
             run = self.measured(chapter)
-            run = run["runs"] if names[:1] and names[0] in run["runs"] else run
+            rows = run.get("runs", {})
+            run = rows if names and names[0] in rows else run
         else:
             run = self.chapter(chapter)
         value = run

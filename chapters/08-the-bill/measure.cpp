@@ -3,26 +3,30 @@
 // A line of JSON follows the program's own output: its exit status, CPU time
 // and peak memory, its children included, as wait4(2) tells them.
 //
-// Invariant: the program ends after SECONDS at the latest. It is a small
-// program that starts it, for the peak of a process includes what it was
-// before exec(2).
+// The peak of a process includes what it was before exec(2). So what starts
+// it has to be small, and this is.
+//
+// Invariant: the program ends after SECONDS at the latest.
 
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 
 #include "limits.hpp"
 
 // [measure-start]
-// In the child. An alarm outlives exec(2), and its signal ends who does not
-// expect it.
-[[noreturn]] static void become(unsigned seconds, char** command) {
-  const std::size_t most = comet::descriptorLimit().hard;
-  comet::raiseDescriptorLimit(most);
-  alarm(seconds);
+static volatile pid_t child;
+
+extern "C" void tooLong(int) {
+  kill(child, SIGKILL);
+}
+
+[[noreturn]] static void become(char** command) {
+  comet::raiseDescriptorLimit(comet::descriptorLimit().hard);
   execvp(command[0], command);
   std::perror(command[0]);
   _exit(127);
@@ -35,8 +39,10 @@ int main(int argc, char** argv) {
     std::fputs("usage: measure SECONDS PROGRAM [ARGUMENTS]\n", stderr);
     return 2;
   }
-  const pid_t child = fork();
-  if (child == 0) become(static_cast<unsigned>(std::atoi(argv[1])), argv + 2);
+  child = fork();
+  if (child == 0) become(argv + 2);
+  std::signal(SIGALRM, tooLong);
+  alarm(static_cast<unsigned>(std::atoi(argv[1])));
   int status = 0;
   rusage used{};
   if (child == -1 || wait4(child, &status, 0, &used) != child) {

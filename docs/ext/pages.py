@@ -23,7 +23,8 @@ log = logging.getLogger(__name__)
 def toctree(caption, pages):
     if not pages:
         return ""
-    return "\n".join(["", "", "```{toctree}", ":hidden:", f":caption: {caption}",
+    return "\n".join(["", "", "```{toctree}", ":hidden:",
+                      *([f":caption: {caption}"] if caption else []),
                       "", *(f"/{page}" for page in pages), "```", ""])
 
 

@@ -387,6 +387,10 @@ class Caught(Tree):
         self.edit(PAGE, "2.5<!--/n-->", "2.5")
         self.assertCaught("no '<!--/n-->' behind '00.read:.1f'")
 
+    def test_number_at_the_start_of_a_line(self):
+        self.edit(PAGE, "It makes <!--n", "It makes\n<!--n")
+        self.assertCaught("a number begins the line")
+
     def test_stale_report(self):
         self.edit(PAGE, "0.250s", "0.240s")
         self.assertCaught("stale: 'text run=chapters/00-gate/run.json'")
