@@ -357,7 +357,7 @@ def naive_steps(switch):
     """The naive version and its steps, all with the switch by ucontext."""
     if switch == "ucontext":
         folder = BIN
-    elif (UCONTEXT / "naive").exists():
+    elif (UCONTEXT / "naive").exists() and BIN.parent == UCONTEXT.parents[1]:
         folder = UCONTEXT
     else:
         say("the naive version is measured with the switch of this build, "
@@ -401,8 +401,11 @@ def measure(arguments):
                "memory": head | {"runs": memory(grown, sizes[0], clients)},
                "calls": head | {"runs": kinds}}
     if not small:
-        results["simulated"] = head | {
-            "runs": simulated(SIMULATED, start + END)}
+        alone = simulated(SIMULATED, start + END)
+        if len(alone) == len(SIMULATED):
+            results["simulated"] = head | {"runs": alone}
+        else:
+            say("simulated.json stays as it was")
     for name, result in results.items():
         (folder / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
     say(f"done: {len(results)} results, in {time.monotonic() - start:.0f} s")
