@@ -33,6 +33,7 @@ peers | program node             | nodejs     | nodejs  | node  | node
 peers | python greenlet          | python3-greenlet | python3-greenlet | - | py311-greenlet
 peers | program unshare          | util-linux | util-linux | - | -
 peers | program ip               | iproute2   | iproute | - | -
+bench | header benchmark/benchmark.h | libbenchmark-dev | google-benchmark-devel | google-benchmark | benchmark
 stages | program ccache            | ccache     | ccache | ccache | ccache
 aarch64 | program aarch64-linux-gnu-g++ | g++-aarch64-linux-gnu | gcc-c++-aarch64-linux-gnu | - | -
 aarch64 | program qemu-aarch64     | qemu-user  | qemu-user | - | -

@@ -123,7 +123,7 @@ class Runs:
         return run
 
     def read(self, path):
-        """What is in the file `path`."""
+        """Whatever JSON the file `path` holds."""
         if path not in self.loaded:
             try:
                 self.loaded[path] = json.loads((self.root / path).read_text())
@@ -163,8 +163,9 @@ class Runs:
         A key names a field of the result, then one of `per_client`, then a
         system call per client; `06.calls.read` is the run's total. Of another
         result, such as `08/ladder.floor.us`, it names a field of a row, then
-        one of the whole. Whole numbers are written as they are, others with
-        two decimals, unless a format stands behind the colon.
+        one of the whole, such as `08/bench.ns.asm.switch`. Whole numbers are
+        written as they are, others with two decimals, unless a format stands
+        behind the colon.
         """
         path, _, form = key.strip().partition(":")
         chapter, *names = path.split(".")

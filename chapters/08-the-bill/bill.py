@@ -29,7 +29,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 TOP = HERE.parents[1]
 BIN = Path(os.environ.get("NAGLFAR_BIN", TOP / "build" / "bin"))
-UCONTEXT = TOP / "build" / "ucontext-bill" / "bin"  # built with that switch
+UCONTEXT = TOP / "build" / "ucontext" / "bin"  # built with that switch
 PEERS = TOP / "build" / "peers"
 PYTHON = "/usr/bin/python3" if Path("/usr/bin/python3").exists() else "python3"
 
@@ -53,21 +53,38 @@ class Program:
         self.json = kind != "peer"  # it can tell its ledger
 
 
-def naive(steps, folder, title):
-    return Program(f"naive-{steps}", "naive", title,
-                   folder / "naive", "--steps", min(steps, 5))
-
-
 FLOOR = Program("floor", "floor", "the floor", BIN / "floor")
-STAGES = [
-    Program(number, "stage", f"{number} {title}", BIN / f"comet-{number}")
-    for number, title in {
-        "00": "threads", "01": "state machines", "02": "coroutines by hand",
-        "03": "the scheduler", "04": "channels", "05": "files",
-        "06": "the server"}.items()]
+STAGES = ["threads", "state machines", "coroutines by hand", "the scheduler",
+          "channels", "files", "the server"]
 STEPS = ["the naive version", "stacks from a pool", "try first, then wait",
-         "registered once", "one buffer for all", "answer and end together",
-         "the switch in assembly"]
+         "registered once", "one buffer for all", "answer and end together"]
+LAST = "the switch in assembly"
+
+
+def own_programs(switch):
+    """The naive version, its steps, and the stages of the book.
+
+    Before chapter 08 all have the switch by ucontext. The last step of both is
+    the one in assembly, where this build has it.
+    """
+    before = BIN
+    if switch != "ucontext":
+        if (UCONTEXT / "naive").exists() and BIN == TOP / "build" / "bin":
+            before = UCONTEXT
+        else:
+            say(f"all stages have the switch of this build, {switch}")
+    programs = [Program(f"naive-{number}", "naive", title, before / "naive",
+                        "--steps", number)
+                for number, title in enumerate(STEPS)]
+    if before != BIN:
+        programs.append(Program("naive-6", "naive", LAST, BIN / "naive",
+                                "--steps", 5))
+    programs += [Program(f"0{number}", "stage", f"0{number} {title}",
+                         before / f"comet-0{number}")
+                 for number, title in enumerate(STAGES)]
+    if before != BIN:
+        programs.append(Program("08", "stage", f"08 {LAST}", BIN / "comet-06"))
+    return programs
 
 
 class Skip(Exception):
@@ -353,22 +370,6 @@ def show(text):
 # ---- The bill ----------------------------------------------------------------
 
 
-def naive_steps(switch):
-    """The naive version and its steps, all with the switch by ucontext."""
-    if switch == "ucontext":
-        folder = BIN
-    elif (UCONTEXT / "naive").exists() and BIN.parent == UCONTEXT.parents[1]:
-        folder = UCONTEXT
-    else:
-        say("the naive version is measured with the switch of this build, "
-            f"{switch}: `make bill` builds it with ucontext, too")
-        folder = BIN
-    steps = [naive(steps, folder, STEPS[steps]) for steps in range(6)]
-    if folder != BIN:
-        steps.append(naive(6, BIN, STEPS[6]))
-    return steps
-
-
 def measure(arguments):
     bench = Bench()
     most = (int(subprocess.run([BIN / "doctor", "--largest"], check=True,
@@ -379,7 +380,7 @@ def measure(arguments):
     start = time.monotonic()
     report = bench.run(FLOOR, clients, True)["report"]
     others, skipped = ([], {}) if arguments.without_peers else peers()
-    programs = [*naive_steps(report["switch"]), *STAGES, *others]
+    programs = [*own_programs(report["switch"]), *others]
     say(f"{clients:,} clients, {pairs} pairs of each")
 
     rows, failed = ladder(bench, programs, clients, pairs, start + PAIRS_END)
