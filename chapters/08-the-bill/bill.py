@@ -69,7 +69,7 @@ def own_programs(switch):
     """
     before = BIN
     if switch != "ucontext":
-        if (UCONTEXT / "naive").exists() and BIN == TOP / "build" / "bin":
+        if (UCONTEXT / "naive").exists() and "NAGLFAR_BIN" not in os.environ:
             before = UCONTEXT
         else:
             say(f"all stages have the switch of this build, {switch}")
