@@ -83,7 +83,8 @@ def own_programs(switch):
                          before / f"comet-0{number}")
                  for number, title in enumerate(STAGES)]
     if before != BIN:
-        programs.append(Program("08", "stage", f"08 {LAST}", BIN / "comet-06"))
+        programs.append(Program("08", "stage", "08 the server, assembly",
+                                BIN / "comet-06"))
     return programs
 
 
