@@ -378,7 +378,7 @@ class Caught(Tree):
                 ("00/ladder.asio.us", "'00/ladder.asio.us' is not one number"),
                 ("00/more.asio.us", "no result 'chapters/00-*/results/more.json'"),
                 ("00.switches:q", "'q' is no format for 12.5")):
-            number = f"\n<!--n {key}-->1<!--/n-->\n"
+            number = f"\nIt is <!--n {key}-->1<!--/n-->\n"
             self.edit(PAGE, "# The gate\n", "# The gate\n" + number)
             self.assertCaught(message)
             self.edit(PAGE, number, "")
