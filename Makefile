@@ -11,7 +11,7 @@ ROUNDS ?= 20
 JOBS := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 PYTHON := $(firstword $(wildcard /usr/bin/python3) python3)
 
-.PHONY: help run test setup doctor stage stages asan tsan clang clang-asan \
+.PHONY: help run test budget setup doctor stage stages asan tsan clang clang-asan \
         select ucontext kqueue test-aarch64 simulate soak bench docs listings measure \
         check-results bill peers plots format lint clean
 .NOTPARALLEL:
@@ -20,6 +20,7 @@ MAKEFLAGS += --no-print-directory
 help:
 	@echo 'make run            builds and runs the book'"'"'s run: 10,000 clients'
 	@echo 'make test           builds everything and runs the tests'
+	@echo 'make budget         looks whether a client costs more than it may, in counts'
 	@echo 'make setup          installs what run and test need'
 	@echo 'make doctor         prints the limits of this machine'
 	@echo 'make stage NN=03    exports the folder of one stage (DEST=folder)'
@@ -77,6 +78,10 @@ doctor: programs
 test:
 	@.ci/setup.sh run test
 	@$(call suite,release)
+
+budget:
+	@.ci/setup.sh run test
+	@$(call suite,release,--target programs,-L budget)
 
 # suite: configure, build and test one preset. More arguments: for the build,
 # and for ctest.

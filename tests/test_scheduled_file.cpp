@@ -19,6 +19,10 @@
 #include <utility>
 #include <vector>
 
+#ifdef __linux__
+#include <linux/tcp.h>
+#endif
+
 #include "naglfar/scheduled_file.hpp"
 
 using namespace naglfar;
@@ -510,6 +514,53 @@ TEST_SUITE("ScheduledFile: writing") {
     pair.c.flush();
     CHECK(since[Call::write] == 1);
   }
+
+  TEST_CASE_FIXTURE(Run, "what close sends is one call, also to a pipe") {
+    Pair pair;
+    const Since since;
+    pair.c.write("the last");
+    pair.c.close();
+    CHECK(since[Call::send] == 1);
+    CHECK(since[Call::write] == 0);
+    CHECK(pair.d.read() == "the last");
+
+    int ends[2];
+    sys::check(sys::pipe(ends, sys::Mode::nonblocking), "pipe");
+    ScheduledFile reader{sys::Fd(ends[0])};
+    ScheduledFile writer{sys::Fd(ends[1])};
+    writer.write("the last");
+    writer.close();
+    CHECK(since[Call::send] == 2);  // which says that a pipe is no socket
+    CHECK(since[Call::write] == 1);
+    CHECK(reader.read() == "the last");
+  }
+
+#ifdef __linux__
+  TEST_CASE_FIXTURE(Run,
+                    "what close sends leaves in one segment with the end") {
+    const sys::Fd listener(
+        sys::check(sys::socket(sys::Mode::nonblocking), "socket"));
+    sys::Address address("127.0.0.1", 0);
+    sys::check(sys::bind(listener.get(), address), "bind");
+    sys::check(sys::listen(listener.get(), 1), "listen");
+    sys::check(sys::localAddress(listener.get(), address), "getsockname");
+    ScheduledFile client = ScheduledFile::connectTcp(address);
+    sys::Address peer;
+    ScheduledFile server(goAccept(listener.get(), peer));
+    const auto segments = [&client] {
+      tcp_info info{};
+      socklen_t size = sizeof info;
+      CHECK(::getsockopt(client.fileno(), IPPROTO_TCP, TCP_INFO, &info,
+                         &size) == 0);
+      return info.tcpi_segs_in;
+    };
+    const auto before = segments();
+    server.write("the last");
+    server.close();
+    CHECK(client.read() == "the last");
+    CHECK(segments() - before == 1);
+  }
+#endif
 
   TEST_CASE_FIXTURE(Run, "more than bufferSize leaves by itself") {
     Pair pair;

@@ -14,7 +14,6 @@
 // Asks of the layers below: the system calls, counted, and nothing else.
 
 #include <sys/epoll.h>
-#include <sys/socket.h>
 
 #include <array>
 #include <stdexcept>
@@ -57,12 +56,10 @@ static bool receive(int fd, std::string& data, bool ended) {
   }
 }
 
-// A response is short, and the only one, so it fits. MSG_MORE keeps it back
-// until the close: it leaves in one segment with the end of the stream.
+// A response is short, and the only one, so it fits. It is kept back until
+// the close, and leaves in one segment with the end of the stream.
 static void sendLast(int fd, std::string_view response) {
-  count(Call::write);
-  const ssize_t n =
-      ::send(fd, response.data(), response.size(), MSG_MORE | MSG_NOSIGNAL);
+  const ssize_t n = sys::writeLast(fd, response.data(), response.size());
   if (sys::check(n, "send") != static_cast<ssize_t>(response.size()))
     throw std::runtime_error("the kernel took half a response");
 }

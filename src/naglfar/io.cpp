@@ -61,13 +61,17 @@ std::string goRead(int fd, Deadline deadline) {
 // [/go-read]
 
 // [go-write]
-std::size_t tryWrite(int fd, std::string_view data) {
+std::size_t tryWrite(int fd, std::string_view data, bool last) {
   assert(!data.empty());
   for (;;) {
-    const ssize_t n = sys::write(fd, data.data(), data.size());
+    const ssize_t n = last ? sys::writeLast(fd, data.data(), data.size())
+                           : sys::write(fd, data.data(), data.size());
     if (n != -1) return static_cast<std::size_t>(n);
     if (errno == EAGAIN || errno == EWOULDBLOCK) return 0;
-    if (errno != EINTR) sys::fail(errno, "write");
+    if (errno == ENOTSOCK && last)
+      last = false;  // a pipe has no segments
+    else if (errno != EINTR)
+      sys::fail(errno, "write");
   }
 }
 
@@ -140,14 +144,11 @@ void goClose(int fd) {
 
 // [hangup-watch-members]
 bool peerIsThere(int fd, bool endMeansGone) {
-  ssize_t n = 0;
-  do n = sys::peek(fd);
-  while (n == -1 && errno == EINTR);
-  if (n > 0) return true;
-  if (n == -1) return errno == EAGAIN || errno == EWOULDBLOCK;
-  // A reset that comes after the end of file is not read, but noted.
-  int error = 0;
-  return !endMeansGone && sys::pendingError(fd, error) == 0 && error == 0;
+  sys::Ended ended{};
+  while (sys::ended(fd, ended) == -1)
+    if (errno != EINTR) sys::fail(errno, "poll");
+  return ended == sys::Ended::nothing ||
+         (ended == sys::Ended::input && !endMeansGone);
 }
 
 HangupWatch::HangupWatch(int fd, std::function<void()> gone,
@@ -165,11 +166,13 @@ HangupWatch::~HangupWatch() {
   Scheduler::current().unwatch(fd_, Interest::read, waiter_);
 }
 
-// Woken by data, by the peer's end, or in vain. Only a look tells which.
+// Woken by data, by the peer's end, or in vain. Only a look tells which. A
+// poller that repeats its news would tell of unread data for ever.
 void HangupWatch::run() {
   if (waiter_.error != 0) return gone_();
   Scheduler::current().unwatch(fd_, Interest::read, waiter_);
   if (!peerIsThere(fd_, endMeansGone_)) return gone_();
+  if (Poller::repeatsNews && sys::peek(fd_) >= 0) return;
   Scheduler::current().watch(fd_, Interest::read, waiter_);
 }
 // [/hangup-watch-members]

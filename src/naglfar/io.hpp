@@ -55,9 +55,11 @@ std::string goRead(int fd, Deadline deadline = never);
 /// Writes what the kernel takes now.
 /// @param fd A descriptor.
 /// @param data What to write; not empty.
+/// @param last Whether the descriptor is closed as soon as these are written:
+///        on a socket they then leave with the end of file, in one segment.
 /// @return How many bytes were written; 0 if the kernel takes none now.
 /// @throws std::system_error What write(2) fails with, such as EPIPE.
-std::size_t tryWrite(int fd, std::string_view data);
+std::size_t tryWrite(int fd, std::string_view data, bool last = false);
 
 /// Writes what the kernel takes; waits while it takes nothing.
 /// @param fd A descriptor.
@@ -122,7 +124,8 @@ void goClose(int fd);
 
 // [hangup-watch]
 /// Calls a function when the peer of a socket leaves, while its coroutine
-/// waits for something else.
+/// waits for something else. With select(2), which would tell of unread data
+/// again and again, only until the peer sends something or ends its output.
 class HangupWatch final : private Job {
  public:
   /// @param fd A nonblocking socket that nobody reads from meanwhile.

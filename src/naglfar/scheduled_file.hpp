@@ -177,6 +177,7 @@ class ScheduledFile {
   std::string outgoing_;   // written, and not yet in sending_
   std::string sending_;    // leaves now; the kernel has taken the first
   std::size_t sent_ = 0;   // sent_ bytes of it
+  bool last_ = false;      // close() sends the rest
   Flusher flusher_{*this};
   WaitLine flushing_;
   // [/file-private]

@@ -11,7 +11,6 @@
 //     5  to close after the response was sent, and not with it
 
 #include <sys/epoll.h>
-#include <sys/socket.h>
 
 #include <array>
 #include <deque>
@@ -167,17 +166,15 @@ static void closeNow(int fd) {
   sys::close(fd);
 }
 
-// With MSG_MORE the kernel keeps the bytes back for what follows, and that is
-// the end of the stream.
+// The kernel may keep the last bytes back for what follows, and that is the
+// end of the stream.
 static void writeAndClose(int fd, std::string_view data) {
-  const int flags = MSG_NOSIGNAL | (better.oneSegment ? MSG_MORE : 0);
-  while (!data.empty()) {
-    const auto n = attempt(fd, EPOLLOUT, "send", [&] {
-      count(Call::write);
-      return ::send(fd, data.data(), data.size(), flags);
-    });
-    data.remove_prefix(static_cast<std::size_t>(n));
-  }
+  const auto write = better.oneSegment ? sys::writeLast : sys::write;
+  while (!data.empty())
+    data.remove_prefix(
+        static_cast<std::size_t>(attempt(fd, EPOLLOUT, "write", [&] {
+          return write(fd, data.data(), data.size());
+        })));
   closeNow(fd);
 }
 
