@@ -901,6 +901,31 @@ TEST_CASE("1000 coroutines one after the other need one stack") {
   CHECK(since(Call::mprotect) + since(Call::madvise) <= 2);
 }
 
+// The last thing that a coroutine does on its stack is to destroy its
+// closure, and what that does is anybody's.
+TEST_CASE("what a closure's end makes has a stack of its own") {
+  Log log;
+  Stage stage;
+  Coroutine* made = nullptr;
+  std::shared_ptr<int> last(new int(0), [&](const int* number) {
+    delete number;
+    made = &stage.make([&log] {
+      log.push_back("made");
+      Coroutine::suspend();
+      log.push_back("ends");
+    });
+  });
+  stage.make([&log, last = std::move(last)] { log.push_back("first"); })
+      .resume();
+  REQUIRE(made != nullptr);
+  CHECK(coroutines() == 1);
+  made->resume();
+  CHECK(coroutines() == 1);
+  made->resume();
+  CHECK(log == Log{"first", "made", "ends"});
+  CHECK(coroutines() == 0);
+}
+
 TEST_CASE("a stack used again takes a larger closure") {
   // What sanitizers and valgrind remember of the former frames must not
   // concern the new closure, which stands where they were.

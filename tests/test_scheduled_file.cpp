@@ -413,6 +413,24 @@ TEST_SUITE("ScheduledFile: reading") {
     CHECK(pair.d.readline(4, "\r\n") == "\nd\r\n");
   }
 
+  // A search that began anew with each piece would compare 12,800,000,000
+  // places, and this test would not end.
+  TEST_CASE_FIXTURE(Run, "a long line in many pieces is searched once") {
+    constexpr int pieces = 40'000;
+    const std::string piece(16, 'a');
+    FlushingPair pair;
+    go([&] {
+      for (int i = 0; i < pieces; ++i) {
+        pair.d.write(piece);
+        yield();
+      }
+      pair.d.write("b");
+    });
+    const std::string line = pair.c.readline(ScheduledFile::all, "ab");
+    CHECK(line.size() == pieces * piece.size() + 1);
+    scheduler.run();
+  }
+
   TEST_CASE_FIXTURE(Run, "readline does not wait for more than it needs") {
     Pair pair;
     const Since since;
@@ -1039,6 +1057,27 @@ TEST_SUITE("ScheduledFile: life") {
     peer.join();
     pair.c.close();
     CHECK(since.parks() == 0);
+    ::alarm(0);
+  }
+
+  TEST_CASE("on nonblocking ones the thread waits, and has deadlines") {
+    ::alarm(60);
+    REQUIRE(Scheduler::ofThread() == nullptr);
+    Pair pair;
+    const std::string big = text(1 << 20) + "\n";
+    pair.c.timeout = pair.d.timeout = 5ms;
+    const auto given = [&](auto call) {
+      CHECK_THROWS_WITH(call(), doctest::Contains("timed out"));
+    };
+    given([&] { pair.d.readline(); });
+    given([&] { pair.c.write(big); });
+    // What did not leave in time leaves when there is somebody who reads.
+    pair.c.timeout = pair.d.timeout = 60s;
+    std::thread peer([&] { CHECK((pair.d.readline() == big)); });
+    pair.c.write("x");
+    pair.c.flush(false);  // there is nobody who would do it later
+    peer.join();
+    CHECK(pair.d.read(1) == "x");
     ::alarm(0);
   }
 }

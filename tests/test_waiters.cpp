@@ -121,6 +121,17 @@ TEST_SUITE("waiters: in one thread") {
     CHECK(second.read() == 2);
   }
 
+  TEST_CASE_FIXTURE(Run, "a place in a list that was emptied is left once") {
+    Waiters waiters;
+    Client client;
+    auto c = waiters.channel(client.fd());
+    {
+      const auto place = waiters.append(c);
+      CHECK(waiters.takeAll().size() == 1);
+    }
+    CHECK(waiters.size() == 0);
+  }
+
   TEST_CASE_FIXTURE(Run, "a place is left when it goes") {
     Waiters waiters;
     Client a;
@@ -191,6 +202,25 @@ TEST_SUITE("waiters: in one thread") {
     scheduler.run();
     CHECK(error == ECONNRESET);
     CHECK(errorOf([&] { told.at(0).write(1); }) == 0);
+  }
+
+  // Its channel is closed and it stands in the queue, behind who notifies.
+  TEST_CASE_FIXTURE(Run, "who has left is not told before its turn") {
+    Waiters waiters;
+    Client client;
+    int error = 0;
+    Coroutine& waits = go([&] {
+      auto c = waiters.channel(client.fd());
+      const auto place = waiters.append(c);
+      error = errorOf([&] { c.read(); });
+    });
+    yield();
+    client.leave();
+    while (!waits.queued()) yield();
+    CHECK(waiters.size() == 1);
+    CHECK(waiters.takeAll().empty());
+    scheduler.run();
+    CHECK(error == ECONNRESET);
   }
 
   TEST_CASE_FIXTURE(Run, "a message that came before the end is read") {

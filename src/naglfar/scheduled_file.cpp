@@ -209,6 +209,10 @@ void ScheduledFile::write(std::string_view data) {
 void ScheduledFile::flush(bool block) {
   if (closed()) sys::fail(EBADF, "flush of a closed file");
   while (!sendSome()) {
+    if (Scheduler::ofThread() == nullptr) {  // nobody else would send it
+      goWait(fileno(), Interest::write, patience());
+      continue;
+    }
     waitForRoom();
     if (!block) return;
     WaitLine::Place place(flushing_);
@@ -291,8 +295,7 @@ void ScheduledFile::closeAfterPeer(sys::Duration patience) {
   deadline = after(patience);
   Scheduler* const scheduler = Scheduler::ofThread();
   try {
-    while (sys::now() < deadline &&
-           (scheduler != nullptr || sys::peek(fileno()) > 0) && fill()) {
+    while (sys::now() < deadline && fill()) {
       take(all);
       if (scheduler != nullptr) scheduler->yield();
     }

@@ -57,10 +57,10 @@ Result check(Result result, const char* call) {
 // [/errors]
 
 // [fd]
+using CloseHook = void (*)(int fd);  ///< Told of a descriptor.
 /// What an Fd does in this thread before it closes a descriptor. A Scheduler
 /// sets it: its poller must forget the number, which is free for anybody
 /// then.
-using CloseHook = void (*)(int fd);  ///< Told of a descriptor.
 inline constinit thread_local CloseHook beforeClose = nullptr;
 
 /// The owner of one descriptor: closes it when it goes out of scope.
@@ -154,6 +154,7 @@ int kevent(int kq, const struct ::kevent* changes, int changeCount,
            const timespec* timeout);  ///< kevent(2).
 int select(int n, fd_set* readable, fd_set* writable, timeval* timeout);
 ///< select(2).
+int poll(int fd, short events, int timeoutMs);  ///< poll(2), of one.
 // [/readiness-calls]
 
 // [memory-and-processes]

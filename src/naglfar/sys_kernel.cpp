@@ -239,6 +239,12 @@ int select(int n, fd_set* readable, fd_set* writable, timeval* timeout) {
   count(Call::select);
   return ::select(n, readable, writable, nullptr, timeout);
 }
+
+int poll(int fd, short events, int timeoutMs) {
+  count(Call::poll);
+  pollfd one{fd, events, 0};
+  return ::poll(&one, 1, timeoutMs);
+}
 // [/readiness]
 
 Time now() {

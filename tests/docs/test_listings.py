@@ -440,7 +440,8 @@ class TheBook(Tree):
         shutil.copytree(TOP / "docs", self.root / "docs",
                         ignore=shutil.ignore_patterns("__pycache__"))
         # A page that shows this project's sources has no place there.
-        (self.root / "docs/how-do-we-know.md").unlink(missing_ok=True)
+        for page in "how-do-we-know.md", "mutants.md":
+            (self.root / "docs" / page).unlink(missing_ok=True)
         self.write("chapters/01-more/README.md", "# More\n")
 
     def build(self, status=0):
