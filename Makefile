@@ -13,7 +13,7 @@ PYTHON := $(firstword $(wildcard /usr/bin/python3) python3)
 
 .PHONY: help run test setup doctor stage stages asan tsan clang clang-asan \
         select kqueue test-aarch64 simulate soak docs listings measure \
-        check-results format lint clean
+        check-results exhibits format lint clean
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
@@ -35,6 +35,7 @@ help:
 	@echo 'make docs           builds the book: build/docs/html/index.html'
 	@echo 'make listings       refreshes the listings in the pages'
 	@echo 'make measure        refreshes the results in chapters/*/run.json'
+	@echo 'make exhibits       runs the wrong programs and keeps what they print'
 	@echo 'make check-results  compares their counts with those of new runs'
 	@echo 'make format         lays out all C++ files'
 	@echo 'make lint           looks at their layout, and at them with clang-tidy'
@@ -135,6 +136,11 @@ measure:
 	@cmake --preset release > /dev/null
 	@cmake --build build --parallel $(JOBS)
 	@$(PYTHON) -B .ci/results.py measure $(CHAPTERS)
+
+exhibits:
+	@cmake --preset release > /dev/null
+	@cmake --build build --parallel $(JOBS) --target exhibits
+	@$(PYTHON) -B tests/exhibits/run.py --keep $(BIN)
 
 check-results:
 	@cmake --preset release > /dev/null
