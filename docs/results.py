@@ -2,13 +2,15 @@
 
 Each chapter keeps the result of its run in chapters/NN-name/run.json. A page
 shows it as the program's own report, as a ledger beside those of other
-chapters, or as single numbers in a sentence.
+chapters, or as single numbers in a sentence. What an exhibit prints is kept
+in a text file beside it.
 
 Invariant: nothing here measures or rounds twice; every figure on a page is
 one figure of a committed file, formatted once.
 """
 
 import json
+import re
 
 
 NEEDED = ["clients", "user_s", "kernel_s", "total_s", "peak_kib", "per_client",
@@ -71,6 +73,39 @@ def ledger_rows(run):
         rows[f"  {name}"] = f"{total / clients:.2f}"
     rows["peak memory, KiB"] = f"{run['peak_kib'] / clients:.2f}"
     return rows
+
+
+def output(path):
+    """What an exhibit prints, below the command that runs it."""
+    try:
+        text = path.read_text()
+    except FileNotFoundError:
+        raise Unknown(f"no output '{path.name}' (`make exhibits` keeps it)"
+                      ) from None
+    return f"$ build/bin/exhibits/{path.stem}\n{text}".rstrip("\n")
+
+
+def additions(root, number):
+    """What a chapter adds to the stage before: its files and their lines.
+
+    src/layers.cmake says which files of the library are a chapter's;
+    tests/stage/export.cmake copies by the same table.
+    """
+    table = re.sub("#.*", "", (root / "src/layers.cmake").read_text())
+    files = []
+    for layer in re.findall(r"naglfar_layer\((.*?)\)", table, re.DOTALL):
+        _, chapter, *words = re.sub(r"\$\{\w+\}", "*", layer).split()
+        for word in words if chapter == number else []:
+            files += sorted(root.glob(f"src/naglfar/{word}"))
+    files += sorted(root.glob(f"chapters/{number}-*/*.[chS]*"))
+    lines = {file.relative_to(root).as_posix():
+             len(file.read_text().splitlines()) for file in files}
+    if not lines:
+        raise Unknown(f"chapter {number} adds no files")
+    lines["together"] = sum(lines.values())
+    width = max(map(len, lines))
+    return "\n".join(f"{path:<{width}}  {count:>5,} lines"
+                     for path, count in lines.items())
 
 
 class Runs:

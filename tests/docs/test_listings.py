@@ -131,6 +131,15 @@ class Tree(unittest.TestCase):
 
 
 PAGE = "chapters/00-gate/README.md"
+OUTPUT = "chapters/00-gate/exhibits/wrong.txt"
+LAYERS = """\
+# naglfar_layer(name chapter ...)
+naglfar_layer(gate 00
+  HEADERS gate.hpp
+  SOURCES gate_${which}.cpp)
+naglfar_layer(other 01
+  HEADERS other.hpp)
+"""
 SOURCE = "src/naglfar/gate.hpp"
 
 
@@ -169,9 +178,39 @@ class GoodTree(Tree):
         self.tool("check", status=0)
         self.assertEqual(self.tool("refresh", status=0), "")
 
-    def test_exhibits_need_not_be_shown(self):
-        self.write("chapters/00-gate/exhibits/wrong.cpp", "int main() {}\n")
+    def test_output_of_an_exhibit(self):
+        self.write(OUTPUT, "gone\n(fails)\n")
+        self.edit(PAGE, "# The gate\n",
+                  f"# The gate\n\n```text output={OUTPUT}\n```\n")
+        self.tool("refresh", status=0)
+        self.assertIn("$ build/bin/exhibits/wrong\ngone\n(fails)\n```",
+                      self.read(PAGE))
         self.tool("check", status=0)
+
+    def test_what_a_chapter_adds(self):
+        self.write("src/layers.cmake", LAYERS)
+        self.write("src/naglfar/gate_a.cpp", "int a;\n")
+        self.edit(PAGE, "# The gate\n", """# The gate
+
+```cmake file=src/layers.cmake
+```
+```cpp file=src/naglfar/gate_a.cpp
+```
+```text adds=00
+```
+""")
+        self.tool("refresh", status=0)
+        self.assertIn("""
+src/naglfar/gate.hpp           36 lines
+src/naglfar/gate_a.cpp          1 lines
+chapters/00-gate/comet.cpp      2 lines
+together                       39 lines
+""", self.read(PAGE))
+        self.tool("check", status=0)
+        self.write("src/naglfar/gate_b.cpp", "int b;\n")
+        self.edit(PAGE, "```text adds", "```cpp file=src/naglfar/gate_b.cpp\n"
+                  "int b;\n```\n```text adds")
+        self.assertIn("stale: 'text adds=00'", self.tool("check", status=1))
 
     def test_report_names_regions_and_places(self):
         report = self.tool("report", status=0)
@@ -302,6 +341,33 @@ class Caught(Tree):
             self.write(f"chapters/00-gate/{name}", "int x;\n")
             self.assertCaught(f"{name}:1: this file is shown nowhere")
             (self.root / "chapters/00-gate" / name).unlink()
+
+    def test_exhibit_shown_nowhere(self):
+        self.write("chapters/00-gate/exhibits/wrong.cpp", "int main() {}\n")
+        self.assertCaught("exhibits/wrong.cpp:1: this file is shown nowhere")
+
+    def test_output_shown_nowhere(self):
+        self.write(OUTPUT, "gone\n")
+        self.assertCaught("wrong.txt:1: this output is shown nowhere")
+
+    def test_stale_output(self):
+        self.write(OUTPUT, "gone\n")
+        fence = (f"\n```text output={OUTPUT}\n"
+                 "$ build/bin/exhibits/wrong\nhere\n```\n")
+        self.edit(PAGE, "# The gate\n", "# The gate\n" + fence)
+        self.assertCaught(f"stale: 'text output={OUTPUT}'")
+
+    def test_missing_output(self):
+        self.edit(PAGE, "# The gate\n",
+                  f"# The gate\n\n```text output={OUTPUT}\n```\n")
+        self.assertCaught("no output 'wrong.txt'")
+
+    def test_a_chapter_that_adds_nothing(self):
+        self.write("src/layers.cmake", LAYERS)
+        self.edit(PAGE, "# The gate\n",
+                  "# The gate\n\n```cmake file=src/layers.cmake\n```\n"
+                  "```text adds=05\n```\n")
+        self.assertIn("chapter 05 adds no files", self.tool("refresh", 1))
 
     def test_lines_outside_all_regions_shown_nowhere(self):
         page = self.read(PAGE)
