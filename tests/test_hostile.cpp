@@ -633,6 +633,8 @@ TEST_SUITE("hostile: those who wait") {
     CHECK(server.waiters.size() == 4);
     reset(*resets);
     awaitWaiters(3);
+    // With select nobody hears again of a peer that has ended its output.
+    if (Poller::repeatsNews) return;
     reset(*resetsLater);
     awaitWaiters(2);
     CHECK(ask("/notify") == "2");

@@ -58,7 +58,8 @@ std::string guardMethod() {
 namespace {
 
 std::size_t largest(bool bothEnds) {
-  return comet::largestRun(comet::descriptorLimit().hard, bothEnds);
+  return comet::largestRun(comet::descriptorLimit().hard, bothEnds,
+                           comet::openDescriptors());
 }
 
 void printAdvice() {
@@ -71,7 +72,7 @@ void printAdvice() {
   }
   std::cout << "What binds is the hard limit of descriptors: 10000 clients "
                "need "
-            << comet::descriptorsFor(10000, true)
+            << comet::descriptorsFor(10000, true, comet::openDescriptors())
             << " in one process.\n"
                "  - A smaller run:               comet-NN "
             << both << "\n";
@@ -103,6 +104,8 @@ void printAll() {
   print("memory", memory());
   print("descriptors, soft limit", std::to_string(descriptors.soft));
   print("descriptors, hard limit", std::to_string(descriptors.hard));
+  print("descriptors, open already",
+        std::to_string(comet::openDescriptors()));
 #ifdef __linux__
   print("listen backlog (somaxconn)",
         kernelSays("/proc/sys/net/core/somaxconn"));

@@ -86,15 +86,17 @@ void Run::chooseServer(std::string_view name) {
 // [check-limits]
 void Run::checkLimits() const {
   const bool bothEnds = !clientsInChild_;
-  const std::size_t needed = descriptorsFor(clients, bothEnds);
+  const std::size_t open = openDescriptors();
+  const std::size_t needed = descriptorsFor(clients, bothEnds, open);
   if (raiseDescriptorLimit(needed)) return;
   const std::size_t hard = descriptorLimit().hard;
-  const std::string largest = std::to_string(largestRun(hard, bothEnds));
+  const std::string largest =
+      std::to_string(largestRun(hard, bothEnds, open));
   const std::string n = std::to_string(clients);
   std::string ways = program_ + (" " + largest);
   if (clientsInChild_)
     ways += " --clients-in-child";
-  else if (largestRun(hard, false) >= clients)
+  else if (largestRun(hard, false, open) >= clients)
     ways += ", or " + (program_ + (" " + n)) + " --clients-in-child";
   usageError(program_,
              n + " clients need " + std::to_string(needed) +
@@ -142,6 +144,7 @@ Run::Run(const char* program, int argc, char** argv, sys::Mode listener,
       haveNumber = true;
     }
   }
+  clientsInAll = clients;
   checkLimits();
   sys::ignoreSignal(SIGPIPE);
   listen(listener);
@@ -257,7 +260,7 @@ int Run::finish() {
   };
   Usage usage{};
   usage.program = program_;
-  usage.clients = clients;
+  usage.clients = clientsInAll;
   usage.clientsInChild = clientsInChild_;
   usage.user = seconds(self.ru_utime) + seconds(children.ru_utime);
   usage.kernel = seconds(self.ru_stime) + seconds(children.ru_stime);

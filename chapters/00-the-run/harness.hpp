@@ -43,6 +43,8 @@ class Run {
       std::vector<std::string_view> servers = {"the server"});
 
   std::size_t clients = 0;  // N
+  // What the report is about; N, unless several servers get clients.
+  std::size_t clientsInAll = 0;
   // The servers to run, one after the other.
   const std::vector<std::string_view>& servers() const { return servers_; }
 

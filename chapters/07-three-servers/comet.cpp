@@ -95,6 +95,10 @@ static std::string httpClientGet(ScheduledFile& client,
   return client.read();
 }
 
+static std::size_t clientsOf(std::string_view server, std::size_t n) {
+  return server == "forking" ? std::min(n, mostForks) : n;
+}
+
 static void runClients(comet::Run& run, std::size_t server, std::size_t n) {
   const auto ask = [&](std::string_view path) {
     ScheduledFile client = ScheduledFile::connectTcp(run.address(0, server));
@@ -121,6 +125,13 @@ int main(int argc, char** argv) {
   comet::Run run("comet-07", argc, argv, sys::Mode::nonblocking,
                  {"forking", "threading", "scheduled"});
   const auto& names = run.servers();
+  run.clientsInAll = 0;
+  for (const std::string_view name : names)
+    run.clientsInAll += clientsOf(name, run.clients);
+  if (run.clientsInAll < run.clients * names.size() && run.hasClients())
+    std::cerr << "comet-07: a process for each request: the forking server "
+                 "gets "
+              << mostForks << " clients\n";
   try {
     std::vector<std::unique_ptr<Runner>> runners;
     std::optional<Scheduler> scheduler;
@@ -144,16 +155,8 @@ int main(int argc, char** argv) {
           run.takeListener(names.size() - 1)));
 
     if (!run.hasClients()) goRead(run.clientsFinished(), 1);
-    for (std::size_t i = 0; run.hasClients() && i < names.size(); ++i) {
-      std::size_t n = run.clients;
-      if (names[i] == "forking" && n > mostForks) {
-        n = mostForks;
-        std::cerr << "comet-07: a process for each request: the forking "
-                     "server gets "
-                  << n << " clients\n";
-      }
-      runClients(run, i, n);
-    }
+    for (std::size_t i = 0; run.hasClients() && i < names.size(); ++i)
+      runClients(run, i, clientsOf(names[i], run.clients));
     for (const auto& runner : runners) runner->stop();
     scheduler->run();
     runners.clear();

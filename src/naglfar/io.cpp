@@ -140,14 +140,11 @@ void goClose(int fd) {
 
 // [hangup-watch-members]
 bool peerIsThere(int fd, bool endMeansGone) {
-  ssize_t n = 0;
-  do n = sys::peek(fd);
-  while (n == -1 && errno == EINTR);
-  if (n > 0) return true;
-  if (n == -1) return errno == EAGAIN || errno == EWOULDBLOCK;
-  // A reset that comes after the end of file is not read, but noted.
-  int error = 0;
-  return !endMeansGone && sys::pendingError(fd, error) == 0 && error == 0;
+  sys::Ended ended{};
+  while (sys::ended(fd, ended) == -1)
+    if (errno != EINTR) sys::fail(errno, "poll");
+  return ended == sys::Ended::nothing ||
+         (ended == sys::Ended::input && !endMeansGone);
 }
 
 HangupWatch::HangupWatch(int fd, std::function<void()> gone,
@@ -165,11 +162,13 @@ HangupWatch::~HangupWatch() {
   Scheduler::current().unwatch(fd_, Interest::read, waiter_);
 }
 
-// Woken by data, by the peer's end, or in vain. Only a look tells which.
+// Woken by data, by the peer's end, or in vain. Only a look tells which. A
+// poller that repeats its news would tell of unread data for ever.
 void HangupWatch::run() {
   if (waiter_.error != 0) return gone_();
   Scheduler::current().unwatch(fd_, Interest::read, waiter_);
   if (!peerIsThere(fd_, endMeansGone_)) return gone_();
+  if (Poller::repeatsNews && sys::peek(fd_) >= 0) return;
   Scheduler::current().watch(fd_, Interest::read, waiter_);
 }
 // [/hangup-watch-members]

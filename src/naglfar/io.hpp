@@ -122,7 +122,8 @@ void goClose(int fd);
 
 // [hangup-watch]
 /// Calls a function when the peer of a socket leaves, while its coroutine
-/// waits for something else.
+/// waits for something else. With select(2), which would tell of unread data
+/// again and again, only until the peer sends something or ends its output.
 class HangupWatch final : private Job {
  public:
   /// @param fd A nonblocking socket that nobody reads from meanwhile.

@@ -38,6 +38,7 @@ enum class Call : unsigned char {
   read,
   write,
   recv,
+  poll,
   sendfile,
   shutdown,
   close,

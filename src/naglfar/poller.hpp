@@ -116,6 +116,10 @@ struct Waiter {
 /// (NAGLFAR_POLLER): epoll, kqueue or select.
 class Poller {
  public:
+  /// Whether the kernel tells its news again and again while nobody acts on
+  /// them (level triggered: select), or once (edge triggered).
+  static const bool repeatsNews;
+
   /// @throws std::system_error If the kernel gives no epoll or kqueue.
   Poller();
   ~Poller();

@@ -20,6 +20,8 @@
 namespace naglfar {
 
 // [epoll-backend]
+const bool Poller::repeatsNews = false;
+
 struct Poller::Backend {
   sys::Fd epoll{sys::check(sys::epollCreate(), "epoll_create1")};
   std::array<epoll_event, 256> events;

@@ -25,6 +25,8 @@ namespace naglfar {
 // [kqueue-backend]
 using Event = struct kevent;  // kevent is a function, too
 
+const bool Poller::repeatsNews = false;
+
 struct Poller::Backend {
   sys::Fd kqueue{sys::check(sys::kqueue(), "kqueue")};
   std::vector<Event> changes;

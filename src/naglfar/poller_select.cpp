@@ -18,6 +18,8 @@
 namespace naglfar {
 
 // [select-backend]
+const bool Poller::repeatsNews = true;
+
 struct Poller::Backend {};
 
 static constexpr int setSize = FD_SETSIZE;  // unsigned in FreeBSD

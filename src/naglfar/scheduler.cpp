@@ -37,6 +37,7 @@ Scheduler::Scheduler() {
     throw std::logic_error("this thread has a Scheduler already");
   current_ = this;
   unhandled = printUnhandled;
+  sys::beforeClose = [](int fd) { current_->forget(fd); };
   sys::ignoreSignal(SIGPIPE);
   static const int once = pthread_atfork(nullptr, nullptr, inChild);
   (void)once;
@@ -46,6 +47,7 @@ Scheduler::~Scheduler() {
   assert(Coroutine::current() == nullptr);
   while (Coroutine* coroutine = Coroutine::first())
     Coroutine::destroy(*coroutine);
+  sys::beforeClose = nullptr;
   current_ = nullptr;
 }
 
@@ -62,11 +64,14 @@ void Scheduler::inChild() {
 // [/scheduler-life]
 
 // [run]
+static constexpr const char* nobodyCanRun =
+    "deadlock: nobody can run, and these wait for ever:\n";
+
 void Scheduler::run() {
   assert(Coroutine::current() == nullptr);
   while (Job* job = ready_.pop()) runOne(*job);
   const std::string waiting = parked();
-  if (!waiting.empty()) throw Deadlock(waiting);
+  if (!waiting.empty()) throw Deadlock(nobodyCanRun + waiting);
 }
 
 void Scheduler::runOne(Job& job) {
@@ -102,8 +107,8 @@ void Scheduler::runOthers(const char* waitsFor) {
   while (!main_.woken) {
     Job* job = ready_.pop();
     if (job == nullptr)
-      throw Deadlock(std::string("deadlock: main waits for ") + waitsFor +
-                     ", and nobody can run\n" + parked());
+      throw Deadlock(std::string(nobodyCanRun) + "  main waits for " +
+                     waitsFor + '\n' + parked());
     runOne(*job);
   }
 }
@@ -212,9 +217,7 @@ void Scheduler::dump(std::ostream& out) const {
 }
 
 std::string Scheduler::parked() const {
-  if (Coroutine::first() == nullptr) return "";
   std::ostringstream out;
-  out << "deadlock: nobody can run, and these wait for ever:\n";
   for (Coroutine* c = Coroutine::first(); c != nullptr; c = c->next())
     describe(out, *c);
   return out.str();

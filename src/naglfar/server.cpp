@@ -45,10 +45,13 @@ bool TCPServer::handle_request() {
 }
 
 // The flag is for a server that never waits, because clients do; the byte for
-// one that waits, or that runs in a child. A signal handler may do both.
+// one that waits, or that runs in a child. A signal handler may do both, and
+// whom it interrupts must find its errno again.
 void TCPServer::shutdown() {
+  const int interrupted = errno;
   stopped_ = true;
   sys::write(stopWriter_.get(), "", 1);
+  errno = interrupted;
 }
 
 void TCPServer::server_close() {

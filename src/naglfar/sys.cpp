@@ -53,7 +53,9 @@ void fail(int error, const char* call) {
 
 // [fd-and-address]
 Fd::~Fd() {
-  if (fd_ != -1) close(fd_);
+  if (fd_ == -1) return;
+  if (beforeClose != nullptr) beforeClose(fd_);
+  close(fd_);
 }
 
 Fd& Fd::operator=(Fd&& other) noexcept {

@@ -56,6 +56,12 @@ Result check(Result result, const char* call) {
 // [/errors]
 
 // [fd]
+/// What an Fd does in this thread before it closes a descriptor. A Scheduler
+/// sets it: its poller must forget the number, which is free for anybody
+/// then.
+using CloseHook = void (*)(int fd);  ///< Told of a descriptor.
+inline constinit thread_local CloseHook beforeClose = nullptr;
+
 /// The owner of one descriptor: closes it when it goes out of scope.
 class Fd {
  public:
@@ -115,6 +121,11 @@ int pendingError(int fd, int& error);            ///< SO_ERROR: socket(7).
 int reuseAddress(int fd);                        ///< SO_REUSEADDR.
 int endWriting(int fd);                          ///< shutdown(2), SHUT_WR.
 int socketpair(int (&ends)[2], Mode mode);       ///< socketpair(2), stream.
+
+/// How much of a connection is over: nothing, what its peer sends, or both
+/// directions, as after a reset.
+enum class Ended { nothing, input, both };
+int ended(int fd, Ended& what);  ///< poll(2), which does not wait.
 // [/sockets]
 
 // [descriptors]

@@ -5,6 +5,7 @@
 // differ (accept4, pipe2, sendfile), the difference ends on this page.
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -101,6 +102,7 @@ int reuseAddress(int fd) {
   const int on = 1;
   return ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
 }
+
 int endWriting(int fd) {
   count(Call::shutdown);
   return ::shutdown(fd, SHUT_WR);
@@ -116,6 +118,26 @@ int socketpair(int (&ends)[2], Mode mode) {
 #endif
 }
 // [/socket-calls]
+
+// [ended]
+// Where there is no POLLRDHUP, POLLHUP says that the peer sends no more.
+int ended(int fd, Ended& what) {
+  count(Call::poll);
+#ifdef POLLRDHUP
+  constexpr short both = POLLHUP | POLLERR;
+  constexpr short input = POLLRDHUP;
+#else
+  constexpr short both = POLLERR;
+  constexpr short input = POLLHUP;
+#endif
+  pollfd entry{fd, input, 0};
+  const int n = ::poll(&entry, 1, 0);
+  what = (entry.revents & both) != 0    ? Ended::both
+         : (entry.revents & input) != 0 ? Ended::input
+                                        : Ended::nothing;
+  return n;
+}
+// [/ended]
 
 // [descriptor-calls]
 int pipe(int (&ends)[2], Mode mode) {

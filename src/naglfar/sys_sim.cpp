@@ -95,7 +95,7 @@ ssize_t call(Call kind, int fd, Attempt attempt, bool mayWait = true) {
   if (fault(faults.interrupted, "interrupted"))
     return leave(kind, fd, ssize_t{-EINTR});
   mayWait = mayWait && !file->nonblocking;
-  if (!mayWait && kind != Call::connect &&
+  if (!mayWait && kind != Call::connect && kind != Call::poll &&
       fault(faults.againInVain, "EAGAIN in vain")) {
     later(someTime(), [weak = std::weak_ptr(file)] {
       if (const FilePointer again = weak.lock()) raise(*again, anyNews);
@@ -151,12 +151,15 @@ int socket(Mode mode) {
   return leave(Call::socket, -1, install(std::make_shared<Socket>(), mode));
 }
 
+static int notASocket(int fd) {
+  return find(fd) == nullptr ? -EBADF : -ENOTSOCK;
+}
+
 int bind(int fd, const Address& address) {
   enter(Call::bind);
   State& s = state();
   auto* socket = dynamic_cast<Socket*>(find(fd).get());
-  if (socket == nullptr)
-    return leave(Call::bind, fd, find(fd) == nullptr ? -EBADF : -ENOTSOCK);
+  if (socket == nullptr) return leave(Call::bind, fd, notASocket(fd));
   if (socket->local.port() != 0) return leave(Call::bind, fd, -EINVAL);
   std::uint16_t port = address.port();
   if (port == 0) {
@@ -173,8 +176,7 @@ int bind(int fd, const Address& address) {
 int listen(int fd, int backlog) {
   enter(Call::listen);
   auto* socket = dynamic_cast<Socket*>(find(fd).get());
-  if (socket == nullptr)
-    return leave(Call::listen, fd, find(fd) == nullptr ? -EBADF : -ENOTSOCK);
+  if (socket == nullptr) return leave(Call::listen, fd, notASocket(fd));
   if (socket->phase != Socket::Phase::fresh)
     return leave(Call::listen, fd, -EINVAL);
   socket->phase = Socket::Phase::listening;
@@ -214,15 +216,17 @@ int connect(int fd, const Address& address) {
 int localAddress(int fd, Address& address) {
   enter(Call::getsockname);
   const auto* socket = dynamic_cast<Socket*>(find(fd).get());
-  if (socket != nullptr) address = socket->local;
-  return leave(Call::getsockname, fd, socket == nullptr ? -EBADF : 0);
+  if (socket == nullptr) return leave(Call::getsockname, fd, notASocket(fd));
+  address = socket->local;
+  return leave(Call::getsockname, fd, 0);
 }
 
 int pendingError(int fd, int& error) {
   enter(Call::getsockopt);
   auto* socket = dynamic_cast<Socket*>(find(fd).get());
-  if (socket != nullptr) error = static_cast<int>(-socket->takeError());
-  return leave(Call::getsockopt, fd, socket == nullptr ? -EBADF : 0);
+  if (socket == nullptr) return leave(Call::getsockopt, fd, notASocket(fd));
+  error = static_cast<int>(-socket->takeError());
+  return leave(Call::getsockopt, fd, 0);
 }
 
 int reuseAddress(int fd) {
@@ -311,6 +315,17 @@ ssize_t sendfile(int fd, int file, off_t offset, std::size_t n) {
     if (n == 0) return 0;
     return out.write(content.data() + start, transfer(out, n));
   });
+}
+
+int ended(int fd, Ended& what) {
+  const auto attempt = [&](File& file) -> ssize_t {
+    const std::uint32_t ready = file.ready();
+    what = (ready & (EPOLLHUP | EPOLLERR)) != 0 ? Ended::both
+           : (ready & EPOLLRDHUP) != 0          ? Ended::input
+                                                : Ended::nothing;
+    return what != Ended::nothing;
+  };
+  return static_cast<int>(call(Call::poll, fd, attempt, false));
 }
 
 int endWriting(int fd) {

@@ -122,6 +122,11 @@ void Script::step() {
       return tell("read", at, sys::read(fd, buffer.data(), n));
     case 8:
       if (fd != -1 && random_.below(4) == 0) kernel::stopWriting(fd);
+      if (fd != -1 && random_.below(2) == 0) {
+        sys::Ended ended{};
+        sys::ended(fd, ended);
+        return tell("ended", at, static_cast<int>(ended));
+      }
       return tell("peek", at, sys::peek(fd));
     case 9: {
       if (fd != -1 && random_.below(4) == 0 && sys::peek(fd) != -1 &&
