@@ -130,6 +130,7 @@ docs:
 
 listings:
 	@$(PYTHON) docs/listings.py refresh
+	@$(PYTHON) -B docs/figures.py refresh
 
 # The largest run that one process holds, of 10,000 at most.
 measure:

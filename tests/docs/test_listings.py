@@ -462,8 +462,10 @@ class TheBook(Tree):
         super().setUp()
         shutil.copytree(TOP / "docs", self.root / "docs",
                         ignore=shutil.ignore_patterns("__pycache__"))
-        # A page that shows this project's sources has no place there.
-        (self.root / "docs/how-do-we-know.md").unlink(missing_ok=True)
+        # Pages that show this project's sources, or link to its chapters,
+        # have no place there.
+        for name in "how-do-we-know", "glossary", "pitfalls":
+            (self.root / f"docs/{name}.md").unlink(missing_ok=True)
         self.write("chapters/01-more/README.md", "# More\n")
 
     def build(self, status=0):
