@@ -139,6 +139,7 @@ measure:
 	@$(PYTHON) -B .ci/results.py measure $(CHAPTERS)
 
 exhibits:
+	@.ci/setup.sh run test
 	@cmake --preset release > /dev/null
 	@cmake --build build --parallel $(JOBS) --target exhibits
 	@$(PYTHON) -B tests/exhibits/run.py --keep $(BIN)
