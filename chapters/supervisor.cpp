@@ -24,7 +24,7 @@
 
 namespace {
 
-constexpr rlim_t mebibyte = 1024 * 1024;
+constexpr rlim_t mebibyte = rlim_t{1} << 20;
 constexpr long millisecond = 1'000'000;     // in nanoseconds
 constexpr long step = 100 * millisecond;    // from one look to the next
 constexpr int stepsOfAHang = 20;            // looks that saw no progress
