@@ -463,9 +463,10 @@ class TheBook(Tree):
         shutil.copytree(TOP / "docs", self.root / "docs",
                         ignore=shutil.ignore_patterns("__pycache__"))
         # Pages that show this project's sources, or link to its chapters,
-        # have no place there.
+        # are empty there.
         for name in "how-do-we-know", "glossary", "pitfalls":
-            (self.root / f"docs/{name}.md").unlink(missing_ok=True)
+            if (TOP / f"docs/{name}.md").exists():
+                self.write(f"docs/{name}.md", f"# {name}\n")
         self.write("chapters/01-more/README.md", "# More\n")
 
     def build(self, status=0):
