@@ -12,7 +12,7 @@ JOBS := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 PYTHON := $(firstword $(wildcard /usr/bin/python3) python3)
 
 .PHONY: help run test setup doctor stage stages asan tsan clang clang-asan \
-        select kqueue test-aarch64 simulate soak docs listings measure \
+        select ucontext kqueue test-aarch64 simulate soak bench docs listings measure \
         check-results exhibits format lint clean
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
@@ -28,10 +28,12 @@ help:
 	@echo 'make tsan           the tests with threads, under ThreadSanitizer'
 	@echo 'make clang          the tests, built by clang; make clang-asan: the same under ASan'
 	@echo 'make select         the tests, with the poller on select(2)'
+	@echo 'make ucontext       the tests, with the switch by ucontext(3)'
 	@echo 'make kqueue         the tests, with the poller on kqueue(2)'
 	@echo 'make test-aarch64   the tests, built for 64-bit ARM, run by qemu'
 	@echo 'make soak           rounds of 2,000 waiters that leave; ROUNDS=100 for more'
 	@echo 'make simulate       a million seeds, and a million clients, in the simulated kernel'
+	@echo 'make bench          measures what a switch costs, a hand-off, a timer'
 	@echo 'make docs           builds the book: build/docs/html/index.html'
 	@echo 'make listings       refreshes the listings in the pages'
 	@echo 'make measure        refreshes the results in chapters/*/run.json'
@@ -95,7 +97,7 @@ clang clang-asan:
 	@.ci/setup.sh run test clang
 	@$(call suite,$@)
 
-select kqueue:
+select ucontext kqueue:
 	@.ci/setup.sh run test
 	@$(call suite,$@)
 
@@ -117,6 +119,19 @@ simulate:
 	@$(BIN)/simulate --seeds 1..1000000
 	@for n in 1000 10000 100000 1000000; do $(BIN)/simulate --comet $$n; done
 
+# With each switch, to compare them.
+bench:
+	@.ci/setup.sh run
+	@if .ci/setup.sh bench 2> /dev/null; then \
+	  for preset in release ucontext; do \
+	    tree=build/$$preset; [ $$preset = release ] && tree=build; \
+	    if [ -f $$tree/CMakeCache.txt ]; then cmake $$tree; \
+	    else cmake --preset $$preset -DNAGLFAR_TESTS=OFF; fi > /dev/null && \
+	    cmake --build $$tree --parallel $(JOBS) --target bench comet-00 || exit 1; \
+	  done; \
+	  $(PYTHON) -B .ci/bench.py; \
+	else echo "bench: skipped, there is no Google Benchmark (.ci/setup.sh bench)"; fi
+
 stage:
 	@cmake -DNN=$(NN) "-DDEST=$(abspath $(DEST))" -P tests/stage/export.cmake
 
@@ -133,10 +148,8 @@ listings:
 	@$(PYTHON) -B docs/figures.py refresh
 
 # The largest run that one process holds, of 10,000 at most.
-measure:
-	@cmake --preset release > /dev/null
-	@cmake --build build --parallel $(JOBS)
-	@$(PYTHON) -B .ci/results.py measure $(CHAPTERS)
+measure: programs-of-results
+	@$(PYTHON) -B .ci/results.py measure $(CHAPTERS) 08-the-bill
 
 exhibits:
 	@.ci/setup.sh run test
@@ -144,22 +157,28 @@ exhibits:
 	@cmake --build build --parallel $(JOBS) --target exhibits
 	@$(PYTHON) -B tests/exhibits/run.py --keep $(BIN)
 
-check-results:
-	@cmake --preset release > /dev/null
-	@cmake --build build --parallel $(JOBS)
-	@$(PYTHON) -B .ci/results.py check $(CHAPTERS)
+check-results: programs-of-results
+	@$(PYTHON) -B .ci/results.py check $(CHAPTERS) 08-the-bill
+
+.PHONY: programs-of-results
+programs-of-results:
+	@.ci/setup.sh run test
+	@for preset in release ucontext; do \
+	  cmake --preset $$preset > /dev/null && \
+	  cmake --build --preset $$preset --parallel $(JOBS) --target programs || exit 1; \
+	done
 
 format:
 	@.ci/setup.sh lint
 	@git ls-files -co --exclude-standard '*.cpp' '*.hpp' '*.h' | xargs clang-format-14 -i
 
 lint:
-	@.ci/setup.sh run test lint
+	@.ci/setup.sh run test lint bench
 	@git ls-files -co --exclude-standard '*.cpp' '*.hpp' '*.h' | \
 	  xargs clang-format-14 --dry-run -Werror
 	@cmake --preset release > /dev/null
 	@git ls-files -co --exclude-standard 'src/*.cpp' 'chapters/*.cpp' | \
-	  grep -v -e poller_kqueue -e poller_select | \
+	  grep -v -e poller_kqueue -e poller_select -e switch_ucontext | \
 	  xargs -P $(JOBS) -n 3 clang-tidy-14 --quiet -p build
 
 clean:

@@ -9,6 +9,10 @@ does not. So a check compares switches, parks and system calls by kind, each
 per client. They may differ by 0.02, and by 2 in a hundred: when one asks the
 server again and again until it says N, how often is a matter of luck.
 
+The chapters before 08 have the switch by ucontext(3), so their programs are
+those of build/ucontext. The run of chapter 08 is chapter 06's program as it is
+now.
+
 In chapter 07 servers run beside their clients, in threads and processes of
 their own. Who finds the other's answer there already is luck, and with it how
 often one waits; so of that chapter only what cannot depend on it is compared.
@@ -21,6 +25,7 @@ from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[1]
 BIN = TOP / "build" / "bin"
+BEFORE = TOP / "build" / "ucontext" / "bin"
 MOST = 10000  # the clients of the book's run
 ABSOLUTE = 0.02
 RELATIVE = 0.02
@@ -28,10 +33,12 @@ BESIDE = {"07": {"socket", "bind", "listen", "write", "close", "fork"}}
 
 
 def run(number, clients, more):
-    command = [BIN / f"comet-{number}", str(clients), "--json", *more]
+    program = (BIN / "comet-06" if number == "08" else
+               BEFORE / f"comet-{number}")
+    command = [program, str(clients), "--json", *more]
     done = subprocess.run(command, stdout=subprocess.PIPE, timeout=600)
     if done.returncode != 0:
-        sys.exit(f"results: comet-{number} {clients} has failed")
+        sys.exit(f"results: {program.name} {clients} has failed")
     return json.loads(done.stdout)
 
 

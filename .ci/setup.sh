@@ -26,6 +26,7 @@ clang | program clang++-14         | clang-14   | clang | llvm | llvm14
 clang | sanitizers clang++-14      | libclang-rt-14-dev | compiler-rt | llvm | llvm14
 lint  | program clang-format-14    | clang-format-14 | clang-tools-extra | clang-format@14 | llvm14
 lint  | program clang-tidy-14      | clang-tidy-14 | clang-tools-extra | llvm | llvm14
+bench | header benchmark/benchmark.h | libbenchmark-dev | google-benchmark-devel | google-benchmark | benchmark
 stages | program ccache            | ccache     | ccache | ccache | ccache
 aarch64 | program aarch64-linux-gnu-g++ | g++-aarch64-linux-gnu | gcc-c++-aarch64-linux-gnu | - | -
 aarch64 | program qemu-aarch64     | qemu-user  | qemu-user | - | -

@@ -26,8 +26,8 @@ found = re.search(r"project\([^)]*VERSION\s+([\d.]+)",
 version = release = found[1] if found else "0"
 language = "en"
 
-extensions = ["myst_parser", "breathe", "pages", "woven", "reference",
-              "codespans"]
+extensions = ["myst_parser", "breathe", "pages", "woven", "assembly",
+              "reference", "codespans"]
 root_doc = "README"
 include_patterns = listings.PAGES
 

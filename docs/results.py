@@ -13,6 +13,7 @@ import json
 import re
 
 
+BENCH = "chapters/08-the-bill/results/bench.json"
 NEEDED = ["clients", "user_s", "kernel_s", "total_s", "peak_kib", "per_client",
           "calls"]
 
@@ -88,18 +89,14 @@ def output(path):
 def additions(root, number):
     """What a chapter adds to the stage before: its files and their lines.
 
-    src/layers.cmake says which files of the library are a chapter's;
-    tests/stage/export.cmake copies by the same table.
+    A file is a chapter's if the chapter's pages show it: each is shown once.
     """
-    table = re.sub("#.*", "", (root / "src/layers.cmake").read_text())
-    files = []
-    for layer in re.findall(r"naglfar_layer\((.*?)\)", table, re.DOTALL):
-        _, chapter, *words = re.sub(r"\$\{\w+\}", "*", layer).split()
-        for word in words if chapter == number else []:
-            files += sorted(root.glob(f"src/naglfar/{word}"))
-    files += sorted(root.glob(f"chapters/{number}-*/*.[chS]*"))
-    lines = {file.relative_to(root).as_posix():
-             len(file.read_text().splitlines()) for file in files}
+    pages = sorted(root.glob(f"chapters/{number}-*/*.md"))
+    shown = [path for page in pages for path in re.findall(
+        r"^`{3,}\S+ file=([^\s#]+)$", page.read_text(), re.MULTILINE)]
+    lines = {path: len((root / path).read_text().splitlines())
+             for path in shown
+             if "/exhibits/" not in path and (root / path).is_file()}
     if not lines:
         raise Unknown(f"chapter {number} adds no files")
     lines["together"] = sum(lines.values())
@@ -115,15 +112,19 @@ class Runs:
         self.root = root
         self.loaded = {}
 
+    def read(self, path):
+        """Whatever JSON the file `path` holds."""
+        try:
+            return json.loads((self.root / path).read_text())
+        except FileNotFoundError:
+            raise Unknown(f"no result '{path}'") from None
+        except ValueError as error:
+            raise Unknown(f"{path} is no JSON: {error}") from None
+
     def load(self, path):
         """The result in the file `path`."""
         if path not in self.loaded:
-            try:
-                run = json.loads((self.root / path).read_text())
-            except FileNotFoundError:
-                raise Unknown(f"no result '{path}'") from None
-            except ValueError as error:
-                raise Unknown(f"{path} is no JSON: {error}") from None
+            run = self.read(path)
             for field in NEEDED:
                 if field not in run:
                     raise Unknown(f"{path} has no '{field}'")
@@ -144,13 +145,14 @@ class Runs:
         A key names a field of the result, then one of `per_client`, then a
         system call per client; `06.calls.read` is the run's total. Whole
         numbers are written as they are, others with two decimals, unless a
-        format stands behind the colon.
+        format stands behind the colon. With `bench` for the chapter it is a
+        field of the micro benchmarks, such as `bench.ns.asm.switch`.
         """
         path, _, form = key.strip().partition(":")
         chapter, *names = path.split(".")
-        run = self.chapter(chapter)
+        run = self.read(BENCH) if chapter == "bench" else self.chapter(chapter)
         value = run
-        if len(names) == 1 and names[0] not in run:
+        if "calls" in run and len(names) == 1 and names[0] not in run:
             value = {name: total / (run["clients"] or 1)
                      for name, total in run["calls"].items()}
             value |= run["per_client"]

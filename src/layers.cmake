@@ -6,7 +6,8 @@
 #
 # A layer that is APART is no part of naglfar::naglfar.
 #
-# ${poller} and ${switch} are what the build has chosen, or * for all.
+# ${poller} and ${switch} are what the build has chosen, or * for all;
+# ${assembly} is what the switch has besides.
 
 naglfar_layer(sys 00
   HEADERS ledger.hpp sys.hpp
@@ -19,7 +20,7 @@ naglfar_layer(poller 01
 
 naglfar_layer(coroutine 02
   HEADERS coroutine.hpp fiber_hooks.hpp stack_pool.hpp switch.hpp
-  SOURCES coroutine.cpp stack_pool.cpp switch_${switch}.cpp
+  SOURCES coroutine.cpp stack_pool.cpp switch_${switch}.cpp ${assembly}
   LINKS poller)
 
 naglfar_layer(scheduler 03

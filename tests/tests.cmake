@@ -6,6 +6,7 @@
 
 naglfar_test(sys            00 sys)
 naglfar_test(poller         01 poller)
+naglfar_test(switch         02 coroutine)
 naglfar_test(coroutine      02 coroutine)
 naglfar_test(scheduler      03 scheduler)
 naglfar_test(channel        04 channel)

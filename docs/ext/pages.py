@@ -23,7 +23,8 @@ log = logging.getLogger(__name__)
 def toctree(caption, pages):
     if not pages:
         return ""
-    return "\n".join(["", "", "```{toctree}", ":hidden:", f":caption: {caption}",
+    options = [":hidden:", *([f":caption: {caption}"] if caption else [])]
+    return "\n".join(["", "", "```{toctree}", *options,
                       "", *(f"/{page}" for page in pages), "```", ""])
 
 

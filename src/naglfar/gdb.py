@@ -4,26 +4,41 @@
   coroutine 3          shows the backtrace of number 3
   coroutine 3 bt full  any command on its stack, where its frames begin at #1
 
-Writes nothing into the program, so it works with core files as well. For the
-switch by ucontext(3) on x86-64 and aarch64.
+Writes nothing into the program, so it works with core files as well. For both
+switches, in assembly and by ucontext(3), on x86-64 and aarch64.
 """
 
 import gdb
 from gdb.unwinder import Unwinder, register_unwinder
 
-# [unwinder]
+# [saved-registers]
 X86_64 = dict(r12=4, r13=5, r14=6, r15=7, rbp=10, rbx=11, rsp=15, rip=16)
+# Where they are in the row that switch_x86_64.S draws, in words.
+X86_64_ROW = dict(r15=1, r14=2, r13=3, r12=4, rbx=5, rbp=6, rip=7)
 
 
 def saved_registers(coroutine):
     """Those that a backtrace needs."""
-    saved = coroutine['context_']['machine']['uc_mcontext']
-    if 'aarch64' in gdb.selected_frame().architecture().name():
+    context = coroutine['context_']
+    aarch64 = 'aarch64' in gdb.selected_frame().architecture().name()
+    if 'stackPointer' in [field.name for field in context.type.fields()]:
+        row = context['stackPointer']
+        if not aarch64:
+            registers = {name: row[n] for name, n in X86_64_ROW.items()}
+            return registers | {'rsp': (row + 8).cast(row[0].type)}
+        registers = {f'x{n}': row[n - 11] for n in range(19, 30)}
+        # Without the signature of the return address.
+        return registers | {'sp': (row + 22).cast(row[0].type),
+                            'pc': row[19] & ((1 << 48) - 1)}
+    saved = context['machine']['uc_mcontext']
+    if aarch64:
         registers = {f'x{n}': saved['regs'][n] for n in range(19, 31)}
         return registers | {'sp': saved['sp'], 'pc': saved['pc']}
     return {name: saved['gregs'][n] for name, n in X86_64.items()}
+# [/saved-registers]
 
 
+# [unwinder]
 class OnStackOf(Unwinder):
     """Makes a coroutine look like the caller of the innermost frame."""
 

@@ -67,20 +67,21 @@ void Scheduler::inChild() {
 static constexpr const char* nobodyCanRun =
     "deadlock: nobody can run, and these wait for ever:\n";
 
-void Scheduler::run() {
-  assert(Coroutine::current() == nullptr);
-  while (Job* job = ready_.pop()) runOne(*job);
-  const std::string waiting = parked();
-  if (!waiting.empty()) throw Deadlock(nobodyCanRun + waiting);
-}
-
-void Scheduler::runOne(Job& job) {
+// inline, for it is in the way of each switch.
+inline void Scheduler::runOne(Job& job) {
   try {
     job.run();
   } catch (...) {
     // A coroutine's own, by which it has ended, or that of a signal's action.
     unhandled(std::current_exception());
   }
+}
+
+void Scheduler::run() {
+  assert(Coroutine::current() == nullptr);
+  while (Job* job = ready_.pop()) runOne(*job);
+  const std::string waiting = parked();
+  if (!waiting.empty()) throw Deadlock(waiting);
 }
 // [/run]
 

@@ -3,14 +3,18 @@
 ///
 /// A Context is where a stack stopped. `switchContext` stops here and goes on
 /// there. This file is the interface; which implementation stands behind it
-/// is chosen at build time (NAGLFAR_SWITCH). switch_ucontext.cpp is the
-/// portable one.
+/// is chosen at build time (NAGLFAR_SWITCH): switch_ucontext.cpp is the
+/// portable one, and where there is one in assembly, it is what `auto` means.
 
 #pragma once
 
-#include <ucontext.h>
-
 #include <cstddef>
+
+#ifdef NAGLFAR_SWITCH_ASM
+#include <cstdint>
+#else
+#include <ucontext.h>
+#endif
 
 namespace naglfar {
 
@@ -18,9 +22,13 @@ namespace naglfar {
 /// @{
 
 // [context]
-/// Where a stack stopped: its registers, as ucontext(3) keeps them.
+/// Where a stack stopped.
 struct Context {
+#ifdef NAGLFAR_SWITCH_ASM
+  const std::uintptr_t* stackPointer;  // the registers lie there
+#else
   ucontext_t machine;  ///< Callee-saved registers, signal mask, FP state.
+#endif
 };
 
 /// Prepares a context that starts a function on a stack of its own.

@@ -132,14 +132,6 @@ class Tree(unittest.TestCase):
 
 PAGE = "chapters/00-gate/README.md"
 OUTPUT = "chapters/00-gate/exhibits/wrong.txt"
-LAYERS = """\
-# naglfar_layer(name chapter ...)
-naglfar_layer(gate 00
-  HEADERS gate.hpp
-  SOURCES gate_${which}.cpp)
-naglfar_layer(other 01
-  HEADERS other.hpp)
-"""
 SOURCE = "src/naglfar/gate.hpp"
 
 
@@ -188,13 +180,10 @@ class GoodTree(Tree):
         self.tool("check", status=0)
 
     def test_what_a_chapter_adds(self):
-        self.write("src/layers.cmake", LAYERS)
-        self.write("src/naglfar/gate_a.cpp", "int a;\n")
+        self.write("chapters/00-gate/exhibits/wrong.cpp", "int main() {}\n")
         self.edit(PAGE, "# The gate\n", """# The gate
 
-```cmake file=src/layers.cmake
-```
-```cpp file=src/naglfar/gate_a.cpp
+```cpp file=chapters/00-gate/exhibits/wrong.cpp
 ```
 ```text adds=00
 ```
@@ -202,14 +191,11 @@ class GoodTree(Tree):
         self.tool("refresh", status=0)
         self.assertIn("""
 src/naglfar/gate.hpp           36 lines
-src/naglfar/gate_a.cpp          1 lines
 chapters/00-gate/comet.cpp      2 lines
-together                       39 lines
+together                       38 lines
 """, self.read(PAGE))
         self.tool("check", status=0)
-        self.write("src/naglfar/gate_b.cpp", "int b;\n")
-        self.edit(PAGE, "```text adds", "```cpp file=src/naglfar/gate_b.cpp\n"
-                  "int b;\n```\n```text adds")
+        self.edit("chapters/00-gate/comet.cpp", "int main", "\nint main")
         self.assertIn("stale: 'text adds=00'", self.tool("check", status=1))
 
     def test_report_names_regions_and_places(self):
@@ -363,11 +349,8 @@ class Caught(Tree):
         self.assertCaught("no output 'wrong.txt'")
 
     def test_a_chapter_that_adds_nothing(self):
-        self.write("src/layers.cmake", LAYERS)
-        self.edit(PAGE, "# The gate\n",
-                  "# The gate\n\n```cmake file=src/layers.cmake\n```\n"
-                  "```text adds=05\n```\n")
-        self.assertIn("chapter 05 adds no files", self.tool("refresh", 1))
+        self.edit(PAGE, "# The gate\n", "# The gate\n\n```text adds=05\n```\n")
+        self.assertCaught("chapter 05 adds no files")
 
     def test_lines_outside_all_regions_shown_nowhere(self):
         page = self.read(PAGE)
@@ -423,6 +406,14 @@ class Caught(Tree):
             self.edit(PAGE, "# The gate\n", "# The gate\n" + number)
             self.assertCaught(message)
             self.edit(PAGE, number, "")
+
+    def test_number_of_the_micro_benchmarks(self):
+        self.edit(PAGE, "# The gate\n", "# The gate\n\n"
+                  "<!--n bench.ns.asm.switch:.1f-->1<!--/n-->\n")
+        self.assertCaught("no result 'chapters/08-the-bill/results/bench.json'")
+        self.write("chapters/08-the-bill/results/bench.json",
+                   json.dumps({"ns": {"asm": {"switch": 5.67}}}))
+        self.assertCaught("stale: bench.ns.asm.switch:.1f is 5.7, not 1")
 
     def test_number_without_end(self):
         self.edit(PAGE, "2.5<!--/n-->", "2.5")

@@ -36,9 +36,15 @@ copy(CMakeLists.txt CMakePresets.json LICENSE .clang-format .gitignore
      tests/CMakeLists.txt tests/tests.cmake tests/main.cpp tests/programs
      tests/exhibits)
 
-# The library. A stage has all pollers and all switches: * stands for them.
+# The library. A stage has all pollers: * stands for them. The switch in
+# assembly comes with chapter 08.
 set(poller "*")
-set(switch "*")
+set(switch ucontext)
+set(assembly "")
+if(NOT NN STRLESS 08)
+  set(switch "*")
+  set(assembly "switch_*.S" switch_function.inc)
+endif()
 set(sim ON)
 function(naglfar_layer name number)
   if(number STRGREATER NN)
