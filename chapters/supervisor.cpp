@@ -28,10 +28,18 @@ constexpr rlim_t mebibyte = rlim_t{1} << 20;
 constexpr long millisecond = 1'000'000;     // in nanoseconds
 constexpr long step = 100 * millisecond;    // from one look to the next
 constexpr int stepsOfAHang = 20;            // looks that saw no progress
+constexpr int mostSteps = 600;              // if it neither ends nor hangs
 constexpr long mostIdle = 1 * millisecond;  // processor time that is none
 
 // What tests/exhibits/run.py knows them by.
-enum Verdict { works = 0, fails = 1, hangs = 3, spins = 4, crashes = 5 };
+enum Verdict {
+  works = 0,
+  fails = 1,
+  stopped = 2,
+  hangs = 3,
+  spins = 4,
+  crashes = 5
+};
 
 void limit(int resource, rlim_t most) {
   const rlimit both{most, most};
@@ -58,28 +66,39 @@ long processorTime(clockid_t clock) {
   return time.tv_sec * 1'000 * millisecond + time.tv_nsec;
 }
 
+// What waitFor() returns instead of a status.
+constexpr int ofAHang = -1;
+constexpr int ofADeadline = -2;
+
 // Waits for the exhibit's end; ends it when it has not used any processor
-// time for a while. Returns its status, or -1 if it had to be ended.
+// time for a while.
 int waitFor(pid_t exhibit) {
   clockid_t clock{};
   clock_getcpuclockid(exhibit, &clock);
   long used = 0;
-  for (int idle = 0; idle < stepsOfAHang;) {
+  int idle = 0;
+  for (int steps = 0; idle < stepsOfAHang && steps < mostSteps; ++steps) {
     int status = 0;
     if (waitpid(exhibit, &status, WNOHANG) == exhibit) return status;
     const timespec pause{0, step};
     nanosleep(&pause, nullptr);
     const long now = processorTime(clock);
-    idle = now - used < mostIdle ? idle + 1 : 0;
+    ++idle;
+    if (now - used < mostIdle) continue;
+    idle = 0;
     used = now;
   }
   kill(-exhibit, SIGKILL);
   waitpid(exhibit, nullptr, 0);
-  return -1;
+  return idle < stepsOfAHang ? ofADeadline : ofAHang;
 }
 
 Verdict verdict(int status) {
-  if (status == -1) {
+  if (status == ofADeadline) {
+    std::puts("(stopped: it goes on and on)");
+    return stopped;
+  }
+  if (status == ofAHang) {
     std::puts("(hangs: no step in 2 seconds)");
     return hangs;
   }

@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 STATUS = {"works": 0, "fails": 1, "hangs": 3, "spins": 4, "crashes": 5}
-LIMIT = 60  # seconds, should its supervisor be broken
+LIMIT = 100  # seconds, should its supervisor be broken
 TOP = Path(__file__).resolve().parents[2]
 
 
