@@ -31,8 +31,9 @@ import results
 WIDTH = 78  # columns; a listing must fit a page without scrolling
 PAGES = ["README.md", "chapters/*/*.md", "docs/*.md", "docs/reference/*.md"]
 MUST_SHOW = ["src/**/*", "chapters/*/*.cpp", "chapters/*/*.hpp",
-             "chapters/*/*.S", "chapters/*/exhibits/*.cpp"]
-OUTPUTS = ["chapters/*/exhibits/*.txt"]  # what exhibits print
+             "chapters/*/*.S"]
+EXHIBITS = ["chapters/*/exhibits/*.cpp"]  # shown, if what they print is kept
+OUTPUTS = ["chapters/*/exhibits/*.txt"]  # that
 HASH_COMMENTS = {".py", ".cmake", ".txt", ".in", ".sh", ".gdb"}
 
 KEBAB = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -201,6 +202,9 @@ class Book:
             self._weave(page)
         for path in self._glob(MUST_SHOW):
             self._must_show(path)
+        for path in self._glob(EXHIBITS):
+            if (self.root / path).with_suffix(".txt").exists():
+                self._must_show(path)
         for path in sorted(set(self._glob(OUTPUTS)) - self.printed):
             self._problem(path, 1, "this output is shown nowhere in the book")
         for source in self.sources.values():

@@ -330,6 +330,11 @@ class Caught(Tree):
 
     def test_exhibit_shown_nowhere(self):
         self.write("chapters/00-gate/exhibits/wrong.cpp", "int main() {}\n")
+        self.tool("check", status=0)  # what it prints is not kept
+        self.write(OUTPUT, "gone\n")
+        self.edit(PAGE, "# The gate\n",
+                  f"# The gate\n\n```text output={OUTPUT}\n```\n")
+        self.tool("refresh", status=0)
         self.assertCaught("exhibits/wrong.cpp:1: this file is shown nowhere")
 
     def test_output_shown_nowhere(self):

@@ -43,7 +43,10 @@ class Exhibits(unittest.TestCase):
         listed = {(chapter, name) for chapter, name, _ in exhibits()}
         there = {(file.parts[-3], file.stem)
                  for file in TOP.glob("chapters/*/exhibits/*.cpp")}
-        self.assertEqual(there, listed)
+        # Some are measured, and have nothing wrong to prove.
+        measured = set(re.findall(r"naglfar_program\(\S+\s+(\S+)/exhibits/(\S+)"
+                                  r"\.cpp", page("chapters/CMakeLists.txt")))
+        self.assertEqual(there, listed | measured)
 
     def test_every_output_belongs_to_one(self):
         for file in TOP.glob("chapters/*/exhibits/*.txt"):
