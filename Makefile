@@ -8,18 +8,21 @@ DEST ?= build/stage-$(NN)
 CHAPTERS = $(patsubst chapters/%/comet.cpp,%,$(wildcard chapters/*/comet.cpp))
 BIN = build/bin
 ROUNDS ?= 20
+FUZZ_SECONDS ?= 60
 JOBS := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 PYTHON := $(firstword $(wildcard /usr/bin/python3) python3)
 
-.PHONY: help run test setup doctor stage stages asan tsan clang clang-asan \
-        select ucontext kqueue test-aarch64 simulate soak bench docs listings measure \
-        check-results exhibits format lint clean
+.PHONY: help run test budget setup doctor stage stages asan tsan clang \
+        clang-asan select ucontext kqueue test-aarch64 faults fuzz valgrind \
+        mutants simulate soak bench docs listings measure check-results \
+        exhibits format lint clean
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
 help:
 	@echo 'make run            builds and runs the book'"'"'s run: 10,000 clients'
 	@echo 'make test           builds everything and runs the tests'
+	@echo 'make budget         looks whether a client costs more than it may, in counts'
 	@echo 'make setup          installs what run and test need'
 	@echo 'make doctor         prints the limits of this machine'
 	@echo 'make stage NN=03    exports the folder of one stage (DEST=folder)'
@@ -31,9 +34,14 @@ help:
 	@echo 'make ucontext       the tests, with the switch by ucontext(3)'
 	@echo 'make kqueue         the tests, with the poller on kqueue(2)'
 	@echo 'make test-aarch64   the tests, built for 64-bit ARM, run by qemu'
+	@echo 'make fuzz           looks for bytes that break it; FUZZ_SECONDS=3600 for longer'
+	@echo 'make valgrind       the test programs, under memcheck'
 	@echo 'make soak           rounds of 2,000 waiters that leave; ROUNDS=100 for more'
-	@echo 'make simulate       a million seeds, and a million clients, in the simulated kernel'
+	@echo 'make simulate       a million seeds, all schedules, a million clients, in the simulated kernel'
+	@echo 'make faults         the tests with faults of the real kernel, 200 seeds of each'
 	@echo 'make bench          measures what a switch costs, a hand-off, a timer'
+	@echo 'make mutants        plants mistakes and looks whether the tests notice; ONLY=name,'
+	@echo '                    PART=1/4'
 	@echo 'make docs           builds the book: build/docs/html/index.html'
 	@echo 'make listings       refreshes the listings in the pages'
 	@echo 'make measure        refreshes the results in chapters/*/run.json'
@@ -76,6 +84,10 @@ test:
 	@.ci/setup.sh run test
 	@$(call suite,release)
 
+budget:
+	@.ci/setup.sh run test
+	@$(call suite,release,--target programs,-L budget)
+
 # suite: configure, build and test one preset. More arguments: for the build,
 # and for ctest.
 suite = cmake --preset $(1) && \
@@ -106,6 +118,20 @@ test-aarch64:
 	  $(call suite,aarch64); \
 	else echo "test-aarch64: skipped, there is no cross compiler (.ci/setup.sh aarch64)"; fi
 
+fuzz:
+	@if .ci/setup.sh --dry-run run clang fuzz 2> /dev/null; then \
+	  cmake --preset fuzz && \
+	  cmake --build --preset fuzz --parallel $(JOBS) && \
+	  tests/fuzz/run.sh $(FUZZ_SECONDS); \
+	else echo "fuzz: skipped, there is no clang with libFuzzer (.ci/setup.sh clang fuzz)"; fi
+
+valgrind:
+	@if .ci/setup.sh --dry-run run test valgrind 2> /dev/null; then \
+	  cmake --preset release && \
+	  cmake --build build --parallel $(JOBS) && \
+	  tests/valgrind.sh build/bin; \
+	else echo "valgrind: skipped, it is not installed (.ci/setup.sh valgrind)"; fi
+
 soak:
 	@.ci/setup.sh run test
 	@cmake --preset release > /dev/null
@@ -117,7 +143,20 @@ simulate:
 	@cmake --preset release > /dev/null
 	@cmake --build build --parallel $(JOBS) --target simulate
 	@$(BIN)/simulate --seeds 1..1000000
+	@$(BIN)/simulate --explore
 	@for n in 1000 10000 100000 1000000; do $(BIN)/simulate --comet $$n; done
+
+mutants:
+	@.ci/setup.sh run test
+	@$(PYTHON) -B tests/mutants/run.py --jobs $(JOBS) \
+	  $(addprefix --only ,$(ONLY)) $(addprefix --part ,$(PART))
+
+faults:
+	@.ci/setup.sh run test
+	@cmake --preset release -DNAGLFAR_FAULT_SEEDS=200 > /dev/null
+	@cmake --build build --parallel $(JOBS)
+	@ctest --preset release -L faults --timeout 3600; status=$$?; \
+	cmake --preset release -DNAGLFAR_FAULT_SEEDS=20 > /dev/null; exit $$status
 
 # With each switch, to compare them.
 bench:

@@ -15,6 +15,7 @@ run   | program make               | make       | make  | make  | gmake
 test  | header doctest/doctest.h   | doctest-dev | doctest-devel | doctest | doctest
 test  | program python3            | python3    | python3 | python | python3
 test  | program pkg-config         | pkg-config | pkgconf-pkg-config | pkgconf | pkgconf
+test  | program patch              | patch      | patch | gpatch | patch
 docs  | program doxygen            | doxygen    | doxygen | doxygen | doxygen
 docs  | program dot                | graphviz   | graphviz | graphviz | graphviz
 docs  | python sphinx              | python3-sphinx | python3-sphinx | sphinx-doc | py311-sphinx
@@ -24,6 +25,8 @@ docs  | python furo                | furo       | python3-furo | - | py311-furo
 docs  | python sphinx_copybutton   | python3-sphinx-copybutton | python3-sphinx-copybutton | - | py311-sphinx-copybutton
 clang | program clang++-14         | clang-14   | clang | llvm | llvm14
 clang | sanitizers clang++-14      | libclang-rt-14-dev | compiler-rt | llvm | llvm14
+fuzz  | fuzzer clang++-14          | libclang-rt-14-dev | compiler-rt | llvm | llvm14
+valgrind | program valgrind        | valgrind   | valgrind | - | valgrind
 lint  | program clang-format-14    | clang-format-14 | clang-tools-extra | clang-format@14 | llvm14
 lint  | program clang-tidy-14      | clang-tidy-14 | clang-tools-extra | llvm | llvm14
 bench | header benchmark/benchmark.h | libbenchmark-dev | google-benchmark-devel | google-benchmark | benchmark
@@ -43,6 +46,8 @@ is_there() {
     python) $python -c "import $2" ;;
     sanitizers) echo 'int main() {}' |
       "$2" -fsanitize=address -x c++ - -o /dev/null ;;
+    fuzzer) echo 'extern "C" int LLVMFuzzerTestOneInput() { return 0; }' |
+      "$2" -fsanitize=fuzzer -x c++ - -o /dev/null ;;
     cmake) cmake --version | awk -v need="$2" '
         BEGIN { split(need, least, ".") }
         /version/ { split($3, have, ".") }

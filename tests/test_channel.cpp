@@ -272,6 +272,24 @@ TEST_CASE("wait sees a message and leaves it there") {
   CHECK(channel.read() == 1);
 }
 
+TEST_CASE("who is woken and finds nothing waits again") {
+  Channel<int> channel;
+  int waits = 0;
+  Strict scheduler;
+  go([&] {
+    CHECK(channel.wait());
+    ++waits;
+  });
+  settleDown();
+  channel.write(1);
+  CHECK(channel.read() == 1);  // before the other one's turn
+  settleDown();
+  CHECK(waits == 0);
+  channel.write(2);
+  scheduler.run();
+  CHECK(waits == 1);
+}
+
 TEST_CASE("who only waits holds up no message") {
   Channel<int> channel;
   Numbers read;

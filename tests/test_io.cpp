@@ -7,10 +7,12 @@
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <memory>
 #include <stdexcept>
@@ -360,6 +362,18 @@ TEST_SUITE("io: who waits") {
     CHECK(writer == ECANCELED);
   }
 
+  TEST_CASE_FIXTURE(Run, "goClose wakes who waits for what is closed") {
+    Pair pair;
+    const int fd = pair.a.release();
+    int error = 0;
+    go([&] { error = errorOf([&] { goRead(fd, 1); }); });
+    yield();
+    CHECK(::close(fd) == 0);  // behind everybody's back
+    CHECK(errorOf([&] { goClose(fd); }) == EBADF);
+    yield();
+    CHECK(error == ECANCELED);
+  }
+
   TEST_CASE_FIXTURE(Run, "goClose of what is not open says so") {
     Pair pair;
     const int fd = pair.a.release();
@@ -444,6 +458,29 @@ TEST_SUITE("io: connect and accept") {
     CHECK((::fcntl(accepted.get(), F_GETFL) & O_NONBLOCK) != 0);
     goWrite(accepted.get(), "hello");
     CHECK(goRead(client.get(), 5) == "hello");
+  }
+
+  // Two clients come while it waits, and the poller tells of them at once.
+  TEST_CASE_FIXTURE(Run, "goAccept takes all that one edge has told of") {
+    Listener listener;
+    int accepted = 0;
+    const Since since;
+    go([&] {
+      for (; accepted < 2; ++accepted) {
+        sys::Address who;
+        goAccept(listener.fd.get(), who, sys::Mode::nonblocking,
+                 after(900ms));
+      }
+    });
+    yield();
+    CHECK(since.parks() == 1);
+    const sys::Fd first = newSocket();
+    const sys::Fd second = newSocket();
+    sys::connect(first.get(), listener.address);
+    sys::connect(second.get(), listener.address);
+    scheduler.run();
+    CHECK(accepted == 2);
+    CHECK(since.parks() == 1);
   }
 
   TEST_CASE_FIXTURE(Run, "goAccept makes blocking sockets on demand") {
@@ -630,6 +667,45 @@ TEST_SUITE("io: an Fd that closes a descriptor") {
 }
 // [/fd-tests]
 
+// [interruptions]
+namespace {
+
+// Interrupts every millisecond; the fifth time it does what somebody waits
+// for. Only what a signal handler may do.
+class Ticks {
+ public:
+  Ticks(void (*atLast)(int peer), int peer) {
+    atLast_ = atLast;
+    peer_ = peer;
+    seen = 0;
+    sys::check(sys::signalAction(SIGALRM, tick, 0), "sigaction");
+    const itimerval every{{0, 1000}, {0, 1000}};
+    ::setitimer(ITIMER_REAL, &every, nullptr);
+  }
+  ~Ticks() {
+    const itimerval stop{};
+    ::setitimer(ITIMER_REAL, &stop, nullptr);
+    sys::defaultSignal(SIGALRM);
+  }
+  Ticks(const Ticks&) = delete;
+  Ticks& operator=(const Ticks&) = delete;
+
+  static inline volatile std::sig_atomic_t seen = 0;
+
+ private:
+  static void tick(int, siginfo_t*, void*) {
+    const int error = errno;
+    seen = seen + 1;
+    if (seen == 5) atLast_(peer_);
+    errno = error;
+  }
+  static inline void (*atLast_)(int) = nullptr;
+  static inline int peer_ = -1;
+};
+
+}  // namespace
+// [/interruptions]
+
 // [plain-thread-tests]
 TEST_SUITE("io: blocking descriptors") {
   // A connection between two plain threads; neither has a scheduler.
@@ -658,11 +734,46 @@ TEST_SUITE("io: blocking descriptors") {
     ::alarm(0);
   }
 
-  TEST_CASE("nonblocking ones need one as soon as they wait") {
+  TEST_CASE("a signal in the middle of a call has no effect") {
+    const Pair pair(sys::Mode::blocking);
+    SUBCASE("that reads") {
+      const Ticks ticks([](int peer) { (void)!::write(peer, "x", 1); },
+                        pair.b.get());
+      CHECK(goRead(pair.a.get(), 1) == "x");
+      CHECK(ticks.seen >= 5);
+    }
+    SUBCASE("that writes") {
+      const std::string junk(4096, '.');
+      while (::send(pair.a.get(), junk.data(), junk.size(), MSG_DONTWAIT) > 0)
+        continue;
+      const Ticks ticks(
+          [](int peer) {
+            static std::array<char, 4096> taken;
+            while (::recv(peer, taken.data(), taken.size(), MSG_DONTWAIT) > 0)
+              continue;
+          },
+          pair.b.get());
+      CHECK(goWrite(pair.a.get(), "x") == 1);
+      CHECK(ticks.seen >= 5);
+    }
+  }
+
+  TEST_CASE("on nonblocking ones the thread waits, and has deadlines") {
+    ::alarm(60);
+    REQUIRE(Scheduler::ofThread() == nullptr);
     Pair pair;
     CHECK(goWrite(pair.b.get(), "x") == 1);
     CHECK(goRead(pair.a.get()) == "x");
-    CHECK_THROWS_AS(goRead(pair.a.get()), std::logic_error);
+    CHECK(errorOf([&] { goRead(pair.a.get(), after(5ms)); }) == ETIMEDOUT);
+    std::thread reader([&] { CHECK(goRead(pair.a.get()) == "y"); });
+    goWrite(pair.b.get(), "y");
+    reader.join();
+    // Until there is no room, and for the bytes for which there is none.
+    const auto fill = [&] {
+      goWrite(pair.b.get(), text(10 << 20), after(5ms));
+    };
+    CHECK(errorOf(fill) == ETIMEDOUT);
+    ::alarm(0);
   }
 }
 // [/plain-thread-tests]

@@ -51,11 +51,23 @@ int openDescriptors() {
   return n;
 }
 
+// How long a client may take.
+sys::Duration patience = 60s;
+struct Patience {
+  explicit Patience(sys::Duration now) { patience = now; }
+  ~Patience() { patience = 60s; }
+};
+
 // The post's handler, and two paths on which it fails.
 template <class Waiters>
 class Handler : public comet::QuietCometHandler<Waiters> {
  public:
-  using comet::QuietCometHandler<Waiters>::QuietCometHandler;
+  Handler(ScheduledFile& request, const sys::Address& client,
+          TCPServer& accepted_by)
+      : comet::QuietCometHandler<Waiters>(request, client, accepted_by) {
+    this->header_timeout = this->timeout = patience;
+  }
+  void do_POST() override { this->rfile.read(); }
   void do_GET() override {
     if (this->path == "/throw") throw std::runtime_error("on demand");
     if (this->path == "/throw42") throw 42;
@@ -227,12 +239,47 @@ void waitAndLeave(const sys::Address& address) {
   await(address, "0");
 }
 
+// Three clients dawdle: with the head, drop by drop, and in the body. Each is
+// answered by 408 when its time is over.
+void dawdle(const sys::Address& address) {
+  ScheduledFile half = ScheduledFile::connectTcp(address);
+  half.write("GET / HT");
+  CHECK(half.read().starts_with("HTTP/1.0 408 "));
+  ScheduledFile drops = ScheduledFile::connectTcp(address);
+  std::string answer;
+  go([&] { answer = drops.readline(); });
+  drops.write("GET / HTTP/1.0\r\nA: ");
+  for (; answer.empty(); sleep(1ms)) try {
+      drops.write("x");
+    } catch (const std::system_error&) {
+      continue;  // the server has closed, and the answer is on its way
+    }
+  CHECK(answer.starts_with("HTTP/1.0 408 "));
+  ScheduledFile body = ScheduledFile::connectTcp(address);
+  body.write("POST / HTTP/1.0\r\nContent-Length: 9\r\n\r\n1234");
+  CHECK(body.read().starts_with("HTTP/1.0 408 "));
+}
+
 // Handlers throw, and the next request is served.
 void failAndGoOn(const sys::Address& address) {
   CHECK(get(address, "/throw") == "");
   CHECK(get(address, "/") == "0");
   CHECK(get(address, "/throw42") == "");
   CHECK(get(address, "/") == "0");
+}
+
+// A handler that says one word, and a client that hears it from a server that
+// serves one request.
+void goodbye(ScheduledFile& request, const sys::Address&, TCPServer&) {
+  request.write("goodbye");
+}
+
+std::string askOnce(TCPServer& server) {
+  sys::Fd socket(sys::check(sys::socket(sys::Mode::blocking), "socket"));
+  goConnect(socket.get(), server.server_address);
+  ScheduledFile client(std::move(socket));
+  CHECK(server.handle_request());
+  return client.read();
 }
 
 }  // namespace
@@ -259,6 +306,12 @@ TEST_SUITE("mix-ins: coroutines") {
   TEST_CASE_FIXTURE(Run, "defect 12: exceptions under ScheduledMixIn") {
     const InCoroutines server;
     failAndGoOn(server.address());
+  }
+
+  TEST_CASE_FIXTURE(Run, "deadlines bind clients under ScheduledMixIn") {
+    const Patience impatient(20ms);
+    const InCoroutines server;
+    dawdle(server.address());
   }
 }
 
@@ -287,6 +340,12 @@ TEST_SUITE("mix-ins: threads") {
   TEST_CASE_FIXTURE(Run, "defect 12: exceptions under ThreadingMixIn") {
     const InThreads server;
     failAndGoOn(server.address());
+  }
+
+  TEST_CASE_FIXTURE(Run, "deadlines bind clients under ThreadingMixIn") {
+    const Patience impatient(20ms);
+    const InThreads server;
+    dawdle(server.address());
   }
 
   TEST_CASE_FIXTURE(Run, "a server that goes waits for its requests") {
@@ -336,6 +395,14 @@ TEST_SUITE("mix-ins: processes") {
     CHECK(server.stop() == "clean");
   }
 
+  TEST_CASE("deadlines bind clients under ForkingMixIn") {
+    const Patience impatient(20ms);
+    InProcesses server;
+    const Run run;
+    dawdle(server.address());
+    CHECK(server.stop() == "clean");
+  }
+
   // A request in a child does not change its parent, except through memory
   // that they share.
   TEST_CASE("defect 24: what a child does stays in the child") {
@@ -361,6 +428,42 @@ TEST_SUITE("mix-ins: processes") {
       CHECK(server.handle_request());
       CHECK(client.read().ends_with("\r\n\r\n1"));
     }
+    ::alarm(0);
+  }
+
+  // A child that leaves by exit(3) would do what its parent has yet to do.
+  TEST_CASE("a child leaves without the parent's cleaning up") {
+    static int atExit = -1;
+    REQUIRE(std::atexit([] {
+              if (atExit != -1) (void)!::write(atExit, "x", 1);
+            }) == 0);
+    ::alarm(60);
+    int ends[2];
+    sys::check(sys::pipe(ends, sys::Mode::nonblocking), "pipe");
+    const sys::Fd reader(ends[0]);
+    const sys::Fd writer(ends[1]);
+    {
+      ForkingMixIn<TCPServer> server(anyPort, goodbye);
+      atExit = writer.get();
+      CHECK(askOnce(server) == "goodbye");
+    }  // has waited for the child
+    atExit = -1;
+    char byte = 0;
+    CHECK(sys::read(reader.get(), &byte, 1) == -1);
+    ::alarm(0);
+  }
+
+  // Zombies are counted by what is left to be waited for.
+  TEST_CASE("children are collected while the server runs") {
+    ::alarm(60);
+    constexpr int requests = 60;
+    const std::uint64_t before = ledger[Call::waitpid];
+    ForkingMixIn<TCPServer> server(anyPort, goodbye);
+    for (int i = 0; i < requests; ++i) CHECK(askOnce(server) == "goodbye");
+    // Each of them at least once but for the last few, and not all of them
+    // at each request.
+    CHECK(ledger[Call::waitpid] - before >= 16);
+    CHECK(ledger[Call::waitpid] - before < 4 * requests);
     ::alarm(0);
   }
 

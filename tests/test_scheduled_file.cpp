@@ -19,6 +19,10 @@
 #include <utility>
 #include <vector>
 
+#ifdef __linux__
+#include <linux/tcp.h>
+#endif
+
 #include "naglfar/scheduled_file.hpp"
 
 using namespace naglfar;
@@ -409,6 +413,24 @@ TEST_SUITE("ScheduledFile: reading") {
     CHECK(pair.d.readline(4, "\r\n") == "\nd\r\n");
   }
 
+  // A search that began anew with each piece would compare 12,800,000,000
+  // places, and this test would not end.
+  TEST_CASE_FIXTURE(Run, "a long line in many pieces is searched once") {
+    constexpr int pieces = 40'000;
+    const std::string piece(16, 'a');
+    FlushingPair pair;
+    go([&] {
+      for (int i = 0; i < pieces; ++i) {
+        pair.d.write(piece);
+        yield();
+      }
+      pair.d.write("b");
+    });
+    const std::string line = pair.c.readline(ScheduledFile::all, "ab");
+    CHECK(line.size() == pieces * piece.size() + 1);
+    scheduler.run();
+  }
+
   TEST_CASE_FIXTURE(Run, "readline does not wait for more than it needs") {
     Pair pair;
     const Since since;
@@ -510,6 +532,53 @@ TEST_SUITE("ScheduledFile: writing") {
     pair.c.flush();
     CHECK(since[Call::write] == 1);
   }
+
+  TEST_CASE_FIXTURE(Run, "what close sends is one call, also to a pipe") {
+    Pair pair;
+    const Since since;
+    pair.c.write("the last");
+    pair.c.close();
+    CHECK(since[Call::send] == 1);
+    CHECK(since[Call::write] == 0);
+    CHECK(pair.d.read() == "the last");
+
+    int ends[2];
+    sys::check(sys::pipe(ends, sys::Mode::nonblocking), "pipe");
+    ScheduledFile reader{sys::Fd(ends[0])};
+    ScheduledFile writer{sys::Fd(ends[1])};
+    writer.write("the last");
+    writer.close();
+    CHECK(since[Call::send] == 2);  // which says that a pipe is no socket
+    CHECK(since[Call::write] == 1);
+    CHECK(reader.read() == "the last");
+  }
+
+#ifdef __linux__
+  TEST_CASE_FIXTURE(Run,
+                    "what close sends leaves in one segment with the end") {
+    const sys::Fd listener(
+        sys::check(sys::socket(sys::Mode::nonblocking), "socket"));
+    sys::Address address("127.0.0.1", 0);
+    sys::check(sys::bind(listener.get(), address), "bind");
+    sys::check(sys::listen(listener.get(), 1), "listen");
+    sys::check(sys::localAddress(listener.get(), address), "getsockname");
+    ScheduledFile client = ScheduledFile::connectTcp(address);
+    sys::Address peer;
+    ScheduledFile server(goAccept(listener.get(), peer));
+    const auto segments = [&client] {
+      tcp_info info{};
+      socklen_t size = sizeof info;
+      CHECK(::getsockopt(client.fileno(), IPPROTO_TCP, TCP_INFO, &info,
+                         &size) == 0);
+      return info.tcpi_segs_in;
+    };
+    const auto before = segments();
+    server.write("the last");
+    server.close();
+    CHECK(client.read() == "the last");
+    CHECK(segments() - before == 1);
+  }
+#endif
 
   TEST_CASE_FIXTURE(Run, "more than bufferSize leaves by itself") {
     Pair pair;
@@ -988,6 +1057,27 @@ TEST_SUITE("ScheduledFile: life") {
     peer.join();
     pair.c.close();
     CHECK(since.parks() == 0);
+    ::alarm(0);
+  }
+
+  TEST_CASE("on nonblocking ones the thread waits, and has deadlines") {
+    ::alarm(60);
+    REQUIRE(Scheduler::ofThread() == nullptr);
+    Pair pair;
+    const std::string big = text(1 << 20) + "\n";
+    pair.c.timeout = pair.d.timeout = 5ms;
+    const auto given = [&](auto call) {
+      CHECK_THROWS_WITH(call(), doctest::Contains("timed out"));
+    };
+    given([&] { pair.d.readline(); });
+    given([&] { pair.c.write(big); });
+    // What did not leave in time leaves when there is somebody who reads.
+    pair.c.timeout = pair.d.timeout = 60s;
+    std::thread peer([&] { CHECK((pair.d.readline() == big)); });
+    pair.c.write("x");
+    pair.c.flush(false);  // there is nobody who would do it later
+    peer.join();
+    CHECK(pair.d.read(1) == "x");
     ::alarm(0);
   }
 }

@@ -327,6 +327,28 @@ TEST_CASE("who waits in line is called in the order of coming") {
   CHECK(log == Log{"a", "b", "d"});
 }
 
+TEST_CASE("who leaves the end of a line leaves it to the next") {
+  Log log;
+  WaitLine line;
+  Scheduler scheduler;
+  const auto join = [&](const char* name) -> Coroutine& {
+    return go([&, name] {
+      WaitLine::Place place(line);
+      while (place.inLine()) scheduler.park("a call");
+      log.push_back(name);
+    });
+  };
+  join("a");
+  Coroutine& last = join("b");
+  naglfar::yield();
+  Coroutine::destroy(last);
+  join("c");
+  naglfar::yield();
+  line.callAll();
+  scheduler.run();
+  CHECK(log == Log{"a", "c"});
+}
+
 // --- time ---
 
 TEST_CASE("a sleeper wakes when its time has come and not before") {
@@ -803,6 +825,22 @@ TEST_CASE("who waits for a descriptor that is forgotten gets ECANCELED") {
   CHECK(coroutines() == 0);
 }
 
+// The byte queues the reader; before its turn the number is closed, and may
+// be somebody else's.
+TEST_CASE("news and a close before the waiter's turn are ECANCELED") {
+  const Pipe pipe;
+  Scheduler scheduler;
+  std::error_code error;
+  Coroutine& reader = go([&] { error = errorOfWait(pipe.reader.get()); });
+  naglfar::yield();
+  REQUIRE_FALSE(reader.queued());
+  pipe.put();
+  while (!reader.queued()) naglfar::yield();
+  scheduler.forget(pipe.reader.get());
+  scheduler.run();
+  CHECK(error == std::errc::operation_canceled);
+}
+
 TEST_CASE("wait gives up at its deadline and leaves nothing behind") {
   const Pipe pipe;
   Scheduler scheduler;
@@ -853,6 +891,7 @@ TEST_CASE("those who run are not starved and neither is the poller") {
     pipe.read();
     arrived = true;
   });
+  naglfar::yield();  // it finds nothing, and waits
   pipe.put();
   int turns = 0;
   const Since since;

@@ -296,6 +296,20 @@ TEST_SUITE("server: TCPServer") {
     CHECK(serving.server.errors[0] == "the handler failed");
   }
 
+  // The server closes first, so the kernel keeps its end of the connection,
+  // with the port, for a minute.
+  TEST_CASE_FIXTURE(Run, "a port can be had again while connections linger") {
+    sys::Address address;
+    {
+      InCoroutine<Scheduled> scheduled(anyPort, answer);
+      address = scheduled.server.server_address;
+      CHECK(ask(address, "x\n") == "answer to x\n");
+      scheduled.stop();
+      scheduled.server.server_close();
+    }
+    CHECK_NOTHROW(TestServer(address, answer));
+  }
+
   TEST_CASE_FIXTURE(Run, "requests leave no descriptor behind") {
     TestServer server(anyPort, answer);
     const auto serve = [&](const std::vector<std::string>& lines) {
@@ -437,6 +451,18 @@ TEST_SUITE("server: ScheduledMixIn") {
     clients.clear();
     CHECK(openDescriptors() == baseline);
     scheduler.run();
+  }
+
+  TEST_CASE_FIXTURE(Run, "a request that is cut off is not its handler's") {
+    InCoroutine<Scheduled> serving(anyPort, answer);
+    ScheduledFile client =
+        ScheduledFile::connectTcp(serving.server.server_address);
+    yieldTimes(10);
+    serving.stop();
+    serving.server.grace_period = {};
+    serving.server.server_close();
+    CHECK(client.read() == "");
+    CHECK(serving.server.errors.empty());
   }
 
   TEST_CASE_FIXTURE(Run, "a client that resets before it is accepted") {

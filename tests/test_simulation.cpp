@@ -638,6 +638,10 @@ TEST_SUITE("simulation: faults") {
     CHECK(with(&Faults::shortTransfer, [&] { return read(ends.a, 3); }) == 1);
     CHECK(with(&Faults::shortTransfer,
                [&] { return write(ends.a, "abc"); }) == 1);
+    for (const auto which : {&Faults::interrupted, &Faults::againInVain})
+      CHECK(with(which, [end = tcp().a] {
+              return said(sys::endWriting(end));
+            }) == 0);  // shutdown(2) does not wait, and knows neither
     CHECK(with(&Faults::noBuffers, [] { return said(newSocket()); }) ==
           -ENOBUFS);
     const long none =

@@ -153,6 +153,28 @@ TEST_SUITE("waiters: in one thread") {
     CHECK(waiters.size() == 0);
   }
 
+  TEST_CASE_FIXTURE(Run, "without noticeDepartures nobody is watched") {
+    Waiters waiters;
+    waiters.noticeDepartures = false;
+    Client client;
+    int got = 0;
+    const Ledger before = ledger;
+    go([&] {
+      auto c = waiters.channel(client.fd());
+      const auto place = waiters.append(c);
+      got = c.read();
+    });
+    yield();
+    client.leave();
+    yield();
+    CHECK(waiters.size() == 1);
+    for (const Call call : {Call::epollCtl, Call::kevent, Call::select})
+      CHECK(ledger[call] == before[call]);
+    for (auto& c : waiters.takeAll()) c.write(6);
+    scheduler.run();
+    CHECK(got == 6);
+  }
+
   TEST_CASE_FIXTURE(Run,
                     "who leaves after takeAll is not told and no error") {
     Waiters waiters;
@@ -169,6 +191,25 @@ TEST_SUITE("waiters: in one thread") {
     scheduler.run();
     CHECK(error == ECONNRESET);
     CHECK(errorOf([&] { told.at(0).write(1); }) == 0);
+  }
+
+  // Its channel is closed and it stands in the queue, behind who notifies.
+  TEST_CASE_FIXTURE(Run, "who has left is not told before its turn") {
+    Waiters waiters;
+    Client client;
+    int error = 0;
+    Coroutine& waits = go([&] {
+      auto c = waiters.channel(client.fd());
+      const auto place = waiters.append(c);
+      error = errorOf([&] { c.read(); });
+    });
+    yield();
+    client.leave();
+    while (!waits.queued()) yield();
+    CHECK(waiters.size() == 1);
+    CHECK(waiters.takeAll().empty());
+    scheduler.run();
+    CHECK(error == ECONNRESET);
   }
 
   TEST_CASE_FIXTURE(Run, "a message that came before the end is read") {

@@ -68,6 +68,9 @@ int main(int argc, char** argv) {
     std::optional<Server> httpd;
     if (run.hasServer()) {
       httpd.emplace(run.takeListener(), handler);
+      // Nobody leaves in this run, so that to watch for it is a system call a
+      // client too many.
+      httpd->waiters.noticeDepartures = false;
       go([&] { httpd->serve_forever(); }).name = "serve_forever";
     }
     if (run.hasClients())

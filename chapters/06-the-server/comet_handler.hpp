@@ -64,11 +64,12 @@ class CometHandler : public naglfar::BaseHTTPRequestHandler {
 // [/comet-handler]
 
 // [quiet-handler]
-// The run logs nothing.
+// The run logs no requests, nor takes the time to write lines about them.
 template <class Waiters>
 class QuietCometHandler : public CometHandler<Waiters> {
  public:
   using CometHandler<Waiters>::CometHandler;
+  void log_request(int, std::string_view) override {}
   void log_message(std::string_view) override {}
 };
 // [/quiet-handler]

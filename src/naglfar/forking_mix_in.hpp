@@ -1,7 +1,8 @@
 /// @file forking_mix_in.hpp
 /// A process for each request (in Python, socketserver.ForkingMixIn).
 ///
-/// Invariant: every child is waited for, so that none stays a zombie.
+/// Invariants: every child is waited for, so that none stays a zombie; and
+/// none runs what waits in its parent's scheduler.
 ///
 /// Asks of the server layer: TCPServer; of sys: fork, waitpid.
 
@@ -48,6 +49,7 @@ void ForkingMixIn<Base>::process_request(TCPServer::Request request) {
   }
   const pid_t child = sys::fork();
   if (child == 0) {
+    Scheduler::abandon();
     this->serve(request);
     settle();
     _exit(0);  // no destructors: what they would undo is the parent's

@@ -39,7 +39,8 @@ void BaseHTTPRequestHandler::handle_one_request() {
     if (error.code() != std::errc::timed_out || status_ >= 200) throw;
     refuse(408);
   }
-  wfile.flush();
+  // If this was the last answer, close() sends it and the end in one.
+  if (!close_connection) wfile.flush();
 }
 
 void BaseHTTPRequestHandler::refuse(int code, std::string_view message) {

@@ -147,8 +147,6 @@ class BaseHTTPRequestHandler {
   // [handler-settings]
   /// @name Settings
   /// A derived class sets them when it is made; so does the limit of `rfile`.
-  /// The times bind a server with a scheduler. In a thread of its own a
-  /// client may take all the time it wants, as in Python.
   /// @{
 
   /// "HTTP/1.1" keeps connections open; then each answer needs a

@@ -6,11 +6,30 @@
 
 #include "naglfar/io.hpp"
 
+#include <poll.h>
+
+#include <algorithm>
 #include <array>
 #include <cassert>
 #include <cerrno>
+#include <climits>
 
 namespace naglfar {
+
+// [wait-alone]
+void goWait(int fd, Interest interest, Deadline deadline) {
+  if (Scheduler* scheduler = Scheduler::ofThread())
+    return scheduler->wait(fd, interest, deadline);
+  using std::chrono::milliseconds;  // rounded up, so that it does not spin
+  const auto left = std::chrono::ceil<milliseconds>(deadline - sys::now());
+  const auto patience =
+      static_cast<int>(std::clamp<long long>(left.count(), 0, INT_MAX));
+  const short events = interest == Interest::read ? POLLIN : POLLOUT;
+  const int n = sys::poll(fd, events, deadline == never ? -1 : patience);
+  if (n == -1 && errno != EINTR) sys::fail(errno, "poll");
+  if (n == 0 && sys::now() >= deadline) sys::fail(ETIMEDOUT, "poll");
+}
+// [/wait-alone]
 
 // [attempt]
 namespace {
@@ -23,7 +42,7 @@ auto attempt(int fd, Interest interest, const char* name, Deadline deadline,
     const auto result = systemCall();
     if (result != -1) return result;
     if (errno == EAGAIN || errno == EWOULDBLOCK)
-      Scheduler::current().wait(fd, interest, deadline);
+      goWait(fd, interest, deadline);
     else if (errno != EINTR)
       sys::fail(errno, name);
   }
@@ -61,20 +80,24 @@ std::string goRead(int fd, Deadline deadline) {
 // [/go-read]
 
 // [go-write]
-std::size_t tryWrite(int fd, std::string_view data) {
+std::size_t tryWrite(int fd, std::string_view data, bool last) {
   assert(!data.empty());
   for (;;) {
-    const ssize_t n = sys::write(fd, data.data(), data.size());
+    const ssize_t n = last ? sys::writeLast(fd, data.data(), data.size())
+                           : sys::write(fd, data.data(), data.size());
     if (n != -1) return static_cast<std::size_t>(n);
     if (errno == EAGAIN || errno == EWOULDBLOCK) return 0;
-    if (errno != EINTR) sys::fail(errno, "write");
+    if (errno == ENOTSOCK && last)
+      last = false;  // a pipe has no segments
+    else if (errno != EINTR)
+      sys::fail(errno, "write");
   }
 }
 
 std::size_t goWriteSome(int fd, std::string_view data, Deadline deadline) {
   for (;;) {
     if (const std::size_t n = tryWrite(fd, data)) return n;
-    Scheduler::current().wait(fd, Interest::write, deadline);
+    goWait(fd, Interest::write, deadline);
   }
 }
 
@@ -121,7 +144,7 @@ void goConnect(int fd, const sys::Address& address, Deadline deadline) {
     if (sys::connect(fd, address) == 0 || errno == EISCONN) break;
     if (errno == EINTR || errno == EINPROGRESS) continue;
     if (errno != EALREADY) sys::fail(errno, "connect");
-    Scheduler::current().wait(fd, Interest::write, deadline);
+    goWait(fd, Interest::write, deadline);
     int error = 0;
     sys::check(sys::pendingError(fd, error), "getsockopt");
     if (error != 0) sys::fail(error, "connect");

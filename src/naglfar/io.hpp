@@ -2,9 +2,10 @@
 /// Reading, writing and connecting, as calls that wait for the coroutine and
 /// not for the thread.
 ///
-/// Each of them tries its system call first and parks only when the kernel
-/// says EAGAIN. On a blocking descriptor the kernel never says that, so these
-/// calls work there too, and then need no scheduler.
+/// Each of them tries its system call first and waits only when the kernel
+/// says EAGAIN. In a thread without a scheduler the thread itself waits, in
+/// poll(2). On a blocking descriptor the kernel never says EAGAIN, so these
+/// calls work there, too, and no deadline binds them.
 ///
 /// Invariant: EINTR never leaves this layer, and no error is taken for an end
 /// of file: the end is 0 bytes, an error is an exception.
@@ -24,6 +25,16 @@ namespace naglfar {
 
 /// @addtogroup io
 /// @{
+
+// [go-wait]
+/// Waits for a descriptor: this coroutine, or, without a scheduler, this
+/// thread. Only after a system call has said EAGAIN. It may end in vain.
+/// @param fd A nonblocking descriptor.
+/// @param interest The direction.
+/// @param deadline When to give up.
+/// @throws std::system_error As Scheduler::wait().
+void goWait(int fd, Interest interest, Deadline deadline = never);
+// [/go-wait]
 
 // [read-and-write]
 /// Reads what is there; waits while nothing is.
@@ -55,9 +66,11 @@ std::string goRead(int fd, Deadline deadline = never);
 /// Writes what the kernel takes now.
 /// @param fd A descriptor.
 /// @param data What to write; not empty.
+/// @param last Whether the descriptor is closed as soon as these are written:
+///        on a socket they then leave with the end of file, in one segment.
 /// @return How many bytes were written; 0 if the kernel takes none now.
 /// @throws std::system_error What write(2) fails with, such as EPIPE.
-std::size_t tryWrite(int fd, std::string_view data);
+std::size_t tryWrite(int fd, std::string_view data, bool last = false);
 
 /// Writes what the kernel takes; waits while it takes nothing.
 /// @param fd A descriptor.

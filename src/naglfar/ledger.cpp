@@ -16,15 +16,18 @@ namespace naglfar {
 // [call-names]
 const char* nameOf(Call call) {
   static constexpr std::array names = {
-      "socket",     "bind",           "listen",       "accept4",
-      "connect",    "getsockname",    "getsockopt",   "setsockopt",
-      "socketpair", "pipe",           "dup",          "fcntl",
-      "read",       "write",          "recv",         "poll",
-      "sendfile",   "shutdown",       "close",        "epoll_create1",
-      "epoll_ctl",  "epoll_wait",     "kqueue",       "kevent",
-      "select",     "mmap",           "munmap",       "mprotect",
-      "madvise",    "rt_sigprocmask", "rt_sigaction", "sigaltstack",
-      "fork",       "waitpid",
+      "socket",       "bind",          "listen",
+      "accept4",      "connect",       "getsockname",
+      "getsockopt",   "setsockopt",    "socketpair",
+      "pipe",         "dup",           "fcntl",
+      "read",         "write",         "recv",
+      "send",         "sendfile",      "shutdown",
+      "close",        "epoll_create1", "epoll_ctl",
+      "epoll_wait",   "kqueue",        "kevent",
+      "select",       "poll",          "rt_sigprocmask",
+      "rt_sigaction", "sigaltstack",   "mmap",
+      "munmap",       "mprotect",      "process_madvise",
+      "madvise",      "fork",          "waitpid",
   };
   static_assert(names.size() == callKinds);
   return names[static_cast<std::size_t>(call)];

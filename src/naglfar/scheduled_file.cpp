@@ -76,8 +76,10 @@ bool ScheduledFile::fill() {
 std::string ScheduledFile::take(std::size_t n) {
   n = std::min(n, pending().size());
   std::string data;
-  if (taken_ == 0 && n == incoming_.size()) {
-    data.swap(incoming_);
+  if (taken_ == 0 && 2 * n >= incoming_.size()) {
+    data.swap(incoming_);  // and copy what stays, which is the smaller part
+    incoming_.assign(data, n);
+    data.resize(n);
   } else {
     data = pending().substr(0, n);
     taken_ += n;
@@ -176,7 +178,7 @@ bool ScheduledFile::sendSome() {
       if (sending_.empty()) return true;
     }
     const std::size_t n =
-        tryWrite(fd_.get(), std::string_view(sending_).substr(sent_));
+        tryWrite(fd_.get(), std::string_view(sending_).substr(sent_), last_);
     if (n == 0) return false;
     sent_ += n;
     nwrite += n;
@@ -184,19 +186,33 @@ bool ScheduledFile::sendSome() {
 }
 // [/send-some]
 
-// [write-and-flush]
+// [write]
 void ScheduledFile::write(std::string_view data) {
   if (closed()) sys::fail(EBADF, "write to a closed file");
-  // What is not sent at once grows piece by piece: one allocation is enough.
-  if (!autoflush && outgoing_.empty()) outgoing_.reserve(512);
+  if (autoflush && sending_.empty() && outgoing_.empty() && !data.empty()) {
+    // Mostly the kernel takes all of it, and nothing has to be kept.
+    const std::size_t n = tryWrite(fileno(), data);
+    nwrite += n;
+    data.remove_prefix(n);
+    if (data.empty()) return;
+  }
+  // What is not sent at once grows piece by piece. A short answer finds room
+  // in one allocation, which stays small, for many may wait beside it.
+  if (!autoflush && outgoing_.empty()) outgoing_.reserve(112);
   outgoing_ += data;
   const bool full = outgoing_.size() > bufferSize;
   if (autoflush || full) flush(full);
 }
+// [/write]
 
+// [flush]
 void ScheduledFile::flush(bool block) {
   if (closed()) sys::fail(EBADF, "flush of a closed file");
   while (!sendSome()) {
+    if (Scheduler::ofThread() == nullptr) {  // nobody else would send it
+      goWait(fileno(), Interest::write, patience());
+      continue;
+    }
     waitForRoom();
     if (!block) return;
     WaitLine::Place place(flushing_);
@@ -210,7 +226,7 @@ void ScheduledFile::flush(bool block) {
   stopWaiting();
   flushing_.callAll();  // it was sent for all of them
 }
-// [/write-and-flush]
+// [/flush]
 
 // [room]
 void ScheduledFile::waitForRoom() {
@@ -268,6 +284,7 @@ void ScheduledFile::close(bool flushFirst) {
     }
     ScheduledFile& file;
   } closeAnyhow{*this};
+  last_ = true;
   if (flushFirst) flush();
 }
 
@@ -278,8 +295,7 @@ void ScheduledFile::closeAfterPeer(sys::Duration patience) {
   deadline = after(patience);
   Scheduler* const scheduler = Scheduler::ofThread();
   try {
-    while (sys::now() < deadline &&
-           (scheduler != nullptr || sys::peek(fileno()) > 0) && fill()) {
+    while (sys::now() < deadline && fill()) {
       take(all);
       if (scheduler != nullptr) scheduler->yield();
     }

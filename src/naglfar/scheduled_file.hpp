@@ -2,8 +2,8 @@
 /// A descriptor as a file: buffered, read by lines, and waiting for the
 /// coroutine instead of the thread.
 ///
-/// On a blocking descriptor it is an ordinary buffered file, which needs no
-/// scheduler: see io.hpp.
+/// Without a scheduler it is an ordinary buffered file, in which the thread
+/// waits: see io.hpp.
 ///
 /// Invariants:
 /// - Every byte that was read stays until somebody takes it.
@@ -135,8 +135,7 @@ class ScheduledFile {
   /// Closes a connection whose peer may still be sending. To close it with
   /// input unread would be a reset, and a reset may take from the peer what
   /// it was sent last (RFC 9112 section 9.6). So this sends what was written
-  /// and the end of file, and drops the input until the peer ends, too. A
-  /// thread without a scheduler does not wait for that.
+  /// and the end of file, and drops the input until the peer ends, too.
   /// @param patience How long to wait for the peer's end.
   /// @throws std::system_error As flush().
   void closeAfterPeer(sys::Duration patience);
@@ -146,7 +145,7 @@ class ScheduledFile {
   std::size_t bufferSize = 65536;  ///< In bytes: more than that is sent.
   Deadline deadline = never;       ///< When each of the calls above gives up.
   /// How long one wait for the peer may last, such as for room to send. Every
-  /// bit of progress starts it anew. It binds whoever has a scheduler.
+  /// bit of progress starts it anew.
   sys::Duration timeout = std::chrono::nanoseconds::max();
   std::size_t nread = 0;   ///< Bytes read from the descriptor.
   std::size_t nwrite = 0;  ///< Bytes that the kernel has taken.
@@ -177,6 +176,7 @@ class ScheduledFile {
   std::string outgoing_;   // written, and not yet in sending_
   std::string sending_;    // leaves now; the kernel has taken the first
   std::size_t sent_ = 0;   // sent_ bytes of it
+  bool last_ = false;      // close() sends the rest
   Flusher flusher_{*this};
   WaitLine flushing_;
   // [/file-private]

@@ -58,6 +58,12 @@ class Scheduler {
   static Scheduler& current();
   /// @return This thread's scheduler, or null if it has none.
   static Scheduler* ofThread() { return current_; }
+  /// Says that this thread has none. For a forked child that does one thing
+  /// and exits: what is in the scheduler is for its parent to run.
+  static void abandon() {
+    current_ = nullptr;
+    sys::beforeClose = nullptr;
+  }
 
   /// Makes a coroutine and queues it.
   /// @param body What it runs: called without arguments.

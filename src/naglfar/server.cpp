@@ -50,7 +50,8 @@ bool TCPServer::handle_request() {
 void TCPServer::shutdown() {
   const int interrupted = errno;
   stopped_ = true;
-  sys::write(stopWriter_.get(), "", 1);
+  while (sys::write(stopWriter_.get(), "", 1) == -1 && errno == EINTR)
+    continue;
   errno = interrupted;
 }
 
@@ -102,6 +103,21 @@ struct TCPServer::Bell {
 TCPServer::~TCPServer() = default;
 // [/bell]
 
+// [look-for-stop]
+// Only the byte means that shutdown() was called, for readiness is a hint. It
+// is put back, for whoever else serves from the same listener.
+void TCPServer::lookForStop() {
+  if (!bell_->forStop.queued()) return;
+  char byte;
+  ssize_t n = -1;
+  do n = sys::read(stopReader_.get(), &byte, 1);
+  while (n == -1 && errno == EINTR);
+  if (n == 1) return TCPServer::shutdown();
+  while (bell_->rung.pop() != nullptr) continue;
+  bell_->poller.watch(stopReader_.get(), Interest::read, bell_->stop);
+}
+// [/look-for-stop]
+
 // [get-request]
 std::optional<TCPServer::Request> TCPServer::get_request() {
   if (!bell_) {
@@ -111,7 +127,8 @@ std::optional<TCPServer::Request> TCPServer::get_request() {
   auto& poller = bell_->poller;
   for (sys::Duration patience{-1}; !stopped_;) {
     Request request;
-    const int fd = sys::accept(fileno(), request.client, sys::Mode::blocking);
+    const int fd =
+        sys::accept(fileno(), request.client, sys::Mode::nonblocking);
     if (fd != -1) {
       request.connection = sys::Fd(fd);
       return request;
@@ -128,7 +145,7 @@ std::optional<TCPServer::Request> TCPServer::get_request() {
       patience = std::chrono::milliseconds(100);
     }
     poller.poll(patience, bell_->rung);
-    if (bell_->forStop.queued()) stopped_ = true;
+    lookForStop();
   }
   return std::nullopt;
 }

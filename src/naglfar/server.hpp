@@ -129,6 +129,8 @@ class TCPServer {
   // [/tcp-server-hooks]
 
  private:
+  void lookForStop();
+
   sys::Fd socket_;
   Handler handler_;
   std::atomic<bool> stopped_ = false;

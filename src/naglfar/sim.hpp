@@ -131,6 +131,11 @@ class Kernel {
   /// Makes the close of a TCP socket a reset (SO_LINGER with 0 s).
   /// @param fd The socket.
   void resetAtClose(int fd);
+  /// @return Whether a look by epoll could find something now.
+  bool hasNews() const;
+  /// Lets time pass, and happen what is due.
+  /// @param until Until when.
+  void wait(sys::Time until);
 
   /// How many descriptors may be open; more is EMFILE.
   std::size_t descriptorLimit = 1u << 30;
@@ -139,6 +144,9 @@ class Kernel {
   std::uint64_t callLimit = ~std::uint64_t{0};
   /// Its own dice; whoever draws from them changes what it does next.
   Random random;
+  /// Asked which of so many news epoll shall tell next, if set: 0 is the
+  /// oldest.
+  std::function<std::size_t(std::size_t)> choose;
   /// Called with a line for each call and event, if set.
   std::function<void(const std::string&)> trace;
 

@@ -32,6 +32,9 @@ int Epoll::collect(epoll_event* events, int most) {
   if (news.size() > 1 && fault(state().faults.reordered, "reordered"))
     for (std::size_t i = news.size() - 1; i > 0; --i)
       std::swap(news[i], news[living->random.below(i + 1)]);
+  if (living->choose)
+    for (std::size_t i = 0; i + 1 < news.size(); ++i)
+      std::swap(news[i], news[i + living->choose(news.size() - i)]);
   int n = 0;
   for (std::size_t left = news.size(); left > 0 && n < most; --left) {
     const std::shared_ptr<Watch> watch = std::move(news.front());

@@ -3,6 +3,7 @@
 //
 // Invariant: only an empty agenda and a wait without a deadline are Stuck.
 
+#include <algorithm>
 #include <cerrno>
 
 #include "naglfar/sim_files.hpp"
@@ -130,6 +131,16 @@ int Kernel::shutdownWrite(int fd) {
 void Kernel::resetAtClose(int fd) {
   const FilePointer file = find(fd);
   dynamic_cast<Socket&>(*file).resetAtClose = true;
+}
+
+bool Kernel::hasNews() const {
+  return std::ranges::any_of(state_->files, [](const FilePointer& file) {
+    const auto* epoll = dynamic_cast<const Epoll*>(file.get());
+    return epoll != nullptr && !epoll->news.empty();
+  });
+}
+void Kernel::wait(sys::Time until) {
+  while (state_->clock < until) pass(until);
 }
 // [/sim-kernel]
 

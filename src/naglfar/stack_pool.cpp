@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <cassert>
 
@@ -22,11 +23,11 @@
 
 namespace naglfar {
 
-// [slabs]
+// [slab-sizes]
 const std::size_t StackPool::stackSize = fiberHooksOn ? 256 << 10 : 64 << 10;
 
 namespace {
-constexpr std::size_t stacksInSlab = 64;
+constexpr std::size_t stacksInSlab = 128;
 
 std::size_t guardSize() {
   static const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
@@ -37,22 +38,7 @@ std::size_t slabSize() {
   return stacksInSlab * (guardSize() + StackPool::stackSize);
 }
 }  // namespace
-
-StackPool::~StackPool() {
-  assert(inUse_ == 0);
-  for (char* slab : slabs_) sys::unmap(slab, slabSize());
-}
-
-void StackPool::mapSlab() {
-  // First the place in the list: a slab that is not in it would be lost.
-  if (slabs_.size() == slabs_.capacity())
-    slabs_.reserve(2 * slabs_.size() + 8);
-  fresh_ = static_cast<char*>(
-      sys::check(sys::mapStacks(slabSize()), "mmap of stacks"));
-  slabEnd_ = fresh_ + slabSize();
-  slabs_.push_back(fresh_);
-}
-// [/slabs]
+// [/slab-sizes]
 
 // [guards]
 namespace {
@@ -60,6 +46,17 @@ namespace {
 // MADV_GUARD_INSTALL leaves the mapping in one piece. mprotect cuts it in
 // two for each guard, and a process may have only vm.max_map_count pieces.
 std::atomic<bool> guardByMadvise = true;  // until the kernel refuses
+
+// False if this kernel does not take the list.
+bool guardSlab(char* slab) {
+  std::array<iovec, stacksInSlab> guards;
+  for (iovec& page : guards) {
+    page = {slab, guardSize()};
+    slab += guardSize() + StackPool::stackSize;
+  }
+  const ssize_t guarded = sys::guardAll(guards.data(), guards.size());
+  return guarded == static_cast<ssize_t>(guards.size() * guardSize());
+}
 
 bool installGuard(char* page) {
   if (guardByMadvise && sys::guard(page, guardSize()) == 0) return true;
@@ -76,6 +73,24 @@ const char* StackPool::guardMethod() {
 }
 // [/guards]
 
+// [slabs]
+StackPool::~StackPool() {
+  assert(inUse_ == 0);
+  for (char* slab : slabs_) sys::unmap(slab, slabSize());
+}
+
+void StackPool::mapSlab() {
+  // First the place in the list: a slab that is not in it would be lost.
+  if (slabs_.size() == slabs_.capacity())
+    slabs_.reserve(2 * slabs_.size() + 8);
+  fresh_ = static_cast<char*>(
+      sys::check(sys::mapStacks(slabSize()), "mmap of stacks"));
+  slabEnd_ = fresh_ + slabSize();
+  slabs_.push_back(fresh_);
+  slabGuarded_ = guardByMadvise && guardSlab(fresh_);
+}
+// [/slabs]
+
 // [take-and-give]
 char* StackPool::take() {
   if (!free_.empty()) {
@@ -85,7 +100,8 @@ char* StackPool::take() {
     return stack;
   }
   if (fresh_ == slabEnd_) mapSlab();
-  if (!installGuard(fresh_)) sys::fail(errno, "guard page of a stack");
+  if (!slabGuarded_ && !installGuard(fresh_))
+    sys::fail(errno, "guard page of a stack");
   char* stack = fresh_ + guardSize();
   fresh_ = stack + stackSize;
   ++inUse_;

@@ -8,7 +8,8 @@
 ///   step over it, so the build asks for -fstack-clash-protection.
 /// - A stack that nobody has used yet costs address space and no memory.
 ///
-/// Asks of sys: mmap, madvise with MADV_GUARD_INSTALL, or mprotect.
+/// Asks of sys: mmap; and MADV_GUARD_INSTALL, by process_madvise for a whole
+/// slab or by madvise for a page, or else mprotect.
 
 #pragma once
 
@@ -52,6 +53,7 @@ class StackPool {
   std::vector<char*> free_;
   char* fresh_ = nullptr;  // the first stack never handed out
   char* slabEnd_ = nullptr;
+  bool slabGuarded_ = false;  // or its guards are made one by one
   std::size_t inUse_ = 0;
 };
 // [/stack-pool]

@@ -17,6 +17,7 @@
 #include <signal.h>
 #include <sys/select.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 #include <cerrno>
 #include <chrono>
@@ -56,10 +57,10 @@ Result check(Result result, const char* call) {
 // [/errors]
 
 // [fd]
+using CloseHook = void (*)(int fd);  ///< Told of a descriptor.
 /// What an Fd does in this thread before it closes a descriptor. A Scheduler
 /// sets it: its poller must forget the number, which is free for anybody
 /// then.
-using CloseHook = void (*)(int fd);  ///< Told of a descriptor.
 inline constinit thread_local CloseHook beforeClose = nullptr;
 
 /// The owner of one descriptor: closes it when it goes out of scope.
@@ -133,6 +134,8 @@ int pipe(int (&ends)[2], Mode mode);                     ///< pipe2(2).
 int dup(int fd);                                         ///< F_DUPFD_CLOEXEC.
 ssize_t read(int fd, char* buffer, std::size_t size);    ///< read(2).
 ssize_t write(int fd, const char* data, std::size_t n);  ///< write(2).
+ssize_t writeLast(int fd, const char* data, std::size_t n);
+///< send(2): the end follows at once, and may leave in the same segment.
 ssize_t peek(int fd);  ///< recv(2) of one byte, left in place; waits never.
 ssize_t sendfile(int fd, int file, off_t offset, std::size_t n);
 ///< sendfile(2); on macOS and FreeBSD theirs.
@@ -151,6 +154,7 @@ int kevent(int kq, const struct ::kevent* changes, int changeCount,
            const timespec* timeout);  ///< kevent(2).
 int select(int n, fd_set* readable, fd_set* writable, timeval* timeout);
 ///< select(2).
+int poll(int fd, short events, int timeoutMs);  ///< poll(2), of one.
 // [/readiness-calls]
 
 // [memory-and-processes]
@@ -159,6 +163,8 @@ void* mapShared(std::size_t size);       ///< mmap(2): shared with children.
 int unmap(void* memory, std::size_t n);  ///< munmap(2).
 int protect(void* page, std::size_t n);  ///< mprotect(2): no access.
 int guard(void* page, std::size_t n);    ///< MADV_GUARD_INSTALL: madvise(2).
+ssize_t guardAll(const iovec* pages, std::size_t n);
+///< MADV_GUARD_INSTALL on all of them: process_madvise(2).
 int signalAction(int signal, void (*handler)(int, siginfo_t*, void*),
                  int flags);                   ///< sigaction(2).
 int defaultSignal(int signal);                 ///< sigaction(2), SIG_DFL.

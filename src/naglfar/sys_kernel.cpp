@@ -166,6 +166,15 @@ ssize_t write(int fd, const char* data, std::size_t n) {
   return ::write(fd, data, n);
 }
 
+ssize_t writeLast(int fd, const char* data, std::size_t n) {
+  count(Call::send);
+#ifdef __linux__
+  return ::send(fd, data, n, MSG_MORE);
+#else
+  return ::send(fd, data, n, 0);
+#endif
+}
+
 ssize_t peek(int fd) {
   count(Call::recv);
   char byte;
@@ -229,6 +238,12 @@ int kevent(int kq, const struct ::kevent* changes, int changeCount,
 int select(int n, fd_set* readable, fd_set* writable, timeval* timeout) {
   count(Call::select);
   return ::select(n, readable, writable, nullptr, timeout);
+}
+
+int poll(int fd, short events, int timeoutMs) {
+  count(Call::poll);
+  pollfd one{fd, events, 0};
+  return ::poll(&one, 1, timeoutMs);
 }
 // [/readiness]
 

@@ -5,10 +5,15 @@
 
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <csignal>
 
 #include "naglfar/sys.hpp"
+
+#ifdef __linux__
+#include <sys/syscall.h>
+#endif
 
 namespace naglfar::sys {
 
@@ -42,16 +47,30 @@ int protect(void* page, std::size_t n) {
   return ::mprotect(page, n, PROT_NONE);
 }
 
-int guard([[maybe_unused]] void* page, [[maybe_unused]] std::size_t n) {
 #ifdef __linux__
-  constexpr int guardInstall = 102;  // MADV_GUARD_INSTALL, since Linux 6.13
+constexpr int guardInstall = 102;  // MADV_GUARD_INSTALL, since Linux 6.13
+
+int guard(void* page, std::size_t n) {
   count(Call::madvise);
   return ::madvise(page, n, guardInstall);
+}
+
+ssize_t guardAll(const iovec* pages, std::size_t n) {
+  count(Call::processMadvise);
+  constexpr int self = -10000;  // PIDFD_SELF_THREAD; EBADF without
+  return ::syscall(SYS_process_madvise, self, pages, n, guardInstall, 0);
+}
 #else
+int guard(void*, std::size_t) {
   errno = EINVAL;
   return -1;
-#endif
 }
+
+ssize_t guardAll(const iovec*, std::size_t) {
+  errno = ENOSYS;
+  return -1;
+}
+#endif
 // [/memory]
 
 // [signals-and-processes]

@@ -297,6 +297,12 @@ ssize_t write(int fd, const char* data, std::size_t n) {
   });
 }
 
+ssize_t writeLast(int fd, const char* data, std::size_t n) {
+  return socketCall(Call::send, fd, [&](Socket& socket) {
+    return socket.write(data, transfer(socket, n));
+  });
+}
+
 ssize_t peek(int fd) {
   char byte;
   const auto attempt = [&](File& file) { return file.read(&byte, 1, true); };
@@ -328,15 +334,15 @@ int ended(int fd, Ended& what) {
   return static_cast<int>(call(Call::poll, fd, attempt, false));
 }
 
+// It never waits, and so it is neither interrupted nor told to try again.
 int endWriting(int fd) {
-  const auto attempt = [](File& file) -> ssize_t {
-    auto* socket = dynamic_cast<Socket*>(&file);
-    if (socket == nullptr) return -ENOTSOCK;
-    if (socket->phase != Socket::Phase::connected) return -ENOTCONN;
-    socket->end();
-    return 0;
-  };
-  return static_cast<int>(call(Call::shutdown, fd, attempt, false));
+  enter(Call::shutdown);
+  auto* socket = dynamic_cast<Socket*>(find(fd).get());
+  if (socket == nullptr) return leave(Call::shutdown, fd, notASocket(fd));
+  if (socket->phase != Socket::Phase::connected)
+    return leave(Call::shutdown, fd, -ENOTCONN);
+  socket->end();
+  return leave(Call::shutdown, fd, 0);
 }
 
 int close(int fd) {
@@ -446,6 +452,19 @@ int select(int n, fd_set* readable, fd_set* writable, timeval* timeout) {
     if ((find(fd)->ready() & mask) == 0) FD_CLR(fd, set);
   });
   return leave(Call::select, -1, found);
+}
+
+// Those of its bits that poll(2) has, epoll(7) has, too.
+int poll(int fd, short events, int timeoutMs) {
+  enter(Call::poll);
+  if (fault(state().faults.interrupted, "interrupted"))
+    return leave(Call::poll, fd, -EINTR);
+  const FilePointer file = find(fd);
+  const auto mask = static_cast<std::uint32_t>(events) | EPOLLERR | EPOLLHUP;
+  return leave(Call::poll, fd,
+               await(std::chrono::milliseconds(timeoutMs), [&] {
+                 return file == nullptr || (file->ready() & mask) != 0;
+               }));
 }
 // [/sim-select]
 

@@ -4,7 +4,7 @@
 /// Invariant: no request's thread outlives the server.
 ///
 /// Asks of the server layer: TCPServer. No scheduler runs in these threads:
-/// their sockets block.
+/// they wait themselves.
 
 #pragma once
 

@@ -3,14 +3,16 @@
 /// keeps instead of the 2009 post's list of channels.
 ///
 /// Invariant: who stands in the list is there: a client that leaves takes its
-/// request out, because its channel closes and the handler's scope ends.
+/// request out, because its channel closes and the handler's scope ends. Only
+/// who sets noticeDepartures to false does without.
 ///
 /// Asks of the layers below: Channel, HangupWatch.
 
 #pragma once
 
-#include <list>
 #include <memory>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "naglfar/channel.hpp"
@@ -25,7 +27,6 @@ namespace naglfar {
 /// The waiting requests of a server under ScheduledMixIn.
 class Waiters {
   struct State;
-  using Line = std::list<std::shared_ptr<State>>;
 
  public:
   /// A channel that one request waits on. Copies are the same channel.
@@ -55,8 +56,8 @@ class Waiters {
 
    private:
     friend class Waiters;
-    Place(Line& line, std::shared_ptr<State> state);
-    Line& line_;
+    Place(Waiters& waiters, std::shared_ptr<State> state);
+    Waiters& waiters_;
     std::shared_ptr<State> state_;
   };
 
@@ -67,15 +68,20 @@ class Waiters {
   /// @param channel What it waits on.
   /// @return Its place.
   Place append(const Channel& channel) {
-    return Place(line_, channel.state_);
+    return Place(*this, channel.state_);
   }
   /// Empties the list. In one step, so that nobody is told twice or not at
   /// all, whoever comes or goes meanwhile.
   /// @return The channels, in the order in which they came.
   std::vector<Channel> takeAll();
   /// @return How many requests wait.
-  std::size_t size() const { return line_.size(); }
+  std::size_t size() const { return size_; }
 
+  /// Whether it is noticed at once that a waiting client leaves; otherwise
+  /// only when its answer cannot be sent. To be told costs one registration
+  /// with the poller (epoll_ctl(2)) for each that waits. Concerns the
+  /// channels made from then on.
+  bool noticeDepartures = true;
   /// Whether the end of file means that a waiting client has left. A browser
   /// whose tab is closed ends like that; but so does a program that only
   /// ends its output and goes on reading. If it is false, only a reset means
@@ -83,23 +89,31 @@ class Waiters {
   bool endMeansGone = true;
 
  private:
-  Line line_;
+  void remove(State& state);
+
+  // The line runs through the waiting requests themselves, so that to stand
+  // in it costs no allocation.
+  State* first_ = nullptr;
+  State* last_ = nullptr;
+  std::size_t size_ = 0;
 };
 // [/waiters]
 
 // [waiters-members]
-struct Waiters::State {
-  State(int connection, bool endMeansGone)
-      : hangup(
-            connection, [this] { channel.close(); }, endMeansGone) {}
+struct Waiters::State : std::enable_shared_from_this<State> {
   naglfar::Channel<int> channel;
-  HangupWatch hangup;
+  std::unique_ptr<HangupWatch> departure;  // or null: it is not noticed
   bool inLine = false;
-  Line::iterator place;
+  State* next = nullptr;
+  State* previous = nullptr;
 };
 
 inline Waiters::Channel Waiters::channel(int connection) {
-  return Channel(std::make_shared<State>(connection, endMeansGone));
+  auto state = std::make_shared<State>();
+  if (noticeDepartures)
+    state->departure = std::make_unique<HangupWatch>(
+        connection, [&c = state->channel] { c.close(); }, endMeansGone);
+  return Channel(std::move(state));
 }
 
 inline int Waiters::Channel::read() {
@@ -111,29 +125,43 @@ inline int Waiters::Channel::read() {
 inline void Waiters::Channel::write(int message) {
   if (!state_->channel.closed()) state_->channel.write(message);
 }
+// [/waiters-members]
 
-inline Waiters::Place::Place(Line& line, std::shared_ptr<State> state)
-    : line_(line), state_(std::move(state)) {
-  state_->place = line_.insert(line_.end(), state_);
+// [waiters-line]
+inline Waiters::Place::Place(Waiters& waiters, std::shared_ptr<State> state)
+    : waiters_(waiters), state_(std::move(state)) {
+  state_->previous = std::exchange(waiters.last_, state_.get());
+  State*& before =
+      state_->previous != nullptr ? state_->previous->next : waiters.first_;
+  before = state_.get();
   state_->inLine = true;
+  ++waiters.size_;
 }
 
 inline Waiters::Place::~Place() {
-  if (state_->inLine) line_.erase(state_->place);
+  if (state_->inLine) waiters_.remove(*state_);
+}
+
+inline void Waiters::remove(State& state) {
+  (state.previous != nullptr ? state.previous->next : first_) = state.next;
+  (state.next != nullptr ? state.next->previous : last_) = state.previous;
+  state.inLine = false;
+  --size_;
 }
 
 inline std::vector<Waiters::Channel> Waiters::takeAll() {
   std::vector<Channel> all;
-  all.reserve(line_.size());
-  for (const std::shared_ptr<State>& state : line_) {
-    state->inLine = false;
+  all.reserve(size_);
+  while (first_ != nullptr) {
+    State& state = *first_;
+    remove(state);
     // Whose client has left may not have had its turn to leave, too.
-    if (!state->channel.closed()) all.push_back(Channel(state));
+    if (!state.channel.closed())
+      all.push_back(Channel(state.shared_from_this()));
   }
-  line_.clear();
   return all;
 }
-// [/waiters-members]
+// [/waiters-line]
 
 /// @}
 

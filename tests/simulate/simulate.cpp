@@ -1,6 +1,7 @@
 // simulate: runs the library in the simulated kernel, seed after seed, and
 // stops at the first one where something does not hold.
 
+#include "explore.hpp"
 #include "scenarios.hpp"
 
 #include <charconv>
@@ -22,6 +23,10 @@ struct Arguments {
   const simulate::Scenario* scenario = nullptr;
   bool trace = false;
   std::uint64_t clients = 0;  // of a large run, instead of seeds
+  bool explore = false;       // schedules, instead of seeds
+  const explore::Program* program = nullptr;
+  std::uint64_t most = 2'000'000;
+  std::optional<explore::Choices> choices = {};
 };
 
 [[noreturn]] void usageError(const std::string& what) {
@@ -44,10 +49,32 @@ const simulate::Scenario* findScenario(std::string_view name) {
   usageError("there is no scenario `" + std::string(name) + "'");
 }
 
+const explore::Program* findProgram(std::string_view name) {
+  for (const explore::Program& program : explore::programs())
+    if (program.name == name) return &program;
+  usageError("there is no program `" + std::string(name) + "'");
+}
+
+// "0,2,1".
+explore::Choices parseChoices(std::string_view text) {
+  explore::Choices choices;
+  for (std::size_t comma = 0; comma != text.npos;) {
+    comma = text.find(',');
+    choices.push_back(
+        static_cast<std::uint8_t>(parseNumber(text.substr(0, comma))));
+    text.remove_prefix(std::min(comma, text.size() - 1) + 1);
+  }
+  return choices;
+}
+// [/simulate-arguments]
+
+// [simulate-help]
 void printHelp() {
   std::cout
       << "usage: simulate [--seeds A..B | --seed S] [--scenario NAME] "
-         "[--trace]\n       simulate --comet N\n\n"
+         "[--trace]\n       simulate --explore [PROGRAM] [--most N]\n"
+         "       simulate --explore PROGRAM --choices LIST [--trace]\n"
+         "       simulate --comet N\n\n"
          "Runs small programs on the library in a simulated kernel. All that "
          "happens\nin a run, faults included, comes from its seed. Stops at "
          "the first seed where\nsomething does not hold, and exits with "
@@ -58,13 +85,22 @@ void printHelp() {
          "seed\n                   has its own. One of:";
   for (const simulate::Scenario& scenario : simulate::scenarios())
     std::cout << ' ' << scenario.name;
-  std::cout << "\n  --trace          print the last steps of each run: every "
-               "call, fault and event\n"
+  std::cout
+      << "\n  --trace          print the last steps of each run: every "
+         "call, fault and event\n"
+         "  --explore        run all schedules of small programs, and of "
+         "those that have\n                   a bug if they are named."
+         " One of:";
+  for (const explore::Program& program : explore::programs())
+    std::cout << ' ' << program.name;
+  std::cout << "\n  --most N         no more than so many of each program "
+               "(2000000 by default)\n"
+               "  --choices LIST   run the schedule with these choices\n"
                "  --comet N        make the comet run with N clients, and "
                "print what each costs\n"
                "  --help           print this\n";
 }
-// [/simulate-arguments]
+// [/simulate-help]
 
 // [simulate-parse]
 Arguments parse(int argc, char** argv) {
@@ -94,17 +130,78 @@ Arguments parse(int argc, char** argv) {
     } else if (option == "--comet") {
       arguments.clients = parseNumber(value());
       if (arguments.clients == 0) usageError("at least one client is needed");
+    } else if (option == "--explore") {
+      arguments.explore = true;
+      if (i + 1 < argc && argv[i + 1][0] != '-')
+        arguments.program = findProgram(value());
+    } else if (option == "--most") {
+      arguments.most = parseNumber(value());
+    } else if (option == "--choices") {
+      arguments.choices = parseChoices(value());
     } else if (option == "--trace") {
       arguments.trace = true;
     } else {
       usageError("there is no option `" + std::string(option) + "'");
     }
   }
+  if (arguments.choices && arguments.program == nullptr)
+    usageError("--choices needs --explore and a program");
   return arguments;
+}
+// [/simulate-parse]
+
+// [simulate-explore]
+// Shows one schedule: who ran, and with `calls` what it asked of the kernel.
+void show(const explore::Program& program, const explore::Choices& choices,
+          bool calls) {
+  const explore::Outcome outcome =
+      explore::runOnce(program, choices, [&](const std::string& step) {
+        // What the kernel tells begins with a time in microseconds.
+        if (calls || step.find(" us  ") == step.npos)
+          std::cout << step << '\n';
+      });
+  std::cout << (outcome.failure.empty() ? "all held" : outcome.failure)
+            << '\n';
+}
+
+// True if all held.
+bool exploreOne(const explore::Program& program, std::uint64_t most) {
+  const explore::Explored found = explore::explore(program, most);
+  if (!found.failure) {
+    std::printf("%-14s %s%llu schedules, of at most %zu turns\n",
+                program.name, found.all ? "all " : "the first ",
+                static_cast<unsigned long long>(found.schedules),
+                found.turns);
+    return true;
+  }
+  std::cout << program.name << ": fails, after " << found.schedules
+            << " schedules; the library's own order, but for "
+            << found.differing << " of its choices:\n";
+  const explore::Choices choices = found.failure->choices();
+  show(program, choices, false);
+  std::cout << "to see more: simulate --explore " << program.name
+            << " --trace --choices ";
+  for (std::size_t i = 0; i < choices.size(); ++i)
+    std::cout << (i == 0 ? "" : ",") << int{choices[i]};
+  std::cout << '\n';
+  return false;
+}
+
+int exploreAll(const Arguments& arguments) {
+  if (arguments.choices) {
+    show(*arguments.program, *arguments.choices, arguments.trace);
+    return 0;
+  }
+  bool good = true;
+  for (const explore::Program& program : explore::programs())
+    if (arguments.program == nullptr ? !program.planted
+                                     : arguments.program == &program)
+      good = exploreOne(program, arguments.most) && good;
+  return good ? 0 : 1;
 }
 
 }  // namespace
-// [/simulate-parse]
+// [/simulate-explore]
 
 // [simulate-main]
 int main(int argc, char** argv) try {
@@ -113,6 +210,7 @@ int main(int argc, char** argv) try {
     simulate::cometOf(arguments.clients);
     return 0;
   }
+  if (arguments.explore) return exploreAll(arguments);
   const auto start = std::chrono::steady_clock::now();
   std::uint64_t faults = 0;
   std::uint64_t calls = 0;

@@ -1,0 +1,187 @@
+// Reads headers and a body that arrive in pieces, and expects what an account
+// of the whole text says: the same body, the same refusal, and the same first
+// byte of the next request. A server that finds that byte elsewhere lets
+// requests be smuggled.
+//
+// The first line says how: 0 for HTTP/1.0, how to read the body, and how many
+// bytes at a time. Such as "1r5".
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+
+#include "fuzz.hpp"
+#include "naglfar/http_message.hpp"
+
+using namespace fuzz;
+
+// [fuzz-request-reference]
+namespace {
+
+constexpr std::size_t limit = 40;  // within reach of a random walk
+
+// What is to be read, if all of the text is there.
+struct Expected {
+  int refusal = 0;
+  std::vector<std::size_t> parts;  // lengths
+  std::string body;
+  std::string_view rest;
+};
+
+struct Refused {
+  int status;
+};
+
+// All digits, and no more than fits.
+std::size_t value(std::string_view digits, unsigned base) {
+  if (digits.empty()) throw Refused{400};
+  std::size_t n = 0;
+  for (const char c : digits) {
+    const std::size_t digit =
+        std::string_view("0123456789abcdef")
+            .find(c >= 'A' && c <= 'F' ? static_cast<char>(c + 32) : c);
+    if (digit >= base) throw Refused{400};
+    if (n > (~std::size_t{0} - digit) / base) throw Refused{400};
+    n = n * base + digit;
+  }
+  return n;
+}
+
+// Cuts a line of the framing off, which has an end and is not endless.
+std::string_view cutLine(std::string_view& rest) {
+  const std::size_t end = rest.substr(0, 4096).find('\n');
+  if (end == std::string_view::npos) throw Refused{400};
+  std::string_view line = rest.substr(0, end);
+  rest.remove_prefix(end + 1);
+  if (line.ends_with('\r')) line.remove_suffix(1);
+  return line;
+}
+// [/fuzz-request-reference]
+
+// [fuzz-request-expected]
+void cutPart(Expected& expected, std::size_t n) {
+  expected.parts.push_back(n);
+  expected.body += expected.rest.substr(0, n);
+  if (expected.rest.size() < n) throw Refused{400};
+  expected.rest.remove_prefix(n);
+}
+
+void cutChunks(Expected& expected) {
+  for (std::size_t room = limit;;) {
+    std::string_view head = cutLine(expected.rest);
+    head = head.substr(0, head.find(';'));
+    while (head.ends_with(' ') || head.ends_with('\t')) head.remove_suffix(1);
+    const std::size_t n = value(head, 16);
+    if (n > room) throw Refused{413};
+    room -= n;
+    if (n == 0) break;
+    cutPart(expected, n);
+    if (!cutLine(expected.rest).empty()) throw Refused{400};
+  }
+  for (int trailers = 0; !cutLine(expected.rest).empty(); ++trailers)
+    if (trailers == 100) throw Refused{431};
+}
+
+Expected expectedOf(const Headers& headers, bool knowsChunks,
+                    std::string_view rest) {
+  Expected expected;
+  expected.rest = rest;
+  const auto codings = headers.get_all("transfer-encoding");
+  const auto lengths = headers.get_all("content-length");
+  try {
+    if (!codings.empty() && (!lengths.empty() || !knowsChunks))
+      throw Refused{400};
+    if (codings.size() > 1) throw Refused{501};
+    if (codings.size() == 1) {
+      if (!sameName(codings[0], "chunked")) throw Refused{501};
+      cutChunks(expected);
+    } else if (!lengths.empty()) {
+      for (const auto& length : lengths)
+        if (length != lengths[0]) throw Refused{400};
+      const std::size_t n = value(lengths[0], 10);
+      if (n > limit) throw Refused{413};
+      if (n > 0) cutPart(expected, n);
+    }
+  } catch (const Refused& refused) {
+    expected.refusal = refused.status;
+  }
+  return expected;
+}
+// [/fuzz-request-expected]
+
+// [fuzz-request-reading]
+// How much skip() drops, or nothing if that is more than `most`.
+bool mayBeSkipped(const Expected& expected, std::size_t most) {
+  for (const std::size_t part : expected.parts) {
+    if (part > most) return false;
+    most -= part;
+  }
+  return true;
+}
+
+// The body; nothing if it was left where it is.
+std::optional<std::string> readBody(RequestBody& body, char manner,
+                                    std::size_t n, const Expected& expected) {
+  std::string all;
+  switch (manner) {
+    case 's': {
+      const bool skipped = body.skip(n);
+      expect(skipped == mayBeSkipped(expected, n), "what may be skipped");
+      if (!skipped) return std::nullopt;
+      return expected.body;
+    }
+    case 'r':
+      for (std::string piece; !(piece = body.read(n)).empty(); all += piece)
+        expect(piece.size() <= n, "read keeps the limit");
+      return all;
+    case 'l':
+      for (std::string line; !(line = body.readline(n)).empty();) {
+        all += line;
+        expect(line.size() <= n, "readline keeps the limit");
+        expect(line.find('\n') >= line.size() - 1, "a line is one");
+      }
+      return all;
+    default:
+      return body.read();
+  }
+}
+
+}  // namespace
+// [/fuzz-request-reading]
+
+// [fuzz-request]
+int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  std::string_view script = text(data, size);
+  std::string how(takeLine(script));
+  how.resize(3);
+  const bool knowsChunks = how[0] != '0';
+  const std::size_t n = static_cast<unsigned char>(how[2]) + std::size_t{1};
+  const std::string all = whole(script);
+  arrive(script, [&](ScheduledFile& file) {
+    Headers headers;
+    std::size_t read = 0;
+    for (std::string line; !(line = file.readline()).empty();) {
+      read += line.size();
+      while (line.ends_with('\n') || line.ends_with('\r')) line.pop_back();
+      if (line.empty()) break;
+      headers.add(line);
+    }
+    const Expected expected =
+        expectedOf(headers, knowsChunks, std::string_view(all).substr(read));
+    RequestBody body(file);
+    body.limit = limit;
+    try {
+      body.start(headers, knowsChunks);
+      const auto got = readBody(body, how[1], n, expected);
+      if (!got) return;
+      expect(expected.refusal == 0, "it was to be refused");
+      expect(*got == expected.body, "the body");
+      expect(body.atEnd() && body.read().empty(), "the body has an end");
+      expect(file.read() == expected.rest, "the next request");
+    } catch (const HTTPError& error) {
+      expect(error.code == expected.refusal, "why it was refused");
+    }
+  });
+  return 0;
+}
+// [/fuzz-request]

@@ -1,0 +1,96 @@
+"""What a client may cost: budgets for the counts of the comet programs.
+
+Seconds depend on the machine; counts do not. A client's cost is the
+difference between a run of N and a run of one client, so that what a program
+does once, at its beginning and its end, is in no budget.
+
+A budget is what the program needs, with a little slack; who makes it need
+more has to say so here. Not in it are what depends on the build or on the
+kernel: the rt_sigprocmask(2) of a switch by ucontext, and the guard pages of
+a kernel that does not take a list of them.
+"""
+
+import json
+import mmap
+import os
+import re
+import sys
+import unittest
+
+import program
+
+N = 1000
+SLACK = 0.05  # of a count: tables that grow, and answers in two pieces
+
+# For a client: system calls in all, epoll_ctl, switches, parks, allocations,
+# page faults, and KiB of memory. Of the pages, two are the stacks of the two
+# ends.
+NAMES = ("system calls", "epoll_ctl", "switches", "parks", "allocations",
+         "page faults", "KiB")
+BUDGET = {
+    "comet-01": (13.50, 1, 0, 0, 8, 0.15, 0.6),
+    "comet-02": (13.60, 1, 11, 0, 6, 2.10, 8.35),
+    "comet-03": (13.60, 1, 9, 2.5, 6, 2.10, 8.35),
+    "comet-04": (13.60, 1, 10, 3, 6, 2.10, 8.35),
+    "comet-05": (14.60, 1, 10, 3, 8, 2.10, 8.35),
+    "comet-06": (14.60, 1, 10, 3, 7, 2.15, 8.4),
+}
+
+with_memory = True
+
+
+def run(n):
+    result = program.run(n, "--json")
+    if result.returncode != 0:
+        raise AssertionError(result.stderr)
+    return json.loads(result.stdout)
+
+
+def kernel():
+    return tuple(map(int, re.match(r"(\d+)\.(\d+)",
+                                   os.uname().release).groups()))
+
+
+def totals(report):
+    """What a run has done, in the order of NAMES."""
+    calls = report["calls"]
+    left_out = sum(calls.get(call, 0)
+                   for call in ("rt_sigprocmask", "madvise", "mprotect"))
+    n = report["clients"]
+    counts = {name: n * count for name, count in report["per_client"].items()}
+    return (counts["system_calls"] - left_out, calls.get("epoll_ctl", 0),
+            counts["switches"], counts["parks"], counts["allocations"],
+            counts["page_faults"], report["peak_kib"])
+
+
+class Budget(unittest.TestCase):
+
+    def test_what_a_client_costs(self):
+        one, many = run(1), run(N)
+        if many["poller"] != "epoll":
+            self.skipTest("the budgets are for epoll")
+        budget = BUDGET[program.name()]
+        sure = len(NAMES) if with_memory else NAMES.index("allocations")
+        over = []
+        for name, first, last, most in list(
+                zip(NAMES, totals(one), totals(many), budget))[:sure]:
+            cost = (last - first) / (N - 1)
+            print(f"{program.name()}: {name} {cost:.3f} of {most:.2f}")
+            if cost > most + SLACK:
+                over.append(f"{name}: {cost:.3f}, and the budget is {most}")
+        self.assertEqual(over, [])
+
+    def test_the_guards_of_many_stacks_are_one_call(self):
+        calls = run(N)["calls"]
+        if not with_memory or "mmap" not in calls or kernel() < (6, 18):
+            self.skipTest("no stacks, or a kernel that may take no list")
+        self.assertEqual(calls.get("madvise", 0) + calls.get("mprotect", 0), 0)
+        self.assertLess(calls.get("process_madvise", N), N / 32)
+
+
+if "--without-memory" in sys.argv:
+    sys.argv.remove("--without-memory")
+    with_memory = False
+with_memory = with_memory and mmap.PAGESIZE == 4096
+
+program.main()

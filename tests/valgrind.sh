@@ -1,0 +1,54 @@
+#!/bin/sh
+# Runs the test programs under valgrind's memcheck: valgrind.sh FOLDER. What
+# it finds beyond the sanitizers: values that nobody has set, and that in the
+# code as it is shipped.
+#
+# Left out are tests of limits, which valgrind does not keep or meets itself:
+# it holds descriptors and memory of its own; and the random walks and the
+# 100,000 coroutines, which take minutes at its speed. A process that a test
+# has forked is not looked at.
+#
+# The library has to be built where valgrind's header is: else it does not
+# tell of the coroutines' stacks, and valgrind complains of each switch.
+
+set -eu
+folder=$1
+valgrind='valgrind --quiet --error-exitcode=9 --leak-check=full
+  --show-leak-kinds=definite --errors-for-leak-kinds=definite'
+
+# check NAME [FILTER]
+check() {
+  # shellcheck disable=SC2086  # several words on purpose
+  if $valgrind "$folder/test_$1" "--test-case-exclude=${2-}" \
+    > "$folder/../valgrind-$1.log" 2>&1; then
+    echo "$1: clean"
+  else
+    echo "$1: FAILED"
+    tail -50 "$folder/../valgrind-$1.log"
+    return 1
+  fi
+}
+
+if [ $# -gt 1 ]; then
+  shift
+  check "$@"
+  exit
+fi
+
+# The longest first, two at a time.
+xargs -P 2 -L 1 "$0" "$folder" <<'tests'
+simulation simulation:*
+scheduled_file
+poller *random?walks*
+hostile
+waiters
+mixins
+server defect?13:?60*,defect?13:?descriptors*,defect?13:?it?waits*
+scheduler
+channel
+coroutine 100000*
+http
+sys
+io
+tests
+echo "tests passed under valgrind"
