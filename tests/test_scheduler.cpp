@@ -611,6 +611,7 @@ TEST_CASE("somebody who waits for ever is a deadlock that names it") {
     message = deadlock.what();
   }
   INFO(message);
+  CHECK(message.starts_with("deadlock: nobody can run"));
   CHECK(contains(message, "passenger #"));
   CHECK(contains(message, "waits for the bus"));
   CHECK(contains(message, "hurried one #"));

@@ -121,6 +121,17 @@ TEST_SUITE("waiters: in one thread") {
     CHECK(second.read() == 2);
   }
 
+  TEST_CASE_FIXTURE(Run, "a place in a list that was emptied is left once") {
+    Waiters waiters;
+    Client client;
+    auto c = waiters.channel(client.fd());
+    {
+      const auto place = waiters.append(c);
+      CHECK(waiters.takeAll().size() == 1);
+    }
+    CHECK(waiters.size() == 0);
+  }
+
   TEST_CASE_FIXTURE(Run, "a place is left when it goes") {
     Waiters waiters;
     Client a;

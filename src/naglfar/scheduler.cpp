@@ -81,7 +81,7 @@ void Scheduler::run() {
   assert(Coroutine::current() == nullptr);
   while (Job* job = ready_.pop()) runOne(*job);
   const std::string waiting = parked();
-  if (!waiting.empty()) throw Deadlock(waiting);
+  if (!waiting.empty()) throw Deadlock(nobodyCanRun + waiting);
 }
 // [/run]
 
