@@ -14,8 +14,8 @@ PYTHON := $(firstword $(wildcard /usr/bin/python3) python3)
 
 .PHONY: help run test budget setup doctor stage stages asan tsan clang \
         clang-asan select ucontext kqueue test-aarch64 faults fuzz valgrind \
-        mutants simulate soak bench docs listings measure check-results \
-        exhibits format lint clean
+        mutants simulate soak bench docs listings measure check-results bill \
+        peers plots exhibits format lint clean
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
@@ -46,6 +46,9 @@ help:
 	@echo 'make listings       refreshes the listings in the pages'
 	@echo 'make measure        refreshes the results in chapters/*/run.json'
 	@echo 'make exhibits       runs the wrong programs and keeps what they print'
+	@echo 'make bill           measures what each stage costs, and the peers; ten minutes'
+	@echo 'make peers          builds and runs the same run in other languages'
+	@echo 'make plots          draws the results again'
 	@echo 'make check-results  compares their counts with those of new runs'
 	@echo 'make format         lays out all C++ files'
 	@echo 'make lint           looks at their layout, and at them with clang-tidy'
@@ -207,6 +210,22 @@ programs-of-results:
 	  cmake --build --preset $$preset --parallel $(JOBS) --target programs || exit 1; \
 	done
 
+# The peers are welcome and not needed.
+.PHONY: bill-programs
+bill-programs: programs-of-results
+	@.ci/setup.sh peers || true
+	@cmake --build build --parallel $(JOBS) --target simulate
+
+bill: bill-programs
+	@$(PYTHON) -B chapters/08-the-bill/bill.py
+	@$(MAKE) plots listings
+
+peers: bill-programs
+	@$(PYTHON) -B chapters/08-the-bill/bill.py peers
+
+plots:
+	@$(PYTHON) -B docs/plots.py
+
 format:
 	@.ci/setup.sh lint
 	@git ls-files -co --exclude-standard '*.cpp' '*.hpp' '*.h' | xargs clang-format-14 -i
@@ -217,7 +236,7 @@ lint:
 	  xargs clang-format-14 --dry-run -Werror
 	@cmake --preset release > /dev/null
 	@git ls-files -co --exclude-standard 'src/*.cpp' 'chapters/*.cpp' | \
-	  grep -v -e poller_kqueue -e poller_select -e switch_ucontext | \
+	  grep -v -e poller_kqueue -e poller_select -e switch_ucontext -e /peers/ | \
 	  xargs -P $(JOBS) -n 3 clang-tidy-14 --quiet -p build
 
 clean:

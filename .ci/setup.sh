@@ -29,6 +29,13 @@ fuzz  | fuzzer clang++-14          | libclang-rt-14-dev | compiler-rt | llvm | l
 valgrind | program valgrind        | valgrind   | valgrind | - | valgrind
 lint  | program clang-format-14    | clang-format-14 | clang-tools-extra | clang-format@14 | llvm14
 lint  | program clang-tidy-14      | clang-tidy-14 | clang-tools-extra | llvm | llvm14
+peers | program c++              | g++        | gcc-c++ | gcc | llvm
+peers | header boost/asio.hpp    | libboost-dev | boost-devel | boost | boost-libs
+peers | program go               | golang-go  | golang  | go    | go
+peers | program node             | nodejs     | nodejs  | node  | node
+peers | python greenlet          | python3-greenlet | python3-greenlet | - | py311-greenlet
+peers | program unshare          | util-linux | util-linux | - | -
+peers | program ip               | iproute2   | iproute | - | -
 bench | header benchmark/benchmark.h | libbenchmark-dev | google-benchmark-devel | google-benchmark | benchmark
 stages | program ccache            | ccache     | ccache | ccache | ccache
 aarch64 | program aarch64-linux-gnu-g++ | g++-aarch64-linux-gnu | gcc-c++-aarch64-linux-gnu | - | -

@@ -39,7 +39,7 @@ HASH_COMMENTS = {".py", ".cmake", ".txt", ".in", ".sh", ".gdb"}
 KEBAB = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 MARKER = re.compile(r"\s*(//|#) ?\[(/?)([^\[\]]*)\]\s*")
 FENCE = re.compile(r"( {0,3})(`{3,}|~{3,})\s*(.*?)\s*")
-INFO = re.compile(r"(\S+)\s+(file|run|ledger|output|adds)=(\S+)")
+INFO = re.compile(r"(\S+)\s+(file|run|ledger|table|output|adds)=(\S+)")
 NUMBER = re.compile(r"(<!--n (.*?)-->)((?:(?!<!--).)*)(<!--/n-->)?")
 
 
@@ -246,7 +246,7 @@ class Book:
         info = INFO.fullmatch(fence.info)
         line = fence.start + 1
         if not info:
-            if re.search(r"\b(file|run|ledger|output|adds)=", fence.info):
+            if re.search(r"\b(file|run|ledger|table|output|adds)=", fence.info):
                 self._unfilled(page, line, f"cannot read '{fence.info}'")
             return None
         _, kind, target = info.groups()
@@ -260,6 +260,8 @@ class Book:
                 return results.output(self.root / target).split("\n")
             if kind == "adds":
                 return results.additions(self.root, target).split("\n")
+            if kind == "table":
+                return self.runs.table(target).split("\n")
             runs = [self.runs.chapter(number) for number in target.split(",")]
             return results.ledger(runs, target.split(",")).split("\n")
         except results.Unknown as error:
@@ -311,6 +313,9 @@ class Book:
                 for number in range(start, end)]
 
     def _numbers_in(self, page, number, line):
+        if re.match(r"[-*> ]*<!--n ", line):
+            self._unfilled(page, number, "a number begins the line, which "
+                           "would end the paragraph: move a word down to it")
         def fill(match):
             opening, key, text, closing = match.groups()
             if not closing:

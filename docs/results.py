@@ -2,8 +2,10 @@
 
 Each chapter keeps the result of its run in chapters/NN-name/run.json. A page
 shows it as the program's own report, as a ledger beside those of other
-chapters, or as single numbers in a sentence. What an exhibit prints is kept
-in a text file beside it.
+chapters, or as single numbers in a sentence. What else was measured is in
+chapters/NN-name/results/NAME.json: some fields about all of it, and rows by
+name in `runs`. A page shows such a result as a table, or as single numbers.
+What an exhibit prints is kept in a text file beside it.
 
 Invariant: nothing here measures or rounds twice; every figure on a page is
 one figure of a committed file, formatted once.
@@ -13,7 +15,6 @@ import json
 import re
 
 
-BENCH = "chapters/08-the-bill/results/bench.json"
 NEEDED = ["clients", "user_s", "kernel_s", "total_s", "peak_kib", "per_client",
           "calls"]
 
@@ -105,6 +106,38 @@ def additions(root, number):
                      for path, count in lines.items())
 
 
+def table(result, kinds, columns):
+    """Rows of a result: those of these kinds (`*` for all), with these columns.
+
+    A column is a field's path, and its last name is the heading.
+    """
+    headings = [column.rpartition(".")[2].replace("_", " ") for column in columns]
+    lines = [["", *(f"{int(name):,}" if name.isdigit() else name
+                    for name in headings)]]
+    for row in result.get("runs", {}).values():
+        if kinds == "*" or row["kind"] in kinds.split(","):
+            lines.append([row["title"], *(cell(row, column) for column in columns)])
+    if len(lines) == 1:
+        raise Unknown(f"no row of the kind '{kinds}'")
+    widths = [max(len(line[i]) for line in lines) for i in range(len(columns) + 1)]
+    return "\n".join(
+        f"{line[0]:<{widths[0]}}" + "".join(
+            f"  {text:>{width}}" for text, width in zip(line[1:], widths[1:]))
+        for line in lines)
+
+
+def cell(row, column):
+    """A field of a row as a table shows it; what the row has not is a dash."""
+    value = row
+    for name in column.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.2f}" if value < 10 else f"{value:.1f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
 class Runs:
     """The committed results of all chapters."""
 
@@ -112,47 +145,69 @@ class Runs:
         self.root = root
         self.loaded = {}
 
-    def read(self, path):
-        """Whatever JSON the file `path` holds."""
-        try:
-            return json.loads((self.root / path).read_text())
-        except FileNotFoundError:
-            raise Unknown(f"no result '{path}'") from None
-        except ValueError as error:
-            raise Unknown(f"{path} is no JSON: {error}") from None
-
     def load(self, path):
         """The result in the file `path`."""
+        run = self.read(path)
+        for field in NEEDED:
+            if field not in run:
+                raise Unknown(f"{path} has no '{field}'")
+        return run
+
+    def read(self, path):
+        """Whatever JSON the file `path` holds."""
         if path not in self.loaded:
-            run = self.read(path)
-            for field in NEEDED:
-                if field not in run:
-                    raise Unknown(f"{path} has no '{field}'")
-            self.loaded[path] = run
+            try:
+                self.loaded[path] = json.loads((self.root / path).read_text())
+            except FileNotFoundError:
+                raise Unknown(f"no result '{path}'") from None
+            except ValueError as error:
+                raise Unknown(f"{path} is no JSON: {error}") from None
         return self.loaded[path]
 
     def chapter(self, number):
         """The result of the chapter with this number."""
-        found = sorted(self.root.glob(f"chapters/{number}-*/run.json"))
+        return self.load(self.find(f"chapters/{number}-*/run.json"))
+
+    def measured(self, name):
+        """What else was measured: `08/ladder`."""
+        chapter, _, file = name.partition("/")
+        return self.read(self.find(f"chapters/{chapter}-*/results/{file}.json"))
+
+    def table(self, target):
+        """The table that `08/ladder:peer,stage:ratio,us` asks for."""
+        name, *rest = target.split(":")
+        if len(rest) != 2:
+            raise Unknown(f"'{target}' is not RESULT:KINDS:COLUMNS")
+        return table(self.measured(name), rest[0], rest[1].split(","))
+
+    def find(self, pattern):
+        """The one file of this pattern."""
+        found = sorted(self.root.glob(pattern))
         if len(found) != 1:
-            raise Unknown(f"no result 'chapters/{number}-*/run.json'"
-                          if not found else f"{len(found)} chapters {number}")
-        return self.load(found[0].relative_to(self.root).as_posix())
+            raise Unknown(f"{len(found)} files '{pattern}'" if found
+                          else f"no result '{pattern}'")
+        return found[0].relative_to(self.root).as_posix()
 
     def number(self, key):
         """The text for a key such as `06.switches` or `06.total_s:.1f`.
 
         A key names a field of the result, then one of `per_client`, then a
-        system call per client; `06.calls.read` is the run's total. Whole
-        numbers are written as they are, others with two decimals, unless a
-        format stands behind the colon. With `bench` for the chapter it is a
-        field of the micro benchmarks, such as `bench.ns.asm.switch`.
+        system call per client; `06.calls.read` is the run's total. Of another
+        result, such as `08/ladder.floor.us`, it names a field of a row, then
+        one of the whole, such as `08/bench.ns.asm.switch`. Whole numbers are
+        written as they are, others with two decimals, unless a format stands
+        behind the colon.
         """
         path, _, form = key.strip().partition(":")
         chapter, *names = path.split(".")
-        run = self.read(BENCH) if chapter == "bench" else self.chapter(chapter)
+        if "/" in chapter:
+            run = self.measured(chapter)
+            rows = run.get("runs", {})
+            run = rows if names and names[0] in rows else run
+        else:
+            run = self.chapter(chapter)
         value = run
-        if "calls" in run and len(names) == 1 and names[0] not in run:
+        if len(names) == 1 and names[0] not in run and "calls" in run:
             value = {name: total / (run["clients"] or 1)
                      for name, total in run["calls"].items()}
             value |= run["per_client"]

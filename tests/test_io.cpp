@@ -661,7 +661,7 @@ TEST_SUITE("io: an Fd that closes a descriptor") {
       if (number == -1) number = pair.a.get();
       REQUIRE(pair.a.get() == number);
       go([&] { tryWrite(pair.b.get(), text); });
-      CHECK(goRead(pair.a.get()) == text);
+      CHECK(goRead(pair.a.get(), text.size()) == text);
     }
   }
 }
@@ -895,6 +895,30 @@ TEST_SUITE("io: HangupWatch") {
         yield();
       }
       CHECK(told == (goes ? 0 : 1));
+    }
+  }
+
+  // The news of a byte has put the watch into the queue. Before its turn the
+  // descriptor is closed, and its number is somebody else's.
+  TEST_CASE_FIXTURE(Run, "it does not look at the heir of its number") {
+    Pair pair;
+    const int number = pair.a.get();
+    int told = 0;
+    const HangupWatch watch(number, [&] { ++told; });
+    tryWrite(pair.b.get(), "x");
+    yield();
+    goClose(pair.a.release());
+    SUBCASE("there is one") {
+      const Pair heirs;
+      REQUIRE(heirs.a.get() == number);
+      yield();
+      CHECK(told == 1);
+      go([&] { tryWrite(heirs.b.get(), "y"); });
+      CHECK(goRead(heirs.a.get(), 1) == "y");
+    }
+    SUBCASE("there is none") {
+      yield();
+      CHECK(told == 1);
     }
   }
 

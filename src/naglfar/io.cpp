@@ -178,6 +178,7 @@ HangupWatch::HangupWatch(int fd, std::function<void()> gone,
   // before, the news that the peer has left may have gone to that one.
   const bool look = scheduler.registered(fd_);
   scheduler.watch(fd_, Interest::read, waiter_);
+  generation_ = scheduler.generation(fd_);
   if (look) scheduler.wake(*this);
 }
 
@@ -188,11 +189,12 @@ HangupWatch::~HangupWatch() {
 // Woken by data, by the peer's end, or in vain. Only a look tells which. A
 // poller that repeats its news would tell of unread data for ever.
 void HangupWatch::run() {
-  if (waiter_.error != 0) return gone_();
-  Scheduler::current().unwatch(fd_, Interest::read, waiter_);
-  if (!peerIsThere(fd_, endMeansGone_)) return gone_();
+  Scheduler& scheduler = Scheduler::current();
+  scheduler.unwatch(fd_, Interest::read, waiter_);
+  if (scheduler.generation(fd_) != generation_) return gone_();
+  if (waiter_.error != 0 || !peerIsThere(fd_, endMeansGone_)) return gone_();
   if (Poller::repeatsNews && sys::peek(fd_) >= 0) return;
-  Scheduler::current().watch(fd_, Interest::read, waiter_);
+  scheduler.watch(fd_, Interest::read, waiter_);
 }
 // [/hangup-watch-members]
 

@@ -153,6 +153,7 @@ class HangupWatch final : private Job {
   int fd_;
   std::function<void()> gone_;
   bool endMeansGone_;
+  unsigned generation_;  // of the descriptor: another means that it is closed
   Waiter waiter_{*this};
 };
 

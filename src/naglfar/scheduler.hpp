@@ -111,6 +111,10 @@ class Scheduler {
   /// @param fd A descriptor.
   /// @return Poller::registered().
   bool registered(int fd) const { return poller_.registered(fd); }
+
+  /// @param fd A descriptor that somebody has watched.
+  /// @return Poller::generation().
+  unsigned generation(int fd) const { return poller_.generation(fd); }
   /// Watches a descriptor on behalf of a job that is no coroutine.
   /// @param fd A nonblocking descriptor.
   /// @param interest The direction.

@@ -132,6 +132,10 @@ int ended(int fd, Ended& what) {
 #endif
   pollfd entry{fd, input, 0};
   const int n = ::poll(&entry, 1, 0);
+  if ((entry.revents & POLLNVAL) != 0) {
+    errno = EBADF;
+    return -1;
+  }
   what = (entry.revents & both) != 0    ? Ended::both
          : (entry.revents & input) != 0 ? Ended::input
                                         : Ended::nothing;

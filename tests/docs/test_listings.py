@@ -60,6 +60,10 @@ RUN = {"program": "comet-00", "clients": 100, "clients_in_child": False,
        "user_s": 0.25, "kernel_s": 0.5, "total_s": 61.5, "peak_kib": 2000,
        "per_client": {"switches": 12.5, "parks": 4, "page_faults": 0},
        "calls": {"accept4": 100, "epoll_ctl": 0, "read": 250}}
+LADDER = {"clients": 9000, "runs": {
+    "floor": {"title": "the floor", "kind": "floor", "us": {"all": 50.25}},
+    "asio": {"title": "Asio", "kind": "peer", "ratio": 1.5, "peak_kib": 4096, "1000": 7,
+             "us": {"all": 75.0, "read": 2.5}}}}
 CHAPTER = """\
 # The gate
 
@@ -78,6 +82,10 @@ It makes <!--n 00.switches-->?<!--/n--> switches and <!--n 00.read:.1f-->?<!--/n
 ```
 ```text ledger=00,01
 ```
+```text table=00/ladder:floor,peer:ratio,us.all,us.read,peak_kib,1000
+```
+Of <!--n 00/ladder.clients:,-->?<!--/n--> it is <!--n 00/ladder.asio.us.read-->?<!--/n-->.
+
 ````text
 ```cpp file=no/such.cpp
 ```
@@ -96,6 +104,7 @@ class Tree(unittest.TestCase):
         self.write("chapters/00-gate/comet.cpp", COMET)
         self.write("chapters/00-gate/README.md", CHAPTER)
         self.write("chapters/00-gate/run.json", json.dumps(RUN))
+        self.write("chapters/00-gate/results/ladder.json", json.dumps(LADDER))
         self.write("chapters/01-more/run.json", json.dumps(
             RUN | {"calls": {"accept4": 100, "epoll_ctl": 200}}))
         self.write("README.md", "# Book\n\n[gate](chapters/00-gate/README.md)\n")
@@ -232,6 +241,19 @@ Peak memory: 2.0 MiB
     def test_numbers(self):
         self.assertIn("<!--n 00.switches-->12.50<!--/n--> switches and "
                       "<!--n 00.read:.1f-->2.5<!--/n--> reads", self.read(PAGE))
+
+    def test_numbers_of_another_result(self):
+        self.assertIn("Of <!--n 00/ladder.clients:,-->9,000<!--/n--> it is "
+                      "<!--n 00/ladder.asio.us.read-->2.50<!--/n-->.",
+                      self.read(PAGE))
+
+    def test_table(self):
+        self.assertIn("""peak_kib,1000
+           ratio   all  read  peak kib  1,000
+the floor      -  50.2     -         -      -
+Asio        1.50  75.0  2.50     4,096      7
+```
+""", self.read(PAGE))
 
 
 class Caught(Tree):
@@ -406,23 +428,22 @@ class Caught(Tree):
                 ("02.switches", "no result 'chapters/02-*/run.json'"),
                 ("00.calls", "'00.calls' is not one number"),
                 ("00", "'00' is not one number"),
+                ("00/ladder.go.us", "no '00/ladder.go.us' in the results"),
+                ("00/ladder.asio.us", "'00/ladder.asio.us' is not one number"),
+                ("00/more.asio.us", "no result 'chapters/00-*/results/more.json'"),
                 ("00.switches:q", "'q' is no format for 12.5")):
-            number = f"\n<!--n {key}-->1<!--/n-->\n"
+            number = f"\nIt is <!--n {key}-->1<!--/n-->\n"
             self.edit(PAGE, "# The gate\n", "# The gate\n" + number)
             self.assertCaught(message)
             self.edit(PAGE, number, "")
 
-    def test_number_of_the_micro_benchmarks(self):
-        self.edit(PAGE, "# The gate\n", "# The gate\n\n"
-                  "<!--n bench.ns.asm.switch:.1f-->1<!--/n-->\n")
-        self.assertCaught("no result 'chapters/08-the-bill/results/bench.json'")
-        self.write("chapters/08-the-bill/results/bench.json",
-                   json.dumps({"ns": {"asm": {"switch": 5.67}}}))
-        self.assertCaught("stale: bench.ns.asm.switch:.1f is 5.7, not 1")
-
     def test_number_without_end(self):
         self.edit(PAGE, "2.5<!--/n-->", "2.5")
         self.assertCaught("no '<!--/n-->' behind '00.read:.1f'")
+
+    def test_number_at_the_start_of_a_line(self):
+        self.edit(PAGE, "It makes <!--n", "It makes\n<!--n")
+        self.assertCaught("a number begins the line")
 
     def test_stale_report(self):
         self.edit(PAGE, "0.250s", "0.240s")
@@ -431,6 +452,20 @@ class Caught(Tree):
     def test_stale_ledger(self):
         self.edit("chapters/01-more/run.json", '"parks": 4', '"parks": 5')
         self.assertCaught("stale: 'text ledger=00,01'")
+
+    def test_stale_table(self):
+        self.edit("chapters/00-gate/results/ladder.json", "50.25", "51.25")
+        self.assertCaught("stale: 'text table=00/ladder:floor,peer:")
+
+    def test_table_that_cannot_be(self):
+        for target, message in (
+                ("00/ladder:stage:ratio", "no row of the kind 'stage'"),
+                ("00/ladder:*", "'00/ladder:*' is not RESULT:KINDS:COLUMNS"),
+                ("00/more:*:ratio", "no result 'chapters/00-*/results/more.json'")):
+            fence = f"\n```text table={target}\n```\n"
+            self.edit(PAGE, "# The gate\n", "# The gate\n" + fence)
+            self.assertCaught(message)
+            self.edit(PAGE, fence, "")
 
     def test_missing_result(self):
         (self.root / "chapters/01-more/run.json").unlink()
