@@ -15,7 +15,7 @@ PYTHON := $(firstword $(wildcard /usr/bin/python3) python3)
 .PHONY: help run test budget setup doctor stage stages asan tsan clang \
         clang-asan select ucontext kqueue test-aarch64 faults fuzz valgrind \
         mutants simulate soak bench docs listings measure check-results bill \
-        peers plots format lint clean
+        peers plots exhibits format lint clean
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
@@ -45,6 +45,7 @@ help:
 	@echo 'make docs           builds the book: build/docs/html/index.html'
 	@echo 'make listings       refreshes the listings in the pages'
 	@echo 'make measure        refreshes the results in chapters/*/run.json'
+	@echo 'make exhibits       runs the wrong programs and keeps what they print'
 	@echo 'make bill           measures what each stage costs, and the peers; ten minutes'
 	@echo 'make peers          builds and runs the same run in other languages'
 	@echo 'make plots          draws the results again'
@@ -186,10 +187,17 @@ docs:
 
 listings:
 	@$(PYTHON) docs/listings.py refresh
+	@$(PYTHON) -B docs/figures.py refresh
 
 # The largest run that one process holds, of 10,000 at most.
 measure: programs-of-results
 	@$(PYTHON) -B .ci/results.py measure $(CHAPTERS) 08-the-bill
+
+exhibits:
+	@.ci/setup.sh run test
+	@cmake --preset release > /dev/null
+	@cmake --build build --parallel $(JOBS) --target exhibits
+	@$(PYTHON) -B tests/exhibits/run.py --keep $(BIN)
 
 check-results: programs-of-results
 	@$(PYTHON) -B .ci/results.py check $(CHAPTERS) 08-the-bill

@@ -12,8 +12,8 @@ appears in the listing of its outer one as a single comment line.
 
 Invariant: every line of a source that must be shown is shown by exactly one
 listing, and what a page shows is what the compiler reads. `check` fails if
-not; `refresh` makes the bodies true again. Results of runs are treated the
-same way; how they look is in results.py.
+not; `refresh` makes the bodies true again. Results of runs and what exhibits
+print are treated the same way; how they look is in results.py.
 """
 
 import argparse
@@ -32,12 +32,14 @@ WIDTH = 78  # columns; a listing must fit a page without scrolling
 PAGES = ["README.md", "chapters/*/*.md", "docs/*.md", "docs/reference/*.md"]
 MUST_SHOW = ["src/**/*", "chapters/*/*.cpp", "chapters/*/*.hpp",
              "chapters/*/*.S"]
+EXHIBITS = ["chapters/*/exhibits/*.cpp"]  # shown, if what they print is kept
+OUTPUTS = ["chapters/*/exhibits/*.txt"]  # that
 HASH_COMMENTS = {".py", ".cmake", ".txt", ".in", ".sh", ".gdb"}
 
 KEBAB = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 MARKER = re.compile(r"\s*(//|#) ?\[(/?)([^\[\]]*)\]\s*")
 FENCE = re.compile(r"( {0,3})(`{3,}|~{3,})\s*(.*?)\s*")
-INFO = re.compile(r"(\S+)\s+(file|run|ledger|table)=(\S+)")
+INFO = re.compile(r"(\S+)\s+(file|run|ledger|table|output|adds)=(\S+)")
 NUMBER = re.compile(r"(<!--n (.*?)-->)((?:(?!<!--).)*)(<!--/n-->)?")
 
 
@@ -192,6 +194,7 @@ class Book:
         self.problems = []
         self.sources = {}
         self.shown = {}  # (path, region name) -> Place
+        self.printed = set()  # outputs of exhibits that are shown
         self.woven = {}  # page -> its text as it should be
         self.unfilled = []  # problems that `refresh` cannot mend
         self.runs = results.Runs(self.root)
@@ -199,6 +202,11 @@ class Book:
             self._weave(page)
         for path in self._glob(MUST_SHOW):
             self._must_show(path)
+        for path in self._glob(EXHIBITS):
+            if (self.root / path).with_suffix(".txt").exists():
+                self._must_show(path)
+        for path in sorted(set(self._glob(OUTPUTS)) - self.printed):
+            self._problem(path, 1, "this output is shown nowhere in the book")
         for source in self.sources.values():
             if source:
                 self.problems += source.problems
@@ -238,7 +246,7 @@ class Book:
         info = INFO.fullmatch(fence.info)
         line = fence.start + 1
         if not info:
-            if re.search(r"\b(file|run|ledger|table)=", fence.info):
+            if re.search(r"\b(file|run|ledger|table|output|adds)=", fence.info):
                 self._unfilled(page, line, f"cannot read '{fence.info}'")
             return None
         _, kind, target = info.groups()
@@ -247,6 +255,11 @@ class Book:
         try:
             if kind == "run":
                 return results.report(self.runs.load(target)).split("\n")
+            if kind == "output":
+                self.printed.add(target)
+                return results.output(self.root / target).split("\n")
+            if kind == "adds":
+                return results.additions(self.root, target).split("\n")
             if kind == "table":
                 return self.runs.table(target).split("\n")
             runs = [self.runs.chapter(number) for number in target.split(",")]

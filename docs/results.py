@@ -5,12 +5,14 @@ shows it as the program's own report, as a ledger beside those of other
 chapters, or as single numbers in a sentence. What else was measured is in
 chapters/NN-name/results/NAME.json: some fields about all of it, and rows by
 name in `runs`. A page shows such a result as a table, or as single numbers.
+What an exhibit prints is kept in a text file beside it.
 
 Invariant: nothing here measures or rounds twice; every figure on a page is
 one figure of a committed file, formatted once.
 """
 
 import json
+import re
 
 
 NEEDED = ["clients", "user_s", "kernel_s", "total_s", "peak_kib", "per_client",
@@ -73,6 +75,35 @@ def ledger_rows(run):
         rows[f"  {name}"] = f"{total / clients:.2f}"
     rows["peak memory, KiB"] = f"{run['peak_kib'] / clients:.2f}"
     return rows
+
+
+def output(path):
+    """What an exhibit prints, below the command that runs it."""
+    try:
+        text = path.read_text()
+    except FileNotFoundError:
+        raise Unknown(f"no output '{path.name}' (`make exhibits` keeps it)"
+                      ) from None
+    return f"$ build/bin/exhibits/{path.stem}\n{text}".rstrip("\n")
+
+
+def additions(root, number):
+    """What a chapter adds to the stage before: its files and their lines.
+
+    A file is a chapter's if the chapter's pages show it: each is shown once.
+    """
+    pages = sorted(root.glob(f"chapters/{number}-*/*.md"))
+    shown = [path for page in pages for path in re.findall(
+        r"^`{3,}\S+ file=([^\s#]+)$", page.read_text(), re.MULTILINE)]
+    lines = {path: len((root / path).read_text().splitlines())
+             for path in shown
+             if "/exhibits/" not in path and (root / path).is_file()}
+    if not lines:
+        raise Unknown(f"chapter {number} adds no files")
+    lines["together"] = sum(lines.values())
+    width = max(map(len, lines))
+    return "\n".join(f"{path:<{width}}  {count:>5,} lines"
+                     for path, count in lines.items())
 
 
 def table(result, kinds, columns):

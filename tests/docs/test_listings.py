@@ -140,6 +140,7 @@ class Tree(unittest.TestCase):
 
 
 PAGE = "chapters/00-gate/README.md"
+OUTPUT = "chapters/00-gate/exhibits/wrong.txt"
 SOURCE = "src/naglfar/gate.hpp"
 
 
@@ -178,9 +179,33 @@ class GoodTree(Tree):
         self.tool("check", status=0)
         self.assertEqual(self.tool("refresh", status=0), "")
 
-    def test_exhibits_need_not_be_shown(self):
-        self.write("chapters/00-gate/exhibits/wrong.cpp", "int main() {}\n")
+    def test_output_of_an_exhibit(self):
+        self.write(OUTPUT, "gone\n(fails)\n")
+        self.edit(PAGE, "# The gate\n",
+                  f"# The gate\n\n```text output={OUTPUT}\n```\n")
+        self.tool("refresh", status=0)
+        self.assertIn("$ build/bin/exhibits/wrong\ngone\n(fails)\n```",
+                      self.read(PAGE))
         self.tool("check", status=0)
+
+    def test_what_a_chapter_adds(self):
+        self.write("chapters/00-gate/exhibits/wrong.cpp", "int main() {}\n")
+        self.edit(PAGE, "# The gate\n", """# The gate
+
+```cpp file=chapters/00-gate/exhibits/wrong.cpp
+```
+```text adds=00
+```
+""")
+        self.tool("refresh", status=0)
+        self.assertIn("""
+src/naglfar/gate.hpp           36 lines
+chapters/00-gate/comet.cpp      2 lines
+together                       38 lines
+""", self.read(PAGE))
+        self.tool("check", status=0)
+        self.edit("chapters/00-gate/comet.cpp", "int main", "\nint main")
+        self.assertIn("stale: 'text adds=00'", self.tool("check", status=1))
 
     def test_report_names_regions_and_places(self):
         report = self.tool("report", status=0)
@@ -325,6 +350,35 @@ class Caught(Tree):
             self.assertCaught(f"{name}:1: this file is shown nowhere")
             (self.root / "chapters/00-gate" / name).unlink()
 
+    def test_exhibit_shown_nowhere(self):
+        self.write("chapters/00-gate/exhibits/wrong.cpp", "int main() {}\n")
+        self.tool("check", status=0)  # what it prints is not kept
+        self.write(OUTPUT, "gone\n")
+        self.edit(PAGE, "# The gate\n",
+                  f"# The gate\n\n```text output={OUTPUT}\n```\n")
+        self.tool("refresh", status=0)
+        self.assertCaught("exhibits/wrong.cpp:1: this file is shown nowhere")
+
+    def test_output_shown_nowhere(self):
+        self.write(OUTPUT, "gone\n")
+        self.assertCaught("wrong.txt:1: this output is shown nowhere")
+
+    def test_stale_output(self):
+        self.write(OUTPUT, "gone\n")
+        fence = (f"\n```text output={OUTPUT}\n"
+                 "$ build/bin/exhibits/wrong\nhere\n```\n")
+        self.edit(PAGE, "# The gate\n", "# The gate\n" + fence)
+        self.assertCaught(f"stale: 'text output={OUTPUT}'")
+
+    def test_missing_output(self):
+        self.edit(PAGE, "# The gate\n",
+                  f"# The gate\n\n```text output={OUTPUT}\n```\n")
+        self.assertCaught("no output 'wrong.txt'")
+
+    def test_a_chapter_that_adds_nothing(self):
+        self.edit(PAGE, "# The gate\n", "# The gate\n\n```text adds=05\n```\n")
+        self.assertCaught("chapter 05 adds no files")
+
     def test_lines_outside_all_regions_shown_nowhere(self):
         page = self.read(PAGE)
         start = page.index("```cpp file=src/naglfar/gate.hpp\n")
@@ -439,9 +493,11 @@ class TheBook(Tree):
         super().setUp()
         shutil.copytree(TOP / "docs", self.root / "docs",
                         ignore=shutil.ignore_patterns("__pycache__"))
-        # A page that shows this project's sources has no place there.
-        for page in "how-do-we-know.md", "mutants.md":
-            (self.root / "docs" / page).unlink(missing_ok=True)
+        # Pages that show this project's sources, or link to its chapters,
+        # are empty there.
+        for name in "how-do-we-know", "mutants", "glossary", "pitfalls":
+            if (TOP / f"docs/{name}.md").exists():
+                self.write(f"docs/{name}.md", f"# {name}\n")
         self.write("chapters/01-more/README.md", "# More\n")
 
     def build(self, status=0):
