@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import sys
 
 import program
 
@@ -65,6 +66,9 @@ class Comet(program.TestCase):
 
     def test_descriptors_that_it_was_started_with_count(self):
         """The largest run that it names is one that works."""
+        poller = json.loads(self.done(1, "--json"))["poller"]
+        if poller == "kqueue" and sys.platform == "linux":
+            self.skipTest("the fake of kqueue has descriptors of its own")
         inherited = [os.open(os.devnull, os.O_RDONLY) for _ in range(7)]
         few = {"pass_fds": inherited,
                "preexec_fn": lambda: program.descriptors(128)}
