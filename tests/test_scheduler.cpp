@@ -386,7 +386,7 @@ TEST_CASE("a sleeper does not keep the others from running") {
   Log log;
   Scheduler scheduler;
   go([&log] {
-    naglfar::sleep(1ms);
+    naglfar::sleep(50ms);
     log.push_back("sleeper");
   });
   go([&log] {
