@@ -12,6 +12,10 @@
 
 #include "naglfar/sim.hpp"
 
+#ifdef DOCTEST_LIBRARY_INCLUDED
+#include "listener.hpp"
+#endif
+
 // [simulated-kernel]
 namespace kernel {
 
@@ -38,7 +42,7 @@ inline bool isReady(int fd, naglfar::Interest interest) {
 
 #ifdef DOCTEST_LIBRARY_INCLUDED
 // A kernel for each test case, which closes what it opens.
-struct KernelForEach : doctest::IReporter {
+struct KernelForEach : TestListener {
   explicit KernelForEach(const doctest::ContextOptions&) {}
   std::optional<Kernel> kernel;
 
@@ -49,16 +53,6 @@ struct KernelForEach : doctest::IReporter {
     CHECK(kernel->openDescriptors() == 0);
     kernel.reset();
   }
-  void test_case_reenter(const doctest::TestCaseData&) override {}
-  void test_run_start() override {}
-  void test_run_end(const doctest::TestRunStats&) override {}
-  void report_query(const doctest::QueryData&) override {}
-  void test_case_exception(const doctest::TestCaseException&) override {}
-  void subcase_start(const doctest::SubcaseSignature&) override {}
-  void subcase_end() override {}
-  void log_assert(const doctest::AssertData&) override {}
-  void log_message(const doctest::MessageData&) override {}
-  void test_case_skipped(const doctest::TestCaseData&) override {}
 };
 REGISTER_LISTENER("kernel", 1, KernelForEach);
 #endif

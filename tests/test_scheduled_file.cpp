@@ -863,7 +863,11 @@ TEST_SUITE("ScheduledFile: life") {
       CHECK(file.fileno() != sockets.a.get());
       CHECK((::fcntl(file.fileno(), F_GETFD) & FD_CLOEXEC) != 0);
       file.write("from the file");
+      // Not as the last of the stream: it would be kept back for a while.
+      const Since since;
       file.close();
+      CHECK(since[Call::write] == 1);
+      CHECK(since[Call::send] == 0);
       CHECK(file.closed());
     }
     CHECK(goRead(sockets.b.get()) == "from the file");

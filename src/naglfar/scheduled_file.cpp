@@ -22,6 +22,7 @@ ScheduledFile::ScheduledFile(ScheduledFile&& other) noexcept
       nread(other.nread),
       nwrite(other.nwrite),
       fd_(std::move(other.fd_)),
+      shared_(other.shared_),
       incoming_(std::move(other.incoming_)),
       taken_(std::exchange(other.taken_, 0)),
       outgoing_(std::move(other.outgoing_)),
@@ -36,7 +37,9 @@ ScheduledFile::~ScheduledFile() {
 }
 
 ScheduledFile ScheduledFile::fromSocket(int socket) {
-  return ScheduledFile(sys::Fd(sys::check(sys::dup(socket), "dup")));
+  ScheduledFile file(sys::Fd(sys::check(sys::dup(socket), "dup")));
+  file.shared_ = true;
+  return file;
 }
 
 ScheduledFile ScheduledFile::connectTcp(const sys::Address& address,
@@ -284,7 +287,7 @@ void ScheduledFile::close(bool flushFirst) {
     }
     ScheduledFile& file;
   } closeAnyhow{*this};
-  last_ = true;
+  last_ = !shared_;  // else the kernel would keep it, and wait for more
   if (flushFirst) flush();
 }
 

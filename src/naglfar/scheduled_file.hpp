@@ -171,12 +171,13 @@ class ScheduledFile {
   void stopWaiting();
 
   sys::Fd fd_;
+  bool shared_ = false;    // fromSocket(): the stream goes on after close()
   std::string incoming_;   // read from the descriptor; the first taken_
   std::size_t taken_ = 0;  // bytes of it have left
   std::string outgoing_;   // written, and not yet in sending_
   std::string sending_;    // leaves now; the kernel has taken the first
   std::size_t sent_ = 0;   // sent_ bytes of it
-  bool last_ = false;      // close() sends the rest
+  bool last_ = false;      // close() sends the rest, and then comes the end
   Flusher flusher_{*this};
   WaitLine flushing_;
   // [/file-private]

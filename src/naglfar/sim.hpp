@@ -124,7 +124,7 @@ class Kernel {
   /// @param content What is in it.
   /// @return Its descriptor.
   int makeFile(std::string content);
-  /// What clients do and this library does not: shutdown(2) with SHUT_WR.
+  /// shutdown(2) with SHUT_WR, by a client: no call of the library's.
   /// @param fd A socket.
   /// @return 0, or -1 and errno.
   int shutdownWrite(int fd);

@@ -337,12 +337,7 @@ int ended(int fd, Ended& what) {
 // It never waits, and so it is neither interrupted nor told to try again.
 int endWriting(int fd) {
   enter(Call::shutdown);
-  auto* socket = dynamic_cast<Socket*>(find(fd).get());
-  if (socket == nullptr) return leave(Call::shutdown, fd, notASocket(fd));
-  if (socket->phase != Socket::Phase::connected)
-    return leave(Call::shutdown, fd, -ENOTCONN);
-  socket->end();
-  return leave(Call::shutdown, fd, 0);
+  return Kernel::current().shutdownWrite(fd);
 }
 
 int close(int fd) {

@@ -17,6 +17,7 @@
 #include <sstream>
 #include <string>
 
+#include "../listener.hpp"
 #include "faults.hpp"
 
 // [faults-report]
@@ -29,7 +30,7 @@ struct Told {
 };
 Told* told = nullptr;
 
-struct Teller : doctest::IReporter {
+struct Teller : TestListener {
   explicit Teller(const doctest::ContextOptions&) {}
   void test_run_end(const doctest::TestRunStats& stats) override {
     told->faults += faults::shown();
@@ -40,16 +41,6 @@ struct Teller : doctest::IReporter {
     std::printf("%s\n", test.m_name);
     std::fflush(stdout);
   }
-  void test_case_end(const doctest::CurrentTestCaseStats&) override {}
-  void test_run_start() override {}
-  void report_query(const doctest::QueryData&) override {}
-  void test_case_reenter(const doctest::TestCaseData&) override {}
-  void test_case_exception(const doctest::TestCaseException&) override {}
-  void subcase_start(const doctest::SubcaseSignature&) override {}
-  void subcase_end() override {}
-  void log_assert(const doctest::AssertData&) override {}
-  void log_message(const doctest::MessageData&) override {}
-  void test_case_skipped(const doctest::TestCaseData&) override {}
 };
 REGISTER_LISTENER("teller", 1, Teller);
 
