@@ -18,27 +18,16 @@
 #include <vector>
 
 #include "comet_handler.hpp"
+#include "helpers.hpp"
 #include "naglfar/http.hpp"
 #include "naglfar/waiters.hpp"
 
 using namespace naglfar;
+using namespace helpers;
 using namespace std::chrono_literals;
 
 // [test-helpers]
 namespace {
-
-// A scheduler for one test, and a minute before SIGALRM ends it. What leaves
-// a coroutine fails the test.
-struct Run {
-  Run() {
-    ::alarm(60);
-    scheduler.unhandled = [](std::exception_ptr error) {
-      std::rethrow_exception(error);
-    };
-  }
-  ~Run() { ::alarm(0); }
-  Scheduler scheduler;
-};
 
 // What the handlers below do otherwise than by default.
 struct Settings {

@@ -19,12 +19,14 @@
 #include <vector>
 
 #include "comet_handler.hpp"
+#include "helpers.hpp"
 #include "naglfar/forking_mix_in.hpp"
 #include "naglfar/shared_waiters.hpp"
 #include "naglfar/threading_mix_in.hpp"
 #include "naglfar/waiters.hpp"
 
 using namespace naglfar;
+using namespace helpers;
 using namespace std::chrono_literals;
 
 // [test-helpers]
@@ -32,24 +34,10 @@ namespace {
 
 const sys::Address anyPort("localhost", 0);
 
-// A scheduler for the clients of one test, and two minutes before SIGALRM
-// ends it. What leaves a coroutine fails the test.
-struct Run {
-  Run() {
-    ::alarm(120);
-    scheduler.unhandled = [](std::exception_ptr error) {
-      std::rethrow_exception(error);
-    };
-  }
-  ~Run() { ::alarm(0); }
-  Scheduler scheduler;
+// For the clients of one test.
+struct LongRun : Run {
+  LongRun() : Run(120) {}
 };
-
-int openDescriptors() {
-  int n = 0;
-  for (int fd = 0; fd < 1024; ++fd) n += ::fcntl(fd, F_GETFD) != -1;
-  return n;
-}
 
 // How long a client may take.
 sys::Duration patience = 60s;
@@ -287,7 +275,8 @@ std::string askOnce(TCPServer& server) {
 
 // [mix-in-tests]
 TEST_SUITE("mix-ins: coroutines") {
-  TEST_CASE_FIXTURE(Run, "50 wait and all 50 are told under ScheduledMixIn") {
+  TEST_CASE_FIXTURE(LongRun,
+                    "50 wait and all 50 are told under ScheduledMixIn") {
     const int before = openDescriptors();
     {
       const InCoroutines server;
@@ -297,18 +286,18 @@ TEST_SUITE("mix-ins: coroutines") {
     CHECK(openDescriptors() == before);
   }
 
-  TEST_CASE_FIXTURE(Run, "defect 4: departures under ScheduledMixIn") {
+  TEST_CASE_FIXTURE(LongRun, "defect 4: departures under ScheduledMixIn") {
     const InCoroutines server;
     waitAndLeave(server.address());
     waitAndNotify(server.address(), 3);
   }
 
-  TEST_CASE_FIXTURE(Run, "defect 12: exceptions under ScheduledMixIn") {
+  TEST_CASE_FIXTURE(LongRun, "defect 12: exceptions under ScheduledMixIn") {
     const InCoroutines server;
     failAndGoOn(server.address());
   }
 
-  TEST_CASE_FIXTURE(Run, "deadlines bind clients under ScheduledMixIn") {
+  TEST_CASE_FIXTURE(LongRun, "deadlines bind clients under ScheduledMixIn") {
     const Patience impatient(20ms);
     const InCoroutines server;
     dawdle(server.address());
@@ -316,7 +305,8 @@ TEST_SUITE("mix-ins: coroutines") {
 }
 
 TEST_SUITE("mix-ins: threads") {
-  TEST_CASE_FIXTURE(Run, "50 wait and all 50 are told under ThreadingMixIn") {
+  TEST_CASE_FIXTURE(LongRun,
+                    "50 wait and all 50 are told under ThreadingMixIn") {
     const int before = openDescriptors();
     const std::uint64_t closed = totalLedger()[Call::close];
     {
@@ -331,24 +321,24 @@ TEST_SUITE("mix-ins: threads") {
     CHECK(totalLedger()[Call::close] - closed >= closedHere + 100);
   }
 
-  TEST_CASE_FIXTURE(Run, "defect 4: departures under ThreadingMixIn") {
+  TEST_CASE_FIXTURE(LongRun, "defect 4: departures under ThreadingMixIn") {
     const InThreads server;
     waitAndLeave(server.address());
     waitAndNotify(server.address(), 3);
   }
 
-  TEST_CASE_FIXTURE(Run, "defect 12: exceptions under ThreadingMixIn") {
+  TEST_CASE_FIXTURE(LongRun, "defect 12: exceptions under ThreadingMixIn") {
     const InThreads server;
     failAndGoOn(server.address());
   }
 
-  TEST_CASE_FIXTURE(Run, "deadlines bind clients under ThreadingMixIn") {
+  TEST_CASE_FIXTURE(LongRun, "deadlines bind clients under ThreadingMixIn") {
     const Patience impatient(20ms);
     const InThreads server;
     dawdle(server.address());
   }
 
-  TEST_CASE_FIXTURE(Run, "a server that goes waits for its requests") {
+  TEST_CASE_FIXTURE(LongRun, "a server that goes waits for its requests") {
     auto server = std::make_unique<InThreads>();
     const sys::Address address = server->address();
     ScheduledFile waiting = ScheduledFile::connectTcp(address);
@@ -377,7 +367,7 @@ TEST_SUITE("mix-ins: threads") {
 TEST_SUITE("mix-ins: processes") {
   TEST_CASE("50 wait and all 50 are told under ForkingMixIn") {
     InProcesses server;
-    const Run run;
+    const LongRun run;
     waitAndNotify(server.address(), 50);
     waitAndNotify(server.address(), 50);
     CHECK(server.stop() == "clean");
@@ -385,7 +375,7 @@ TEST_SUITE("mix-ins: processes") {
 
   TEST_CASE("defect 4: departures under ForkingMixIn") {
     InProcesses server;
-    const Run run;
+    const LongRun run;
     waitAndLeave(server.address());
     waitAndNotify(server.address(), 3);
     CHECK(server.stop() == "clean");
@@ -393,7 +383,7 @@ TEST_SUITE("mix-ins: processes") {
 
   TEST_CASE("defect 12: exceptions under ForkingMixIn") {
     InProcesses server;
-    const Run run;
+    const LongRun run;
     failAndGoOn(server.address());
     CHECK(server.stop() == "clean");
   }
@@ -401,7 +391,7 @@ TEST_SUITE("mix-ins: processes") {
   TEST_CASE("deadlines bind clients under ForkingMixIn") {
     const Patience impatient(20ms);
     InProcesses server;
-    const Run run;
+    const LongRun run;
     dawdle(server.address());
     CHECK(server.stop() == "clean");
   }
@@ -471,7 +461,8 @@ TEST_SUITE("mix-ins: processes") {
   }
 
   // The test's own scheduler watches and waits while its process forks.
-  TEST_CASE_FIXTURE(Run, "defect 24: a fork leaves the parent its events") {
+  TEST_CASE_FIXTURE(LongRun,
+                    "defect 24: a fork leaves the parent its events") {
     ForkingMixIn<comet::CometServer<SharedWaiters>> server(
         anyPort, handlerFor<comet::QuietCometHandler<SharedWaiters>>);
     int ends[2];
