@@ -15,7 +15,7 @@ PYTHON := $(firstword $(wildcard /usr/bin/python3) python3)
 .PHONY: help run test budget setup doctor stage stages asan tsan clang \
         clang-asan select ucontext kqueue test-aarch64 faults fuzz valgrind \
         mutants simulate soak bench docs listings measure check-results bill \
-        peers plots exhibits format lint clean
+        peers plots traces exhibits format lint clean
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
@@ -49,6 +49,7 @@ help:
 	@echo 'make bill           measures what each stage costs, and the peers; ten minutes'
 	@echo 'make peers          builds and runs the same run in other languages'
 	@echo 'make plots          draws the results again'
+	@echo 'make traces         records small runs and draws their timelines'
 	@echo 'make check-results  compares their counts with those of new runs'
 	@echo 'make format         lays out all C++ files'
 	@echo 'make lint           looks at their layout, and at them with clang-tidy'
@@ -225,6 +226,12 @@ peers: bill-programs
 
 plots:
 	@$(PYTHON) -B docs/plots.py
+
+traces:
+	@.ci/setup.sh run test
+	@cmake --preset release > /dev/null
+	@cmake --build build --parallel $(JOBS) --target recorded
+	@$(PYTHON) -B docs/traces.py record $(BIN)
 
 format:
 	@.ci/setup.sh lint
