@@ -189,6 +189,7 @@ docs:
 listings:
 	@$(PYTHON) docs/listings.py refresh
 	@$(PYTHON) -B docs/figures.py refresh
+	@$(PYTHON) -B docs/stages.py refresh
 
 # The largest run that one process holds, of 10,000 at most.
 measure: programs-of-results
