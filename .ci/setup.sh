@@ -41,6 +41,7 @@ wrk   | program nginx            | nginx-light | nginx  | nginx | nginx
 wrk   | header boost/beast.hpp   | libboost-dev | boost-devel | boost | boost-libs
 wrk   | program go               | golang-go  | golang  | go    | go
 wrk   | program node             | nodejs     | nodejs  | node  | node
+wrk   | program strace           | strace     | strace  | -     | -
 bench | header benchmark/benchmark.h | libbenchmark-dev | google-benchmark-devel | google-benchmark | benchmark
 stages | program ccache            | ccache     | ccache | ccache | ccache
 aarch64 | program aarch64-linux-gnu-g++ | g++-aarch64-linux-gnu | gcc-c++-aarch64-linux-gnu | - | -

@@ -14,8 +14,10 @@ A server whose tool is not there is left out, with a line.
 """
 
 import argparse
+import contextlib
 import json
 import os
+import signal
 import socket
 import statistics
 import subprocess
@@ -27,10 +29,11 @@ from pathlib import Path
 from bill import BIN, HERE, PEERS, Skip, build, need, say, show
 
 CONNECTIONS = 64
-ROUNDS, SECONDS = 9, 2
+ROUNDS, SECONDS = 7, 2
 SERVER, CLIENT = {0}, {1}  # their processors
 ANSWER = b"Hello, world\n"
-TICKS = os.sysconf("SC_CLK_TCK")
+KIND = {"recvfrom": "read", "writev": "write", "sendmsg": "write",
+        "epoll_pwait": "epoll_wait", "total": "all"}  # of a system call
 
 
 # ---- The servers: each a command that lacks nothing but the port -------------
@@ -105,16 +108,15 @@ def processes(pid):
 
 
 def cpu(pid):
-    """Seconds of CPU time in user mode and in the kernel."""
-    user = kernel = 0
-    for process in processes(pid):
-        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-        user, kernel = user + int(fields[11]), kernel + int(fields[12])
-    return user / TICKS, kernel / TICKS
+    """Nanoseconds of CPU time that all threads have had."""
+    return sum(int(file.read_text().split()[0])
+               for process in processes(pid)
+               for file in Path(f"/proc/{process}/task").glob("*/schedstat"))
 
 
-def load(command, port, seconds):
-    """What wrk says of a server, and what a request costs that."""
+@contextlib.contextmanager
+def serving(command, port):
+    """A server, from its first answer on, with GOMAXPROCS=1 for Go."""
     with tempfile.TemporaryFile() as said, subprocess.Popen(
             list(map(str, command)), stdin=subprocess.DEVNULL, stdout=said,
             stderr=said, env=os.environ | {"GOMAXPROCS": "1"},
@@ -126,26 +128,58 @@ def load(command, port, seconds):
                     said.seek(0)
                     raise Skip(f"it does not serve and says: {said.read()[-200:]!r}")
                 time.sleep(0.05)
-            before, start = cpu(server.pid), time.monotonic()
-            done = subprocess.run(
-                [need("wrk"), "-t", "1", "-c", str(CONNECTIONS), "-d",
-                 f"{seconds}s", "-s", HERE / "peers" / "hello.lua",
-                 f"http://127.0.0.1:{port}/"],
-                stdout=subprocess.PIPE, text=True, timeout=seconds + 20,
-                check=True, preexec_fn=on(CLIENT))
-            elapsed = time.monotonic() - start
-            user, kernel = (b - a for a, b in zip(before, cpu(server.pid)))
+            yield server.pid
         finally:
             server.terminate()
+
+
+def wrk(port, seconds):
+    """What wrk says at the end."""
+    done = subprocess.run(
+        [need("wrk"), "-t", "1", "-c", str(CONNECTIONS), "-d", f"{seconds}s",
+         "--timeout", "10s", "-s", HERE / "peers" / "hello.lua", f"http://127.0.0.1:{port}/"],
+        stdout=subprocess.PIPE, text=True, timeout=seconds + 20, check=True,
+        preexec_fn=on(CLIENT))
     told = json.loads(done.stdout.splitlines()[-1])
     if told["errors"] or not told["requests"]:
         raise Skip(f"wrk says: {told}")
-    each = 1e6 / told["requests"]
+    return told
+
+
+def load(command, port, seconds):
+    """What wrk says of a server, and what a request costs that."""
+    with serving(command, port) as pid:
+        wrk(port, 1)  # whoever compiles what is used often has done so then
+        before, start = cpu(pid), time.monotonic()
+        told = wrk(port, seconds)
+        spent, elapsed = cpu(pid) - before, time.monotonic() - start
     return {"requests_a_second": told["requests"] / told["us"] * 1e6,
             "p50_us": told["p50_us"], "p99_us": told["p99_us"],
-            "us": (user + kernel) * each, "user_us": user * each,
-            "kernel_us": kernel * each,
-            "busy": 100 * (user + kernel) / elapsed}
+            "us": spent / 1000 / told["requests"],
+            "busy": spent / 1e7 / elapsed}
+
+
+def calls(command, port):
+    """System calls a request, as strace counts them for one second."""
+    try:
+        with serving(command, port) as pid, \
+                tempfile.NamedTemporaryFile("r") as counts:
+            pids = [word for process in processes(pid)
+                    for word in ("-p", str(process))]
+            strace = subprocess.Popen(
+                [need("strace"), "-f", "-c", "-o", counts.name, *pids],
+                stderr=subprocess.DEVNULL)
+            time.sleep(0.5)  # it attaches
+            told = wrk(port, 1)
+            strace.send_signal(signal.SIGINT)
+            strace.wait(10)
+            return {KIND.get(fields[-1], fields[-1]): round(int(fields[3]) / told["requests"], 2)
+                    for fields in map(str.split, counts.read().splitlines())
+                    if len(fields) > 4 and fields[3].isdigit()
+                    and int(fields[3]) > told["requests"] / 100}
+    except Skip as why:
+        say(f"calls are not counted: {why}")
+        return {}
 
 
 # ---- All of them -------------------------------------------------------------
@@ -167,14 +201,15 @@ def measure(rounds, seconds):
                 skipped[name] = str(why)
     show("")
     rows = {}
-    for name, (title, _) in SERVERS.items():
+    for name, (title, command) in SERVERS.items():
         if name not in skipped:
             row = rows[name] = {
                 "title": title, "kind": "ours" if name == "ours" else "peer"}
             for key in loads[name][0]:
                 middle = statistics.median(one[key] for one in loads[name])
-                row[key] = (round(middle, 2) if "us" in key and "p" != key[0]
-                            else round(middle))
+                row[key] = round(middle, 2) if key == "us" else round(middle)
+            port = free_port()
+            row["calls"] = calls(command(port), port)
             say(f"{title:20} {row['requests_a_second']:>8,} requests a second, "
                 f"{row['us']:5.1f} us of CPU each, p99 {row['p99_us']:,} us")
     return rows, skipped
