@@ -15,7 +15,7 @@ PYTHON := $(firstword $(wildcard /usr/bin/python3) python3)
 .PHONY: help run test budget setup doctor stage stages asan tsan clang \
         clang-asan select ucontext kqueue test-aarch64 faults fuzz valgrind \
         mutants simulate soak bench docs listings measure check-results bill \
-        peers wrk plots exhibits format lint clean
+        peers wrk plots traces exhibits format lint clean
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
@@ -50,6 +50,7 @@ help:
 	@echo 'make peers          builds and runs the same run in other languages'
 	@echo 'make wrk            measures it under wrk, beside nginx and others; two minutes'
 	@echo 'make plots          draws the results again'
+	@echo 'make traces         records small runs and draws their timelines'
 	@echo 'make check-results  compares their counts with those of new runs'
 	@echo 'make format         lays out all C++ files'
 	@echo 'make lint           looks at their layout, and at them with clang-tidy'
@@ -233,6 +234,12 @@ wrk:
 
 plots:
 	@$(PYTHON) -B docs/plots.py
+
+traces:
+	@.ci/setup.sh run test
+	@cmake --preset release > /dev/null
+	@cmake --build build --parallel $(JOBS) --target recorded
+	@$(PYTHON) -B docs/traces.py record $(BIN)
 
 format:
 	@.ci/setup.sh lint
