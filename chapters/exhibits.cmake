@@ -28,3 +28,8 @@ exhibit(03-the-scheduler asks-without-end      spins CURED scheduler)
 exhibit(03-the-scheduler blocks-the-thread     hangs CURED scheduler)
 exhibit(03-the-scheduler a-little-longer       fails CURED scheduler)
 exhibit(03-the-scheduler between-look-and-wait hangs CURED sys)
+
+exhibit(04-channels if-for-while     fails CURED scheduler)
+exhibit(04-channels wakes-everybody  works       channel)
+exhibit(04-channels each-waits-first fails       channel)
+exhibit(04-channels never-full       fails CURED channel)
