@@ -15,7 +15,7 @@ PYTHON := $(firstword $(wildcard /usr/bin/python3) python3)
 .PHONY: help run test budget setup doctor stage stages asan tsan clang \
         clang-asan select ucontext kqueue test-aarch64 faults fuzz valgrind \
         mutants simulate soak bench docs listings measure check-results bill \
-        peers plots traces exhibits format lint clean
+        peers wrk plots traces exhibits format lint clean
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
@@ -48,6 +48,7 @@ help:
 	@echo 'make exhibits       runs the wrong programs and keeps what they print'
 	@echo 'make bill           measures what each stage costs, and the peers; ten minutes'
 	@echo 'make peers          builds and runs the same run in other languages'
+	@echo 'make wrk            measures it under wrk, beside nginx and others; two minutes'
 	@echo 'make plots          draws the results again'
 	@echo 'make traces         records small runs and draws their timelines'
 	@echo 'make check-results  compares their counts with those of new runs'
@@ -224,6 +225,13 @@ bill: bill-programs
 
 peers: bill-programs
 	@$(PYTHON) -B chapters/08-the-bill/bill.py peers
+
+wrk:
+	@.ci/setup.sh run
+	@.ci/setup.sh wrk || true
+	@cmake --preset release > /dev/null
+	@cmake --build build --parallel $(JOBS) --target comet-00 keep-alive-server
+	@$(PYTHON) -B chapters/08-the-bill/wrk.py
 
 plots:
 	@$(PYTHON) -B docs/plots.py
