@@ -112,8 +112,9 @@ def name_chapters(app, doctree):
             continue
         chapter = re.match(r"chapters/(\d\d)", shown.page)
         words = f"chapter {chapter[1]}" if chapter else "its listing"
-        signature += nodes.inline("", "", woven.Link("", words, target=region.target),
-                                  classes=["built"])
+        link = woven.Link("", words, target=region.target)
+        signature.insert(0, [nodes.inline("", "", link, classes=["built"]),
+                             nodes.Text(" ")])
 
 
 def tidy(app, doctree):
