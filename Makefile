@@ -14,8 +14,9 @@ PYTHON := $(firstword $(wildcard /usr/bin/python3) python3)
 
 .PHONY: help run test budget setup doctor stage stages asan tsan clang \
         clang-asan select ucontext kqueue test-aarch64 faults fuzz valgrind \
-        mutants simulate soak bench docs epub pdf check-docs listings measure check-results bill \
-        peers plots exhibits format lint clean
+        mutants simulate soak bench docs epub pdf check-docs listings measure \
+        check-results bill \
+        peers wrk plots traces exhibits format lint clean
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
@@ -49,7 +50,9 @@ help:
 	@echo 'make exhibits       runs the wrong programs and keeps what they print'
 	@echo 'make bill           measures what each stage costs, and the peers; ten minutes'
 	@echo 'make peers          builds and runs the same run in other languages'
+	@echo 'make wrk            measures it under wrk, beside nginx and others; two minutes'
 	@echo 'make plots          draws the results again'
+	@echo 'make traces         records small runs and draws their timelines'
 	@echo 'make check-results  compares their counts with those of new runs'
 	@echo 'make format         lays out all C++ files'
 	@echo 'make lint           looks at their layout, and at them with clang-tidy'
@@ -208,6 +211,7 @@ check-docs:
 listings:
 	@$(PYTHON) docs/listings.py refresh
 	@$(PYTHON) -B docs/figures.py refresh
+	@$(PYTHON) -B docs/stages.py refresh
 
 # The largest run that one process holds, of 10,000 at most.
 measure: programs-of-results
@@ -243,8 +247,21 @@ bill: bill-programs
 peers: bill-programs
 	@$(PYTHON) -B chapters/08-the-bill/bill.py peers
 
+wrk:
+	@.ci/setup.sh run
+	@.ci/setup.sh wrk || true
+	@cmake --preset release > /dev/null
+	@cmake --build build --parallel $(JOBS) --target comet-00 keep-alive-server
+	@$(PYTHON) -B chapters/08-the-bill/wrk.py
+
 plots:
 	@$(PYTHON) -B docs/plots.py
+
+traces:
+	@.ci/setup.sh run test
+	@cmake --preset release > /dev/null
+	@cmake --build build --parallel $(JOBS) --target recorded
+	@$(PYTHON) -B docs/traces.py record $(BIN)
 
 format:
 	@.ci/setup.sh lint

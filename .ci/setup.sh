@@ -41,6 +41,12 @@ peers | program node             | nodejs     | nodejs  | node  | node
 peers | python greenlet          | python3-greenlet | python3-greenlet | - | py311-greenlet
 peers | program unshare          | util-linux | util-linux | - | -
 peers | program ip               | iproute2   | iproute | - | -
+wrk   | program wrk              | wrk        | wrk     | wrk   | wrk
+wrk   | program nginx            | nginx-light | nginx  | nginx | nginx
+wrk   | header boost/beast.hpp   | libboost-dev | boost-devel | boost | boost-libs
+wrk   | program go               | golang-go  | golang  | go    | go
+wrk   | program node             | nodejs     | nodejs  | node  | node
+wrk   | program strace           | strace     | strace  | -     | -
 bench | header benchmark/benchmark.h | libbenchmark-dev | google-benchmark-devel | google-benchmark | benchmark
 stages | program ccache            | ccache     | ccache | ccache | ccache
 aarch64 | program aarch64-linux-gnu-g++ | g++-aarch64-linux-gnu | gcc-c++-aarch64-linux-gnu | - | -
