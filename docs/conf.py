@@ -68,13 +68,15 @@ epub_exclude_files = ["search.html"]
 
 # The fonts are those of the screen where there is no better one.
 latex_engine = "xelatex"
-latex_documents = [(root_doc, "naglfar.tex", "Naglfar", author, "manual")]
+latex_documents = [(root_doc, "naglfar.tex", "Naglfar", author, "manual", True)]
 latex_show_urls = "no"
 latex_domain_indices = False
 latex_elements = {
     "papersize": "a4paper",
     "pointsize": "10pt",
     "figure_align": "H",
+    "fncychap": "",
+    "preamble": r"\setcounter{secnumdepth}{-1}",
     "extraclassoptions": "oneside,openany",
     "fontpkg": r"""
 \setmainfont{DejaVu Serif}[Scale=0.9]

@@ -17,9 +17,9 @@ from sphinx.util import logging
 
 FRONT = ["preface"]
 AFTER_CHAPTERS = ["how-do-we-know"]
-APPENDICES = ["setup", "concordance", "defects", "pitfalls", "mutants",
-              "differences", "glossary", "bibliography"]  # then any other
-LAST = ["README", "figures"]  # how the book is made
+APPENDICES = ["setup", "promises", "concordance", "defects", "stages", "course",
+              "pitfalls", "mutants", "glossary", "bibliography"]  # then any other
+LAST = ["README", "figures", "timelines"]  # how the book is made
 LAYERS = ["sys", "poller", "coroutine", "scheduler", "channel", "io", "file",
           "server", "http"]
 log = logging.getLogger(__name__)

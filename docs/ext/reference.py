@@ -113,8 +113,10 @@ def name_chapters(app, doctree):
         chapter = re.match(r"chapters/(\d\d)", shown.page)
         words = f"chapter {chapter[1]}" if chapter else "its listing"
         link = woven.Link("", words, target=region.target)
-        signature.insert(0, [nodes.inline("", "", link, classes=["built"]),
-                             nodes.Text(" ")])
+        # One that has several lines has no text of its own.
+        first = next(signature.findall(addnodes.desc_signature_line), signature)
+        first.insert(0, [nodes.inline("", "", link, classes=["built"]),
+                         nodes.Text(" ")])
 
 
 def tidy(app, doctree):
