@@ -14,7 +14,8 @@ PYTHON := $(firstword $(wildcard /usr/bin/python3) python3)
 
 .PHONY: help run test budget setup doctor stage stages asan tsan clang \
         clang-asan select ucontext kqueue test-aarch64 faults fuzz valgrind \
-        mutants simulate soak bench docs listings measure check-results bill \
+        mutants simulate soak bench docs epub pdf check-docs listings measure \
+        check-results bill \
         peers wrk plots traces exhibits format lint clean
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
@@ -42,7 +43,8 @@ help:
 	@echo 'make bench          measures what a switch costs, a hand-off, a timer'
 	@echo 'make mutants        plants mistakes and looks whether the tests notice; ONLY=name,'
 	@echo '                    PART=1/4'
-	@echo 'make docs           builds the book: build/docs/html/index.html'
+	@echo 'make docs           builds the book: build/docs/html/index.html; make epub, make pdf'
+	@echo 'make check-docs     looks at the built book: words, links, colours, pages in Chromium'
 	@echo 'make listings       refreshes the listings in the pages'
 	@echo 'make measure        refreshes the results in chapters/*/run.json'
 	@echo 'make exhibits       runs the wrong programs and keeps what they print'
@@ -185,7 +187,26 @@ stages:
 
 docs:
 	@.ci/setup.sh docs
-	@docs/build.sh build
+	@docs/build.sh build html epub
+
+epub:
+	@.ci/setup.sh docs
+	@docs/build.sh build epub
+
+pdf:
+	@if .ci/setup.sh --dry-run docs pdf 2> /dev/null; then \
+	  docs/build.sh build pdf; \
+	else echo "pdf: skipped, there is no XeTeX with its packages (.ci/setup.sh docs pdf)"; fi
+
+# Of the book that is built, or of a new one. Without a browser, or a speller,
+# the tests that need it are left out, and one line says so.
+check-docs:
+	@.ci/setup.sh docs
+	@[ -f build/docs/html/index.html ] && [ -f build/docs/epub/naglfar.epub ] || \
+	  docs/build.sh build html epub
+	@.ci/setup.sh --dry-run pages 2> /dev/null || \
+	  echo "check-docs: some tests are skipped, they lack a program (.ci/setup.sh pages)"
+	@$(PYTHON) -B tests/docs/test_site.py build
 
 listings:
 	@$(PYTHON) docs/listings.py refresh
