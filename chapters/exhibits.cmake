@@ -21,6 +21,7 @@ exhibit(01-readiness heir           fails   CURED sys)
 exhibit(01-readiness full-backlog   hangs         sys)
 exhibit(01-readiness interrupted    crashes       sys)
 exhibit(01-readiness past-the-set   fails         sys)
+<<<<<<< HEAD
 exhibit(05-files     cut-separator  hangs   CURED sys)
 exhibit(05-files     half-request   fails   CURED sys)
 exhibit(05-files     refused-success fails  CURED sys)
@@ -28,3 +29,22 @@ exhibit(05-files     rescan         fails   CURED sys)
 exhibit(05-files     short-limit    fails   CURED sys)
 exhibit(05-files     both-write-first hangs CURED file)
 exhibit(05-files     peek-says-here fails   CURED sys)
+=======
+
+exhibit(02-coroutines one-stack          fails   CURED sys)
+exhibit(02-coroutines saws-its-branch    crashes       sys)
+exhibit(02-coroutines no-guard           fails         sys)
+exhibit(02-coroutines anothers-exception fails         sys)
+
+exhibit(03-the-scheduler forgotten             hangs       coroutine)
+exhibit(03-the-scheduler named-deadlock        fails       scheduler)
+exhibit(03-the-scheduler asks-without-end      spins CURED scheduler)
+exhibit(03-the-scheduler blocks-the-thread     hangs CURED scheduler)
+exhibit(03-the-scheduler a-little-longer       fails CURED scheduler)
+exhibit(03-the-scheduler between-look-and-wait hangs CURED sys)
+
+exhibit(04-channels if-for-while     fails CURED scheduler)
+exhibit(04-channels wakes-everybody  works       channel)
+exhibit(04-channels each-waits-first fails       channel)
+exhibit(04-channels never-full       fails CURED channel)
+>>>>>>> main

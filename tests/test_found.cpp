@@ -10,6 +10,7 @@
 #include <string_view>
 #include <system_error>
 
+#include "helpers.hpp"
 #include "naglfar/io.hpp"
 #include "naglfar/scheduled_file.hpp"
 #include "naglfar/server.hpp"
@@ -17,49 +18,15 @@
 #include "naglfar/waiters.hpp"
 
 using namespace naglfar;
+using namespace helpers;
 
 // [found-helpers]
 namespace {
 
-struct Run {
-  Run() {
-    scheduler.unhandled = [](std::exception_ptr error) {
-      std::rethrow_exception(error);
-    };
-  }
+struct Simulated {
   sim::Kernel kernel{1};
-  Scheduler scheduler;
 };
-
-struct Pair {
-  Pair() {
-    int ends[2];
-    sys::check(sys::socketpair(ends, sys::Mode::nonblocking), "socketpair");
-    a = sys::Fd(ends[0]);
-    b = sys::Fd(ends[1]);
-  }
-  sys::Fd a;
-  sys::Fd b;
-};
-
-// Writes until the kernel takes no more.
-std::size_t fill(int fd) {
-  const std::string junk(4096, '.');
-  std::size_t n = 0;
-  while (const std::size_t more = tryWrite(fd, junk)) n += more;
-  return n;
-}
-
-// What a call fails with; 0 if it does not.
-template <class Function>
-int errorOf(Function function) {
-  try {
-    function();
-    return 0;
-  } catch (const std::system_error& error) {
-    return error.code().value();
-  }
-}
+struct SimulatedRun : Simulated, Run {};
 
 // A signal interrupts one call: the next after what the trace calls so.
 void interruptAfter(sim::Kernel& kernel, std::string_view what) {
@@ -79,8 +46,8 @@ void interruptAfter(sim::Kernel& kernel, std::string_view what) {
 // [found-file]
 // Room comes, and before the file's own job has its turn somebody sends all
 // and fills the room again: the file waits by then, and must not wait twice.
-TEST_CASE_FIXTURE(Run, "found: a file waits for room once") {
-  Pair pair;
+TEST_CASE_FIXTURE(SimulatedRun, "found: a file waits for room once") {
+  Sockets pair;
   const int peer = pair.b.get();
   ScheduledFile file(std::move(pair.a));
   std::size_t junk = fill(file.fileno());
@@ -111,15 +78,16 @@ TEST_CASE_FIXTURE(Run, "found: a file waits for room once") {
 // [found-reuse]
 // Somebody is woken by news, and before its turn its descriptor is closed and
 // the number used again. It must not read what is another's.
-TEST_CASE_FIXTURE(Run, "found: who was woken and closed upon is told so") {
-  Pair pair;
+TEST_CASE_FIXTURE(SimulatedRun,
+                  "found: who was woken and closed upon is told so") {
+  Sockets pair;
   const int number = pair.a.get();
   std::string got;
   int error = 0;
   go([&] { error = errorOf([&] { got = goRead(number, 4); }); });
   yield();  // it waits, and the poller is at the head of the queue
   goWrite(pair.b.get(), "1");
-  std::optional<Pair> heirs;
+  std::optional<Sockets> heirs;
   go([&] {
     goClose(pair.a.release());
     heirs.emplace();
@@ -135,10 +103,10 @@ TEST_CASE_FIXTURE(Run, "found: who was woken and closed upon is told so") {
 // [found-departed]
 // A client has left, its channel is closed, and its request has not had its
 // turn to leave the list: it is none of those who can be told.
-TEST_CASE_FIXTURE(Run, "found: who has left is not told") {
+TEST_CASE_FIXTURE(SimulatedRun, "found: who has left is not told") {
   Waiters waiters;
-  Pair stays;
-  Pair leaves;
+  Sockets stays;
+  Sockets leaves;
   int heard = 0;
   int left = 0;
   for (const int connection : {stays.a.get(), leaves.a.get()})
@@ -170,8 +138,9 @@ TEST_CASE_FIXTURE(Run, "found: who has left is not told") {
 #ifdef NAGLFAR_EPOLL  // select(2) has no edges
 // A signal interrupts the look at a client that has left. The edge that told
 // of it is gone: to wait for another is to wait for ever.
-TEST_CASE_FIXTURE(Run, "found: a look that is interrupted is made again") {
-  Pair pair;
+TEST_CASE_FIXTURE(SimulatedRun,
+                  "found: a look that is interrupted is made again") {
+  Sockets pair;
   int gone = 0;
   const HangupWatch watch(pair.a.get(), [&] { ++gone; });
   pair.b = sys::Fd();
@@ -184,7 +153,7 @@ TEST_CASE_FIXTURE(Run, "found: a look that is interrupted is made again") {
 
 // The second connect(2), which asks how the first went on, may say EINTR, as
 // any other.
-TEST_CASE_FIXTURE(Run, "found: each connect may be interrupted") {
+TEST_CASE_FIXTURE(SimulatedRun, "found: each connect may be interrupted") {
   const sys::Fd listener(
       sys::check(sys::socket(sys::Mode::nonblocking), "socket"));
   sys::Address address;
@@ -228,7 +197,7 @@ TEST_CASE("found: readiness in vain is no shutdown") {
 }
 
 // Nor does a signal keep the byte from whoever waits in another process.
-TEST_CASE_FIXTURE(Run, "found: shutdown writes its byte") {
+TEST_CASE_FIXTURE(SimulatedRun, "found: shutdown writes its byte") {
   TCPServer server(sys::Address("localhost", 0),
                    [](ScheduledFile&, const sys::Address&, TCPServer&) {});
   interruptAfter(kernel, "now");

@@ -16,37 +16,15 @@
 #include <system_error>
 #include <vector>
 
+#include "helpers.hpp"
 #include "naglfar/http.hpp"
 
 using namespace naglfar;
+using namespace helpers;
 using namespace std::chrono_literals;
 
 // [test-helpers]
 namespace {
-
-// A scheduler for one test, and a minute before SIGALRM ends it. What leaves
-// a coroutine fails the test.
-struct Run {
-  Run() {
-    ::alarm(60);
-    scheduler.unhandled = [](std::exception_ptr error) {
-      std::rethrow_exception(error);
-    };
-  }
-  ~Run() { ::alarm(0); }
-  Scheduler scheduler;
-};
-
-struct Sockets {
-  explicit Sockets(sys::Mode mode) {
-    int ends[2];
-    sys::check(sys::socketpair(ends, mode), "socketpair");
-    client = sys::Fd(ends[0]);
-    server = sys::Fd(ends[1]);
-  }
-  sys::Fd client;
-  sys::Fd server;
-};
 
 // Tells what it was asked for, and logs into a list.
 class Handler : public BaseHTTPRequestHandler {
@@ -118,9 +96,9 @@ template <class H = Handler>
 Exchange exchange(std::string_view request,
                   std::string_view protocol = "HTTP/1.0") {
   Sockets sockets(sys::Mode::blocking);
-  goWrite(sockets.client.get(), request);
-  sys::check(::shutdown(sockets.client.get(), SHUT_WR), "shutdown");
-  ScheduledFile file(std::move(sockets.server));
+  goWrite(sockets.a.get(), request);
+  sys::check(::shutdown(sockets.a.get(), SHUT_WR), "shutdown");
+  ScheduledFile file(std::move(sockets.b));
   H handler(file, someClient, someServer());
   handler.protocol_version = protocol;
   handler.handle();
@@ -128,7 +106,7 @@ Exchange exchange(std::string_view request,
   std::string answer;
   try {
     while (true) {
-      const std::string chunk = goRead(sockets.client.get());
+      const std::string chunk = goRead(sockets.a.get());
       if (chunk.empty()) break;
       answer += chunk;
     }
@@ -445,15 +423,15 @@ TEST_SUITE("http: connections") {
   }
 
   TEST_CASE_FIXTURE(Run, "a client may wait for each answer") {
-    Sockets sockets(sys::Mode::nonblocking);
+    Sockets sockets;
     go([&] {
-      ScheduledFile file(std::move(sockets.server));
+      ScheduledFile file(std::move(sockets.b));
       Handler handler(file, someClient, someServer());
       handler.protocol_version = "HTTP/1.1";
       handler.handle();
       file.close();
     });
-    ScheduledFile client(std::move(sockets.client));
+    ScheduledFile client(std::move(sockets.a));
     client.autoflush = true;
     for (int i = 0; i < 3; ++i) {
       client.write("GET / HTTP/1.1\r\n\r\n");
@@ -466,15 +444,15 @@ TEST_SUITE("http: connections") {
   }
 
   TEST_CASE_FIXTURE(Run, "who expects 100-continue gets it before the body") {
-    Sockets sockets(sys::Mode::nonblocking);
+    Sockets sockets;
     go([&] {
-      ScheduledFile file(std::move(sockets.server));
+      ScheduledFile file(std::move(sockets.b));
       Handler handler(file, someClient, someServer());
       handler.protocol_version = "HTTP/1.1";
       handler.handle();
       file.close();
     });
-    ScheduledFile client(std::move(sockets.client));
+    ScheduledFile client(std::move(sockets.a));
     client.autoflush = true;
     client.write(
         "POST / HTTP/1.1\r\nExpect: 100-Continue\r\n"
@@ -593,13 +571,13 @@ TEST_SUITE("http: responses") {
 
   TEST_CASE("a header with a line end in it is refused") {
     Sockets sockets(sys::Mode::blocking);
-    goWrite(sockets.client.get(), "GET /inject HTTP/1.0\r\n\r\n");
-    ScheduledFile file(std::move(sockets.server));
+    goWrite(sockets.a.get(), "GET /inject HTTP/1.0\r\n\r\n");
+    ScheduledFile file(std::move(sockets.b));
     Handler handler(file, someClient, someServer());
     handler.handle();
     file.close();
     CHECK(handler.injected == "thrown thrown thrown ");
-    const std::string answer = goRead(sockets.client.get());
+    const std::string answer = goRead(sockets.a.get());
     CHECK_FALSE(contains(answer, "Set-Cookie"));
     CHECK_FALSE(contains(answer, "X-Name"));
   }
@@ -607,9 +585,9 @@ TEST_SUITE("http: responses") {
   TEST_CASE("a response leaves in one write") {
     const Ledger before = ledger;
     Sockets sockets(sys::Mode::blocking);
-    ScheduledFile file(std::move(sockets.server));
+    ScheduledFile file(std::move(sockets.b));
     Handler handler(file, someClient, someServer());
-    goWrite(sockets.client.get(), "GET / HTTP/1.0\r\n\r\n");
+    goWrite(sockets.a.get(), "GET / HTTP/1.0\r\n\r\n");
     handler.handle();
     file.close();
     CHECK(ledger[Call::write] - before[Call::write] == 1);  // that is ours

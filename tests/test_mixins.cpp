@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cerrno>
 #include <csignal>
+#include <limits>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -19,37 +20,26 @@
 #include <vector>
 
 #include "comet_handler.hpp"
+#include "helpers.hpp"
 #include "naglfar/forking_mix_in.hpp"
 #include "naglfar/shared_waiters.hpp"
 #include "naglfar/threading_mix_in.hpp"
 #include "naglfar/waiters.hpp"
 
 using namespace naglfar;
+using namespace helpers;
 using namespace std::chrono_literals;
 
 // [test-helpers]
 namespace {
 
 const sys::Address anyPort("localhost", 0);
+constexpr auto noLimit = std::numeric_limits<std::size_t>::max();
 
-// A scheduler for the clients of one test, and two minutes before SIGALRM
-// ends it. What leaves a coroutine fails the test.
-struct Run {
-  Run() {
-    ::alarm(120);
-    scheduler.unhandled = [](std::exception_ptr error) {
-      std::rethrow_exception(error);
-    };
-  }
-  ~Run() { ::alarm(0); }
-  Scheduler scheduler;
+// For the clients of one test.
+struct LongRun : Run {
+  LongRun() : Run(120) {}
 };
-
-int openDescriptors() {
-  int n = 0;
-  for (int fd = 0; fd < 1024; ++fd) n += ::fcntl(fd, F_GETFD) != -1;
-  return n;
-}
 
 // How long a client may take.
 sys::Duration patience = 60s;
@@ -58,7 +48,7 @@ struct Patience {
   ~Patience() { patience = 60s; }
 };
 
-// The post's handler, and two paths on which it fails.
+// The post's handler, and paths on which it fails, or its process does.
 template <class Waiters>
 class Handler : public comet::QuietCometHandler<Waiters> {
  public:
@@ -69,6 +59,7 @@ class Handler : public comet::QuietCometHandler<Waiters> {
   }
   void do_POST() override { this->rfile.read(); }
   void do_GET() override {
+    if (this->path == "/die") std::raise(SIGKILL);
     if (this->path == "/throw") throw std::runtime_error("on demand");
     if (this->path == "/throw42") throw 42;
     comet::QuietCometHandler<Waiters>::do_GET();
@@ -115,7 +106,10 @@ class InCoroutines {
 // In a thread, with one more for each request.
 class InThreads {
  public:
-  InThreads() : thread_([this] { server_.serve_forever(); }) {}
+  explicit InThreads(std::size_t most = noLimit) {
+    server_.max_connections = most;
+    thread_ = std::thread([this] { server_.serve_forever(); });
+  }
   ~InThreads() {
     server_.shutdown();
     thread_.join();
@@ -132,10 +126,11 @@ class InThreads {
 // there is one thread only, and before there is a scheduler.
 class InProcesses {
  public:
-  InProcesses() {
+  explicit InProcesses(std::size_t most = noLimit) {
     const int before = openDescriptors();
     auto server = std::make_unique<ForkingServer>(
         anyPort, handlerFor<Handler<SharedWaiters>>);
+    server->max_connections = most;
     address_ = server->server_address;
     child_ = sys::check(sys::fork(), "fork");
     if (child_ == 0) ::_exit(serve(std::move(server), before));
@@ -260,6 +255,29 @@ void dawdle(const sys::Address& address) {
   CHECK(body.read().starts_with("HTTP/1.0 408 "));
 }
 
+// Of a server with three places, ten clients begin to ask. The fourth is
+// served when one of the first three is, and so are all the others.
+void crowd(const sys::Address& address) {
+  std::vector<ScheduledFile> clients;
+  for (int i = 0; i < 10; ++i) {
+    clients.push_back(ScheduledFile::connectTcp(address));
+    clients.back().write("GET / HTTP/1.0\r\n");
+  }
+  const auto ask = [&clients](int i) {
+    clients[i].write("\r\n");
+    return clients[i].read().substr(0, 12);
+  };
+  // Nothing tells that somebody waits: give it time to do otherwise.
+  clients[3].write("\r\n");
+  clients[3].deadline = after(50ms);
+  CHECK_THROWS_AS(clients[3].read(), std::system_error);
+  clients[3].deadline = never;
+  CHECK(ask(0) == "HTTP/1.0 200");
+  CHECK(clients[3].read().substr(0, 12) == "HTTP/1.0 200");
+  for (const int i : {1, 2, 4, 5, 6, 7, 8, 9})
+    CHECK(ask(i) == "HTTP/1.0 200");
+}
+
 // Handlers throw, and the next request is served.
 void failAndGoOn(const sys::Address& address) {
   CHECK(get(address, "/throw") == "");
@@ -287,7 +305,8 @@ std::string askOnce(TCPServer& server) {
 
 // [mix-in-tests]
 TEST_SUITE("mix-ins: coroutines") {
-  TEST_CASE_FIXTURE(Run, "50 wait and all 50 are told under ScheduledMixIn") {
+  TEST_CASE_FIXTURE(LongRun,
+                    "50 wait and all 50 are told under ScheduledMixIn") {
     const int before = openDescriptors();
     {
       const InCoroutines server;
@@ -297,18 +316,18 @@ TEST_SUITE("mix-ins: coroutines") {
     CHECK(openDescriptors() == before);
   }
 
-  TEST_CASE_FIXTURE(Run, "defect 4: departures under ScheduledMixIn") {
+  TEST_CASE_FIXTURE(LongRun, "defect 4: departures under ScheduledMixIn") {
     const InCoroutines server;
     waitAndLeave(server.address());
     waitAndNotify(server.address(), 3);
   }
 
-  TEST_CASE_FIXTURE(Run, "defect 12: exceptions under ScheduledMixIn") {
+  TEST_CASE_FIXTURE(LongRun, "defect 12: exceptions under ScheduledMixIn") {
     const InCoroutines server;
     failAndGoOn(server.address());
   }
 
-  TEST_CASE_FIXTURE(Run, "deadlines bind clients under ScheduledMixIn") {
+  TEST_CASE_FIXTURE(LongRun, "deadlines bind clients under ScheduledMixIn") {
     const Patience impatient(20ms);
     const InCoroutines server;
     dawdle(server.address());
@@ -316,7 +335,8 @@ TEST_SUITE("mix-ins: coroutines") {
 }
 
 TEST_SUITE("mix-ins: threads") {
-  TEST_CASE_FIXTURE(Run, "50 wait and all 50 are told under ThreadingMixIn") {
+  TEST_CASE_FIXTURE(LongRun,
+                    "50 wait and all 50 are told under ThreadingMixIn") {
     const int before = openDescriptors();
     const std::uint64_t closed = totalLedger()[Call::close];
     {
@@ -331,24 +351,48 @@ TEST_SUITE("mix-ins: threads") {
     CHECK(totalLedger()[Call::close] - closed >= closedHere + 100);
   }
 
-  TEST_CASE_FIXTURE(Run, "defect 4: departures under ThreadingMixIn") {
+  TEST_CASE_FIXTURE(LongRun, "defect 4: departures under ThreadingMixIn") {
     const InThreads server;
     waitAndLeave(server.address());
     waitAndNotify(server.address(), 3);
   }
 
-  TEST_CASE_FIXTURE(Run, "defect 12: exceptions under ThreadingMixIn") {
+  TEST_CASE_FIXTURE(LongRun, "defect 12: exceptions under ThreadingMixIn") {
     const InThreads server;
     failAndGoOn(server.address());
   }
 
-  TEST_CASE_FIXTURE(Run, "deadlines bind clients under ThreadingMixIn") {
+  TEST_CASE_FIXTURE(LongRun, "deadlines bind clients under ThreadingMixIn") {
     const Patience impatient(20ms);
     const InThreads server;
     dawdle(server.address());
   }
 
-  TEST_CASE_FIXTURE(Run, "a server that goes waits for its requests") {
+  TEST_CASE_FIXTURE(LongRun, "connections past the limit wait for threads") {
+    const InThreads server(3);
+    crowd(server.address());
+    waitAndNotify(server.address(), 2);
+  }
+
+  TEST_CASE_FIXTURE(LongRun, "a server without room for one more can end") {
+    ThreadingMixIn<Server<SharedWaiters>> server(
+        anyPort, handlerFor<Handler<SharedWaiters>>);
+    server.max_connections = 1;
+    std::thread thread([&] { server.serve_forever(); });
+    ScheduledFile asks = ScheduledFile::connectTcp(server.server_address);
+    asks.write("GET /");
+    ScheduledFile waits = ScheduledFile::connectTcp(server.server_address);
+    waits.write("GET / HTTP/1.0\r\n\r\n");
+    sleep(20ms);  // nothing tells that the server has found no room
+    server.shutdown();
+    thread.join();  // while the request runs
+    asks.write(" HTTP/1.0\r\n\r\n");
+    CHECK(asks.read().ends_with("\r\n\r\n0"));
+    server.server_close();
+    CHECK_THROWS_AS(waits.read(), std::system_error);
+  }
+
+  TEST_CASE_FIXTURE(LongRun, "a server that goes waits for its requests") {
     auto server = std::make_unique<InThreads>();
     const sys::Address address = server->address();
     ScheduledFile waiting = ScheduledFile::connectTcp(address);
@@ -377,7 +421,7 @@ TEST_SUITE("mix-ins: threads") {
 TEST_SUITE("mix-ins: processes") {
   TEST_CASE("50 wait and all 50 are told under ForkingMixIn") {
     InProcesses server;
-    const Run run;
+    const LongRun run;
     waitAndNotify(server.address(), 50);
     waitAndNotify(server.address(), 50);
     CHECK(server.stop() == "clean");
@@ -385,7 +429,7 @@ TEST_SUITE("mix-ins: processes") {
 
   TEST_CASE("defect 4: departures under ForkingMixIn") {
     InProcesses server;
-    const Run run;
+    const LongRun run;
     waitAndLeave(server.address());
     waitAndNotify(server.address(), 3);
     CHECK(server.stop() == "clean");
@@ -393,7 +437,7 @@ TEST_SUITE("mix-ins: processes") {
 
   TEST_CASE("defect 12: exceptions under ForkingMixIn") {
     InProcesses server;
-    const Run run;
+    const LongRun run;
     failAndGoOn(server.address());
     CHECK(server.stop() == "clean");
   }
@@ -401,8 +445,28 @@ TEST_SUITE("mix-ins: processes") {
   TEST_CASE("deadlines bind clients under ForkingMixIn") {
     const Patience impatient(20ms);
     InProcesses server;
-    const Run run;
+    const LongRun run;
     dawdle(server.address());
+    CHECK(server.stop() == "clean");
+  }
+
+  TEST_CASE("connections past the limit wait for processes") {
+    InProcesses server(3);
+    const Run run;
+    crowd(server.address());
+    waitAndNotify(server.address(), 2);
+    CHECK(server.stop() == "clean");
+  }
+
+  TEST_CASE("a child that dies without a word makes room") {
+    InProcesses server(1);
+    const Run run;
+    for (int i = 0; i < 3; ++i) {
+      ScheduledFile dies = ScheduledFile::connectTcp(server.address());
+      dies.write("GET /die HTTP/1.0\r\n\r\n");
+      CHECK(dies.read() == "");
+    }
+    CHECK(get(server.address(), "/") == "0");
     CHECK(server.stop() == "clean");
   }
 
@@ -471,7 +535,8 @@ TEST_SUITE("mix-ins: processes") {
   }
 
   // The test's own scheduler watches and waits while its process forks.
-  TEST_CASE_FIXTURE(Run, "defect 24: a fork leaves the parent its events") {
+  TEST_CASE_FIXTURE(LongRun,
+                    "defect 24: a fork leaves the parent its events") {
     ForkingMixIn<comet::CometServer<SharedWaiters>> server(
         anyPort, handlerFor<comet::QuietCometHandler<SharedWaiters>>);
     int ends[2];

@@ -23,49 +23,15 @@
 #include <linux/tcp.h>
 #endif
 
+#include "helpers.hpp"
 #include "naglfar/scheduled_file.hpp"
 
 using namespace naglfar;
+using namespace helpers;
 using namespace std::chrono_literals;
 
 // [test-helpers]
 namespace {
-
-// A scheduler for one test, and a minute before SIGALRM ends it. What leaves
-// a coroutine fails the test.
-struct Run {
-  Run() {
-    ::alarm(60);
-    scheduler.unhandled = [](std::exception_ptr error) {
-      std::rethrow_exception(error);
-    };
-  }
-  ~Run() { ::alarm(0); }
-  Scheduler scheduler;
-};
-
-// What was counted since it was made.
-struct Since {
-  std::uint64_t operator[](Call call) const {
-    return ledger[call] - before[call];
-  }
-  std::uint64_t parks() const { return ledger.parks - before.parks; }
-  std::uint64_t coroutines() const {
-    return ledger.coroutines - before.coroutines;
-  }
-  Ledger before = ledger;
-};
-
-struct Sockets {
-  explicit Sockets(sys::Mode mode = sys::Mode::nonblocking) {
-    int ends[2];
-    sys::check(sys::socketpair(ends, mode), "socketpair");
-    a = sys::Fd(ends[0]);
-    b = sys::Fd(ends[1]);
-  }
-  sys::Fd a;
-  sys::Fd b;
-};
 
 // Two files that are connected with each other.
 struct Pair {
@@ -78,41 +44,6 @@ struct Pair {
 // The same as the 2009 tests made them.
 struct FlushingPair : Pair {
   FlushingPair() { c.autoflush = d.autoflush = true; }
-};
-
-// Writes until the kernel takes no more.
-std::size_t fill(int fd) {
-  const std::string junk(4096, '.');
-  std::size_t n = 0;
-  while (const std::size_t more = tryWrite(fd, junk)) n += more;
-  return n;
-}
-
-// What a call fails with; 0 if it does not.
-template <class Function>
-int errorOf(Function&& function) {
-  try {
-    function();
-    return 0;
-  } catch (const std::system_error& error) {
-    return error.code().value();
-  }
-}
-
-bool isOpen(int fd) {
-  return ::fcntl(fd, F_GETFD) != -1;
-}
-
-// A file that is gone when the test is.
-struct TempFile {
-  explicit TempFile(const std::string& content) {
-    REQUIRE(file != nullptr);
-    std::fwrite(content.data(), 1, content.size(), file.get());
-    std::fflush(file.get());
-  }
-  int fd() const { return ::fileno(file.get()); }
-  std::unique_ptr<std::FILE, int (*)(std::FILE*)> file{std::tmpfile(),
-                                                       std::fclose};
 };
 
 // `n` bytes that do not repeat every 2^k bytes.
@@ -925,6 +856,33 @@ TEST_SUITE("ScheduledFile: life") {
     CHECK(errorOf([&] { pair.c.close(); }) == ETIMEDOUT);
     CHECK(pair.c.closed());
     CHECK_FALSE(isOpen(fd));
+  }
+
+  TEST_CASE_FIXTURE(Run, "closeAfterPeer drops what comes until the end") {
+    Pair pair;
+    pair.c.write("the answer");
+    go([&] { pair.c.closeAfterPeer(60s); });
+    CHECK(pair.d.read() == "the answer");  // and the end, before its own
+    for (int i = 0; i < 3; ++i) {
+      pair.d.write(std::string(100000, 'x'));
+      pair.d.flush();
+    }
+    CHECK_FALSE(pair.c.closed());
+    sys::endWriting(pair.d.fileno());
+    while (!pair.c.closed()) yield();
+    CHECK(pair.c.nread == 300000);
+  }
+
+  TEST_CASE_FIXTURE(Run, "closeAfterPeer has two limits") {
+    for (const bool bySize : {true, false}) {
+      Pair pair;
+      pair.d.write(std::string(1000, 'x'));
+      pair.d.flush();
+      pair.c.closeAfterPeer(bySize ? sys::Duration(60s) : 1ms,
+                            bySize ? 1000 : ScheduledFile::all);
+      CHECK(pair.c.closed());
+      CHECK(pair.c.nread == 1000);
+    }
   }
 
   TEST_CASE_FIXTURE(Run, "close wakes who reads") {

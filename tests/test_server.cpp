@@ -27,10 +27,12 @@
 #include <vector>
 
 #include "comet_handler.hpp"
+#include "helpers.hpp"
 #include "naglfar/server.hpp"
 #include "naglfar/waiters.hpp"
 
 using namespace naglfar;
+using namespace helpers;
 using namespace std::chrono_literals;
 
 // [accept-seam]
@@ -59,19 +61,6 @@ extern "C" int accept4(int fd, sockaddr* address, socklen_t* size,
 namespace {
 
 const sys::Address anyPort("localhost", 0);
-
-// A scheduler for one test, and a minute before SIGALRM ends it. What leaves
-// a coroutine fails the test.
-struct Run {
-  Run() {
-    ::alarm(60);
-    scheduler.unhandled = [](std::exception_ptr error) {
-      std::rethrow_exception(error);
-    };
-  }
-  ~Run() { ::alarm(0); }
-  Scheduler scheduler;
-};
 
 // Remembers what the handlers threw.
 class TestServer : public TCPServer {
@@ -143,12 +132,6 @@ std::string ask(const sys::Address& address, std::string_view text) {
   } catch (const std::system_error&) {
     return "a reset";
   }
-}
-
-int openDescriptors() {
-  int n = 0;
-  for (int fd = 0; fd < 1024; ++fd) n += ::fcntl(fd, F_GETFD) != -1;
-  return n;
 }
 
 void yieldTimes(int turns) {

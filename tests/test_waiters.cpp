@@ -22,29 +22,15 @@
 #include <vector>
 
 #include "comet_handler.hpp"
+#include "helpers.hpp"
 #include "naglfar/shared_waiters.hpp"
 #include "naglfar/waiters.hpp"
 
 using namespace naglfar;
+using namespace helpers;
 
 // [test-helpers]
 namespace {
-
-// A minute before SIGALRM ends the test.
-struct Bounded {
-  Bounded() { ::alarm(60); }
-  ~Bounded() { ::alarm(0); }
-};
-
-// A scheduler for one test. What leaves a coroutine fails the test.
-struct Run : Bounded {
-  Run() {
-    scheduler.unhandled = [](std::exception_ptr error) {
-      std::rethrow_exception(error);
-    };
-  }
-  Scheduler scheduler;
-};
 
 // The two ends of a client's connection.
 struct Client {
@@ -59,23 +45,6 @@ struct Client {
   sys::Fd connection;
   sys::Fd other;
 };
-
-// What a call fails with; 0 if it does not.
-template <class Function>
-int errorOf(Function&& function) {
-  try {
-    function();
-    return 0;
-  } catch (const std::system_error& error) {
-    return error.code().value();
-  }
-}
-
-int openDescriptors() {
-  int n = 0;
-  for (int fd = 0; fd < 1024; ++fd) n += ::fcntl(fd, F_GETFD) != -1;
-  return n;
-}
 
 }  // namespace
 // [/test-helpers]

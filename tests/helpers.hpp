@@ -1,0 +1,110 @@
+// What the tests of the layers from io on have in common: a scheduler for one
+// test, connected sockets, counts, and errors as numbers.
+
+#pragma once
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <system_error>
+#include <utility>
+
+#include "naglfar/io.hpp"
+
+namespace helpers {
+
+// So long, and SIGALRM ends the test.
+struct Bounded {
+  explicit Bounded(unsigned seconds = 60) { ::alarm(seconds); }
+  ~Bounded() { ::alarm(0); }
+  Bounded(const Bounded&) = delete;
+  Bounded& operator=(const Bounded&) = delete;
+};
+
+// A scheduler for one test. What leaves a coroutine fails the test.
+struct Run : Bounded {
+  explicit Run(unsigned seconds = 60) : Bounded(seconds) {
+    scheduler.unhandled = [](std::exception_ptr error) {
+      std::rethrow_exception(error);
+    };
+  }
+  naglfar::Scheduler scheduler;
+};
+
+// What was counted since it was made.
+struct Since {
+  std::uint64_t operator[](naglfar::Call call) const {
+    return naglfar::ledger[call] - before[call];
+  }
+  std::uint64_t parks() const { return naglfar::ledger.parks - before.parks; }
+  std::uint64_t coroutines() const {
+    return naglfar::ledger.coroutines - before.coroutines;
+  }
+  // Calls that watch a descriptor or ask for news of one.
+  std::uint64_t pollerCalls() const {
+    using naglfar::Call;
+    return (*this)[Call::epollCtl] + (*this)[Call::epollWait] +
+           (*this)[Call::kevent] + (*this)[Call::select];
+  }
+  naglfar::Ledger before = naglfar::ledger;
+};
+
+// The two ends of a connection.
+struct Sockets {
+  explicit Sockets(
+      naglfar::sys::Mode mode = naglfar::sys::Mode::nonblocking) {
+    int ends[2];
+    naglfar::sys::check(naglfar::sys::socketpair(ends, mode), "socketpair");
+    a = naglfar::sys::Fd(ends[0]);
+    b = naglfar::sys::Fd(ends[1]);
+  }
+  naglfar::sys::Fd a;
+  naglfar::sys::Fd b;
+};
+
+// A file that is gone when the test is.
+struct TempFile {
+  explicit TempFile(const std::string& content) {
+    REQUIRE(file != nullptr);
+    std::fwrite(content.data(), 1, content.size(), file.get());
+    std::fflush(file.get());
+  }
+  int fd() const { return ::fileno(file.get()); }
+  std::unique_ptr<std::FILE, int (*)(std::FILE*)> file{std::tmpfile(),
+                                                       std::fclose};
+};
+
+// Writes until the kernel takes no more.
+inline std::size_t fill(int fd) {
+  const std::string junk(4096, '.');
+  std::size_t n = 0;
+  while (const std::size_t more = naglfar::tryWrite(fd, junk)) n += more;
+  return n;
+}
+
+// What a call fails with; 0 if it does not.
+template <class Function>
+int errorOf(Function&& function) {
+  try {
+    function();
+    return 0;
+  } catch (const std::system_error& error) {
+    return error.code().value();
+  }
+}
+
+inline bool isOpen(int fd) {
+  return ::fcntl(fd, F_GETFD) != -1;
+}
+
+inline int openDescriptors() {
+  int n = 0;
+  for (int fd = 0; fd < 1024; ++fd) n += isOpen(fd);
+  return n;
+}
+
+}  // namespace helpers
