@@ -1,7 +1,7 @@
 """The book as it is read: its words, its links, its colours, its pages.
 
 Run: python3 tests/docs/test_site.py [BUILD_DIR], after `docs/build.sh BUILD_DIR
-html epub`. Each check is a function that yields what is wrong; beside it a test
+html epub`. Most checks are a function that yields what is wrong; beside it a test
 plants such a mistake and sees that it is found.
 """
 
