@@ -22,6 +22,11 @@ exhibit(01-readiness full-backlog   hangs         sys)
 exhibit(01-readiness interrupted    crashes       sys)
 exhibit(01-readiness past-the-set   fails         sys)
 
+exhibit(02-coroutines one-stack          fails   CURED sys)
+exhibit(02-coroutines saws-its-branch    crashes       sys)
+exhibit(02-coroutines no-guard           fails         sys)
+exhibit(02-coroutines anothers-exception fails         sys)
+
 exhibit(03-the-scheduler forgotten             hangs       coroutine)
 exhibit(03-the-scheduler named-deadlock        fails       scheduler)
 exhibit(03-the-scheduler asks-without-end      spins CURED scheduler)
