@@ -38,6 +38,7 @@ exhibit(04-channels if-for-while     fails CURED scheduler)
 exhibit(04-channels wakes-everybody  works       channel)
 exhibit(04-channels each-waits-first fails       channel)
 exhibit(04-channels never-full       fails CURED channel)
+
 exhibit(05-files     cut-separator  hangs   CURED sys)
 exhibit(05-files     half-request   fails   CURED sys)
 exhibit(05-files     refused-success fails  CURED sys)
