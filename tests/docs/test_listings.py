@@ -495,7 +495,9 @@ class TheBook(Tree):
                         ignore=shutil.ignore_patterns("__pycache__"))
         # Pages that show this project's sources, or link to its chapters,
         # are empty there.
-        for name in "how-do-we-know", "mutants", "glossary", "pitfalls":
+        for name in ("how-do-we-know", "mutants", "glossary", "pitfalls",
+                     "timelines", "preface", "course", "setup", "defects",
+                     "concordance"):
             if (TOP / f"docs/{name}.md").exists():
                 self.write(f"docs/{name}.md", f"# {name}\n")
         self.write("chapters/01-more/README.md", "# More\n")
