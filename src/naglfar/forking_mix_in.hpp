@@ -47,7 +47,9 @@ class ForkingMixIn : public Base {
   std::vector<pid_t> children_;
   std::size_t collectAt_ = 16;
 };
+// [/forking-mix-in]
 
+// [forking-room]
 // Who says that it has ended exits at once, so that wait is short.
 template <class Base>
 bool ForkingMixIn<Base>::hasRoom() {
@@ -57,7 +59,9 @@ bool ForkingMixIn<Base>::hasRoom() {
   if (children_.size() >= max_connections) collectChildren(WNOHANG);
   return children_.size() < max_connections;
 }
+// [/forking-room]
 
+// [forking-process]
 template <class Base>
 void ForkingMixIn<Base>::process_request(TCPServer::Request request) {
   // Asking each of n children at each request would be n * n system calls.
@@ -80,7 +84,9 @@ void ForkingMixIn<Base>::process_request(TCPServer::Request request) {
         request.client,
         std::system_error(errno, std::generic_category(), "fork"));
 }
+// [/forking-process]
 
+// [forking-collect]
 // One by one: other children of this process are none of its business.
 template <class Base>
 void ForkingMixIn<Base>::collectChildren(int options) {
@@ -96,7 +102,7 @@ bool ForkingMixIn<Base>::hasEnded(pid_t child, int options) {
   } while (ended == -1 && errno == EINTR);
   return ended != 0;
 }
-// [/forking-mix-in]
+// [/forking-collect]
 
 /// @}
 

@@ -47,7 +47,9 @@ class ThreadingMixIn : public Base {
   std::size_t running_ = 0;
   bool full_ = false;  // get_request() waits for one of them to end
 };
+// [/threading-mix-in]
 
+// [threading-process]
 template <class Base>
 bool ThreadingMixIn<Base>::hasRoom() {
   const std::lock_guard lock(mutex_);
@@ -79,7 +81,7 @@ void ThreadingMixIn<Base>::process_request(TCPServer::Request request) {
     this->handle_error(client, error);
   }
 }
-// [/threading-mix-in]
+// [/threading-process]
 
 /// @}
 

@@ -168,7 +168,8 @@ class Figures(unittest.TestCase):
             pages = [p.read_text() for p in figure.parent.parent.glob("*.md")]
             shown = any(f"(figures/{figure.name})" in p for p in pages)
             path = figure.relative_to(TOP).as_posix()
-            self.assertTrue(shown or f"(../{path})" in page("docs/timelines.md"),
+            self.assertTrue(shown or f"({path})" in page("README.md")
+                            or f"(../{path})" in page("docs/timelines.md"),
                             path)
 
     def test_each_rule_is_kept_by_force(self):

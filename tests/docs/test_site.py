@@ -1,7 +1,7 @@
 """The book as it is read: its words, its links, its colours, its pages.
 
 Run: python3 tests/docs/test_site.py [BUILD_DIR], after `docs/build.sh BUILD_DIR
-html epub`. Each check is a function that yields what is wrong; beside it a test
+html epub`. Most checks are a function that yields what is wrong; beside it a test
 plants such a mistake and sees that it is found.
 """
 
@@ -24,7 +24,7 @@ sys.path[:0] = [str(TOP / "docs"), str(TOP / "tests/docs")]
 import browser  # noqa: E402
 import listings  # noqa: E402
 
-BUILD = Path(sys.argv.pop() if len(sys.argv) > 1 else TOP / "build").resolve()
+BUILD = Path(sys.argv.pop() if Path(sys.argv[-1]).is_dir() else TOP / "build").resolve()
 HTML = BUILD / "docs/html"
 EPUB = BUILD / "docs/epub/naglfar.epub"
 WIDTH = 78  # columns of a listing
@@ -302,7 +302,8 @@ STICKS_OUT = """(() => {
   const scrolls = (e) => e && (getComputedStyle(e).overflowX !== "visible"
                                || scrolls(e.parentElement));
   const out = [...document.querySelectorAll("body *")].filter((e) =>
-      e.getBoundingClientRect().right > wide + 1 && !scrolls(e.parentElement));
+      (e.getBoundingClientRect().right > wide + 1 || e.scrollWidth > wide + 1)
+      && !scrolls(e));
   return [document.documentElement.scrollWidth + " px of " + wide,
           ...out.slice(0, 3).map((e) => e.tagName + "." + e.className + ": "
                                         + e.textContent.slice(0, 40))];
