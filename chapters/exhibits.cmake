@@ -10,6 +10,15 @@
 # itself and ends with status 1; or it works, and shows how something is done.
 # CURED: with that macro defined, the same file makes <name>-cured, and works.
 
+exhibit(00-the-run says-done      fails   CURED sys)
+exhibit(00-the-run leaks-on-throw fails   CURED sys)
+exhibit(00-the-run closed-twice   fails   CURED sys)
+exhibit(00-the-run lost-addition  fails   CURED sys)
+exhibit(00-the-run counts-in-vain fails   CURED sys)
+exhibit(00-the-run own-write-end  hangs   CURED sys)
+exhibit(00-the-run killed-by-peer crashes CURED sys)
+exhibit(00-the-run cannot-stop    hangs         sys)
+
 exhibit(01-readiness waits-for-one  hangs         sys)
 exhibit(01-readiness asks-everyone  spins         sys)
 exhibit(01-readiness first-epoll    works         sys)
