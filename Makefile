@@ -14,8 +14,9 @@ PYTHON := $(firstword $(wildcard /usr/bin/python3) python3)
 
 .PHONY: help run test budget setup doctor stage stages asan tsan clang \
         clang-asan select ucontext kqueue test-aarch64 faults fuzz valgrind \
-        mutants simulate soak bench docs listings measure check-results bill \
-        peers plots exhibits format lint clean
+        mutants simulate soak bench docs epub pdf check-docs listings measure \
+        check-results bill \
+        peers wrk plots traces exhibits format lint clean
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
@@ -42,13 +43,16 @@ help:
 	@echo 'make bench          measures what a switch costs, a hand-off, a timer'
 	@echo 'make mutants        plants mistakes and looks whether the tests notice; ONLY=name,'
 	@echo '                    PART=1/4'
-	@echo 'make docs           builds the book: build/docs/html/index.html'
+	@echo 'make docs           builds the book: build/docs/html/index.html; make epub, make pdf'
+	@echo 'make check-docs     looks at the built book: words, links, colours, pages in Chromium'
 	@echo 'make listings       refreshes the listings in the pages'
 	@echo 'make measure        refreshes the results in chapters/*/run.json'
 	@echo 'make exhibits       runs the wrong programs and keeps what they print'
 	@echo 'make bill           measures what each stage costs, and the peers; ten minutes'
 	@echo 'make peers          builds and runs the same run in other languages'
+	@echo 'make wrk            measures it under wrk, beside nginx and others; two minutes'
 	@echo 'make plots          draws the results again'
+	@echo 'make traces         records small runs and draws their timelines'
 	@echo 'make check-results  compares their counts with those of new runs'
 	@echo 'make format         lays out all C++ files'
 	@echo 'make lint           looks at their layout, and at them with clang-tidy'
@@ -183,11 +187,31 @@ stages:
 
 docs:
 	@.ci/setup.sh docs
-	@docs/build.sh build
+	@docs/build.sh build html epub
+
+epub:
+	@.ci/setup.sh docs
+	@docs/build.sh build epub
+
+pdf:
+	@if .ci/setup.sh --dry-run docs pdf 2> /dev/null; then \
+	  docs/build.sh build pdf; \
+	else echo "pdf: skipped, there is no XeTeX with its packages (.ci/setup.sh docs pdf)"; fi
+
+# Of the book that is built, or of a new one. Without a browser, or a speller,
+# the tests that need it are left out, and one line says so.
+check-docs:
+	@.ci/setup.sh docs
+	@[ -f build/docs/html/index.html ] && [ -f build/docs/epub/naglfar.epub ] || \
+	  docs/build.sh build html epub
+	@.ci/setup.sh --dry-run pages 2> /dev/null || \
+	  echo "check-docs: some tests are skipped, they lack a program (.ci/setup.sh pages)"
+	@$(PYTHON) -B tests/docs/test_site.py build
 
 listings:
 	@$(PYTHON) docs/listings.py refresh
 	@$(PYTHON) -B docs/figures.py refresh
+	@$(PYTHON) -B docs/stages.py refresh
 
 # The largest run that one process holds, of 10,000 at most.
 measure: programs-of-results
@@ -223,8 +247,21 @@ bill: bill-programs
 peers: bill-programs
 	@$(PYTHON) -B chapters/08-the-bill/bill.py peers
 
+wrk:
+	@.ci/setup.sh run
+	@.ci/setup.sh wrk || true
+	@cmake --preset release > /dev/null
+	@cmake --build build --parallel $(JOBS) --target comet-00 keep-alive-server
+	@$(PYTHON) -B chapters/08-the-bill/wrk.py
+
 plots:
 	@$(PYTHON) -B docs/plots.py
+
+traces:
+	@.ci/setup.sh run test
+	@cmake --preset release > /dev/null
+	@cmake --build build --parallel $(JOBS) --target recorded
+	@$(PYTHON) -B docs/traces.py record $(BIN)
 
 format:
 	@.ci/setup.sh lint

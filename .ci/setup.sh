@@ -17,12 +17,17 @@ test  | program python3            | python3    | python3 | python | python3
 test  | program pkg-config         | pkg-config | pkgconf-pkg-config | pkgconf | pkgconf
 test  | program patch              | patch      | patch | gpatch | patch
 docs  | program doxygen            | doxygen    | doxygen | doxygen | doxygen
-docs  | program dot                | graphviz   | graphviz | graphviz | graphviz
 docs  | python sphinx              | python3-sphinx | python3-sphinx | sphinx-doc | py311-sphinx
 docs  | python breathe             | python3-breathe | python3-breathe | - | py311-breathe
 docs  | python myst_parser         | python3-myst-parser | python3-myst-parser | - | py311-myst-parser
-docs  | python furo                | furo       | python3-furo | - | py311-furo
-docs  | python sphinx_copybutton   | python3-sphinx-copybutton | python3-sphinx-copybutton | - | py311-sphinx-copybutton
+pages | browser                    | chromium   | chromium | chromium | chromium
+pages | program epubcheck          | epubcheck  | epubcheck | epubcheck | epubcheck
+pages | program codespell          | codespell  | codespell | codespell | py311-codespell
+pdf   | program xelatex            | texlive-xetex | texlive-xetex | - | texlive-full
+pdf   | tex capt-of.sty            | texlive-latex-extra | texlive-collection-latexextra | - | texlive-full
+pdf   | tex pzdr.tfm               | texlive-fonts-recommended | texlive-collection-fontsrecommended | - | texlive-full
+pdf   | tex DejaVuSerif.ttf        | fonts-dejavu | dejavu-fonts-all | - | dejavu
+pdf   | program rsvg-convert       | librsvg2-bin | librsvg2-tools | librsvg | librsvg2-rust
 clang | program clang++-14         | clang-14   | clang | llvm | llvm14
 clang | sanitizers clang++-14      | libclang-rt-14-dev | compiler-rt | llvm | llvm14
 fuzz  | fuzzer clang++-14          | libclang-rt-14-dev | compiler-rt | llvm | llvm14
@@ -36,6 +41,12 @@ peers | program node             | nodejs     | nodejs  | node  | node
 peers | python greenlet          | python3-greenlet | python3-greenlet | - | py311-greenlet
 peers | program unshare          | util-linux | util-linux | - | -
 peers | program ip               | iproute2   | iproute | - | -
+wrk   | program wrk              | wrk        | wrk     | wrk   | wrk
+wrk   | program nginx            | nginx-light | nginx  | nginx | nginx
+wrk   | header boost/beast.hpp   | libboost-dev | boost-devel | boost | boost-libs
+wrk   | program go               | golang-go  | golang  | go    | go
+wrk   | program node             | nodejs     | nodejs  | node  | node
+wrk   | program strace           | strace     | strace  | -     | -
 bench | header benchmark/benchmark.h | libbenchmark-dev | google-benchmark-devel | google-benchmark | benchmark
 stages | program ccache            | ccache     | ccache | ccache | ccache
 aarch64 | program aarch64-linux-gnu-g++ | g++-aarch64-linux-gnu | gcc-c++-aarch64-linux-gnu | - | -
@@ -50,6 +61,9 @@ is_there() {
     program) command -v "$2" ;;
     header) ls "/usr/include/$2" || ls "/usr/local/include/$2" ||
       ls "/opt/homebrew/include/$2" ;;
+    browser) command -v chromium || command -v chromium-browser ||
+      command -v google-chrome || command -v chrome ;;
+    tex) kpsewhich "$2" || fc-list | grep -q "$2" ;;
     python) $python -c "import $2" ;;
     sanitizers) echo 'int main() {}' |
       "$2" -fsanitize=address -x c++ - -o /dev/null ;;

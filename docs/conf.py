@@ -27,7 +27,7 @@ version = release = found[1] if found else "0"
 language = "en"
 
 extensions = ["myst_parser", "breathe", "pages", "woven", "assembly",
-              "reference", "codespans"]
+              "reference", "codespans", "pictures"]
 root_doc = "README"
 include_patterns = listings.PAGES
 
@@ -65,3 +65,24 @@ html_domain_indices = False
 epub_basename = "naglfar"
 epub_show_urls = "no"
 epub_exclude_files = ["search.html"]
+
+# The fonts are those of the screen where there is no better one.
+latex_engine = "xelatex"
+latex_documents = [(root_doc, "naglfar.tex", "Naglfar", author, "manual", True)]
+latex_show_urls = "no"
+latex_domain_indices = False
+latex_elements = {
+    "papersize": "a4paper",
+    "pointsize": "10pt",
+    "figure_align": "H",
+    "fncychap": "",
+    "preamble": r"\setcounter{secnumdepth}{-1}",
+    "extraclassoptions": "oneside,openany",
+    "fontpkg": r"""
+\setmainfont{DejaVu Serif}[Scale=0.9]
+\setsansfont{DejaVu Sans}[Scale=0.9]
+\setmonofont{DejaVu Sans Mono}[Scale=0.8]
+""",
+    "sphinxsetup": "verbatimwithframe=false, VerbatimColor={HTML}{F4F2EC}, "
+                   "hmargin={2.4cm,2.4cm}, vmargin={2.4cm,2.4cm}",
+}

@@ -53,8 +53,10 @@ class Handler : public BaseHTTPRequestHandler {
 
   void do_GET() override {
     if (path == "/stream") return stream();
-    if (path == "/unframed") return unframed();
+    if (path == "/unframed") return unframed("until the end");
     if (path == "/late") throw HTTPError(503, "not now");
+    if (path == "/large") return reply(std::string(large, 'x'));
+    if (path == "/large-unframed") return unframed(std::string(large, 'x'));
     if (path == "/reason") send_response(200, "OK\r\nSet-Cookie: a");
     reply("GET " + std::string(path));
   }
@@ -74,6 +76,9 @@ class Handler : public BaseHTTPRequestHandler {
   }
   void log_message(std::string_view) override {}
 
+  // More than fits into the buffers of the sockets, in bytes.
+  static constexpr std::size_t large = std::size_t{8} << 20;
+
  private:
   void reply(const std::string& body) {
     send_response(200);
@@ -88,10 +93,10 @@ class Handler : public BaseHTTPRequestHandler {
     send_chunk(std::string(20, '!'));
     end_chunks();
   }
-  void unframed() {
+  void unframed(const std::string& body) {
     send_response(200);
     end_headers();
-    wfile.write("until the end");
+    wfile.write(body);
   }
   void lines() {
     std::string all;
@@ -334,6 +339,48 @@ TEST_SUITE("hostile: bodies") {
       CHECK((contains(answer, "Error 400") || contains(answer, "ignored")));
     }
     CHECK(server->errors.empty());
+  }
+
+  // What comes while the answer is sent is in the kernel, unread, when the
+  // server closes. The end of the answer is still in the kernel, too.
+  TEST_CASE_FIXTURE(Serving, "a last answer is not lost to a reset") {
+    for (const std::string& start :
+         {std::string("GET /large HTTP/1.1\r\nConnection: close\r\n\r\n"),
+          std::string("GET /large-unframed HTTP/1.1\r\n\r\n"),
+          std::string("GET /large-unframed HTTP/1.0\r\n"
+                      "Connection: keep-alive\r\n\r\n"),
+          "GET /large HTTP/1.0\r\n\r\n" + next}) {
+      CAPTURE(start);
+      ScheduledFile client = connect();
+      client.write(start);
+      std::string answer = client.read(1);
+      client.write(next);
+      answer += client.readUntil("\r\n\r\n").join();
+      const std::string body = client.read();
+      CHECK(answer.starts_with("HTTP/1.1 200 "));
+      CHECK(body.size() == Handler::large);
+    }
+    CHECK(server->errors.empty());
+  }
+
+  TEST_CASE_FIXTURE(Serving, "who asks once pays nothing for that") {
+    const auto calls = [this](std::string_view request) {
+      const std::uint64_t shutdowns = ledger[Call::shutdown];
+      const std::uint64_t reads = ledger[Call::read];
+      ScheduledFile client = connect();
+      client.write(request);
+      CHECK(contains(client.read(), "200 OK"));
+      client.close();
+      for (int turn = 0; turn < 50; ++turn) yield();
+      return std::pair(ledger[Call::shutdown] - shutdowns,
+                       ledger[Call::read] - reads);
+    };
+    const auto once = calls("GET /a HTTP/1.0\r\n\r\n");
+    const auto mayGoOn =
+        calls("GET /a HTTP/1.1\r\nConnection: close\r\n\r\n");
+    CHECK(once.first == 0);
+    CHECK(mayGoOn.first == 1);
+    CHECK(mayGoOn.second > once.second);
   }
 
   TEST_CASE_FIXTURE(Serving, "a body may be refused before it is sent") {

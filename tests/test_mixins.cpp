@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cerrno>
 #include <csignal>
+#include <limits>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -33,6 +34,7 @@ using namespace std::chrono_literals;
 namespace {
 
 const sys::Address anyPort("localhost", 0);
+constexpr auto noLimit = std::numeric_limits<std::size_t>::max();
 
 // For the clients of one test.
 struct LongRun : Run {
@@ -46,7 +48,7 @@ struct Patience {
   ~Patience() { patience = 60s; }
 };
 
-// The post's handler, and two paths on which it fails.
+// The post's handler, and paths on which it fails, or its process does.
 template <class Waiters>
 class Handler : public comet::QuietCometHandler<Waiters> {
  public:
@@ -57,6 +59,7 @@ class Handler : public comet::QuietCometHandler<Waiters> {
   }
   void do_POST() override { this->rfile.read(); }
   void do_GET() override {
+    if (this->path == "/die") std::raise(SIGKILL);
     if (this->path == "/throw") throw std::runtime_error("on demand");
     if (this->path == "/throw42") throw 42;
     comet::QuietCometHandler<Waiters>::do_GET();
@@ -103,7 +106,10 @@ class InCoroutines {
 // In a thread, with one more for each request.
 class InThreads {
  public:
-  InThreads() : thread_([this] { server_.serve_forever(); }) {}
+  explicit InThreads(std::size_t most = noLimit) {
+    server_.max_connections = most;
+    thread_ = std::thread([this] { server_.serve_forever(); });
+  }
   ~InThreads() {
     server_.shutdown();
     thread_.join();
@@ -120,10 +126,11 @@ class InThreads {
 // there is one thread only, and before there is a scheduler.
 class InProcesses {
  public:
-  InProcesses() {
+  explicit InProcesses(std::size_t most = noLimit) {
     const int before = openDescriptors();
     auto server = std::make_unique<ForkingServer>(
         anyPort, handlerFor<Handler<SharedWaiters>>);
+    server->max_connections = most;
     address_ = server->server_address;
     child_ = sys::check(sys::fork(), "fork");
     if (child_ == 0) ::_exit(serve(std::move(server), before));
@@ -248,6 +255,29 @@ void dawdle(const sys::Address& address) {
   CHECK(body.read().starts_with("HTTP/1.0 408 "));
 }
 
+// Of a server with three places, ten clients begin to ask. The fourth is
+// served when one of the first three is, and so are all the others.
+void crowd(const sys::Address& address) {
+  std::vector<ScheduledFile> clients;
+  for (int i = 0; i < 10; ++i) {
+    clients.push_back(ScheduledFile::connectTcp(address));
+    clients.back().write("GET / HTTP/1.0\r\n");
+  }
+  const auto ask = [&clients](int i) {
+    clients[i].write("\r\n");
+    return clients[i].read().substr(0, 12);
+  };
+  // Nothing tells that somebody waits: give it time to do otherwise.
+  clients[3].write("\r\n");
+  clients[3].deadline = after(50ms);
+  CHECK_THROWS_AS(clients[3].read(), std::system_error);
+  clients[3].deadline = never;
+  CHECK(ask(0) == "HTTP/1.0 200");
+  CHECK(clients[3].read().substr(0, 12) == "HTTP/1.0 200");
+  for (const int i : {1, 2, 4, 5, 6, 7, 8, 9})
+    CHECK(ask(i) == "HTTP/1.0 200");
+}
+
 // Handlers throw, and the next request is served.
 void failAndGoOn(const sys::Address& address) {
   CHECK(get(address, "/throw") == "");
@@ -338,6 +368,30 @@ TEST_SUITE("mix-ins: threads") {
     dawdle(server.address());
   }
 
+  TEST_CASE_FIXTURE(LongRun, "connections past the limit wait for threads") {
+    const InThreads server(3);
+    crowd(server.address());
+    waitAndNotify(server.address(), 2);
+  }
+
+  TEST_CASE_FIXTURE(LongRun, "a server without room for one more can end") {
+    ThreadingMixIn<Server<SharedWaiters>> server(
+        anyPort, handlerFor<Handler<SharedWaiters>>);
+    server.max_connections = 1;
+    std::thread thread([&] { server.serve_forever(); });
+    ScheduledFile asks = ScheduledFile::connectTcp(server.server_address);
+    asks.write("GET /");
+    ScheduledFile waits = ScheduledFile::connectTcp(server.server_address);
+    waits.write("GET / HTTP/1.0\r\n\r\n");
+    sleep(20ms);  // nothing tells that the server has found no room
+    server.shutdown();
+    thread.join();  // while the request runs
+    asks.write(" HTTP/1.0\r\n\r\n");
+    CHECK(asks.read().ends_with("\r\n\r\n0"));
+    server.server_close();
+    CHECK_THROWS_AS(waits.read(), std::system_error);
+  }
+
   TEST_CASE_FIXTURE(LongRun, "a server that goes waits for its requests") {
     auto server = std::make_unique<InThreads>();
     const sys::Address address = server->address();
@@ -393,6 +447,26 @@ TEST_SUITE("mix-ins: processes") {
     InProcesses server;
     const LongRun run;
     dawdle(server.address());
+    CHECK(server.stop() == "clean");
+  }
+
+  TEST_CASE("connections past the limit wait for processes") {
+    InProcesses server(3);
+    const Run run;
+    crowd(server.address());
+    waitAndNotify(server.address(), 2);
+    CHECK(server.stop() == "clean");
+  }
+
+  TEST_CASE("a child that dies without a word makes room") {
+    InProcesses server(1);
+    const Run run;
+    for (int i = 0; i < 3; ++i) {
+      ScheduledFile dies = ScheduledFile::connectTcp(server.address());
+      dies.write("GET /die HTTP/1.0\r\n\r\n");
+      CHECK(dies.read() == "");
+    }
+    CHECK(get(server.address(), "/") == "0");
     CHECK(server.stop() == "clean");
   }
 

@@ -858,6 +858,33 @@ TEST_SUITE("ScheduledFile: life") {
     CHECK_FALSE(isOpen(fd));
   }
 
+  TEST_CASE_FIXTURE(Run, "closeAfterPeer drops what comes until the end") {
+    Pair pair;
+    pair.c.write("the answer");
+    go([&] { pair.c.closeAfterPeer(60s); });
+    CHECK(pair.d.read() == "the answer");  // and the end, before its own
+    for (int i = 0; i < 3; ++i) {
+      pair.d.write(std::string(100000, 'x'));
+      pair.d.flush();
+    }
+    CHECK_FALSE(pair.c.closed());
+    sys::endWriting(pair.d.fileno());
+    while (!pair.c.closed()) yield();
+    CHECK(pair.c.nread == 300000);
+  }
+
+  TEST_CASE_FIXTURE(Run, "closeAfterPeer has two limits") {
+    for (const bool bySize : {true, false}) {
+      Pair pair;
+      pair.d.write(std::string(1000, 'x'));
+      pair.d.flush();
+      pair.c.closeAfterPeer(bySize ? sys::Duration(60s) : 1ms,
+                            bySize ? 1000 : ScheduledFile::all);
+      CHECK(pair.c.closed());
+      CHECK(pair.c.nread == 1000);
+    }
+  }
+
   TEST_CASE_FIXTURE(Run, "close wakes who reads") {
     Pair pair;
     int error = 0;

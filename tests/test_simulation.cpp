@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "naglfar/channel.hpp"
+#include "naglfar/http.hpp"
 #include "naglfar/io.hpp"
 #include "naglfar/scheduler.hpp"
 #include "naglfar/sim.hpp"
@@ -251,6 +252,28 @@ TEST_SUITE("simulation: streams") {
       CHECK(error == ECONNRESET);
       CHECK(sys::pendingError(ends.a, error) == 0);
       CHECK(error == 0);
+    }
+  }
+
+  TEST_CASE("TCP: a reset arrives instead of what is under way") {
+    Faults slow;
+    slow.delayed = 1;
+    for (const bool unread : {true, false}) {
+      Kernel kernel(1);
+      const Ends ends = tcp();
+      if (unread) write(ends.a, "unread");
+      write(ends.b, "there");
+      kernel.setFaults(slow);
+      write(ends.b, "under way");
+      kernel.setFaults({});
+      sys::close(ends.b);
+      if (!unread) write(ends.a, "for nobody");  // which says so
+      std::string got;
+      CHECK(read(ends.a, 100, &got) == 5);
+      CHECK(got == "there");
+      CHECK(read(ends.a, 100) == -ECONNRESET);
+      kernel.wait(sys::now() + 1s);
+      CHECK(read(ends.a, 100) == 0);
     }
   }
 
@@ -833,3 +856,71 @@ TEST_CASE("simulation: finds a loop that ignores EPOLLHUP, or drains not") {
   CHECK(failingSeed(noFaults<epollProgram<all, true>>) == 0);
 }
 // [/planted-hang-up]
+
+// [simulated-last-answer]
+namespace {
+
+class Answers : public BaseHTTPRequestHandler {
+ public:
+  Answers(ScheduledFile& request, const sys::Address& client,
+          TCPServer& accepted_by)
+      : BaseHTTPRequestHandler(request, client, accepted_by) {
+    protocol_version = "HTTP/1.1";
+  }
+  void do_GET() override {
+    constexpr std::string_view body = "the whole answer";
+    send_response(200);
+    if (path != "/last")
+      send_header("Content-Length", std::to_string(body.size()));
+    end_headers();
+    wfile.write(body);
+  }
+  void log_message(std::string_view) override {}
+};
+
+}  // namespace
+
+// What a client has under way behind its last request meets a server that has
+// closed, and the reset meets the answer, if that is delayed. The server
+// closes because nothing else ends its answer, or because it ends itself.
+TEST_CASE("simulation: a delayed last answer is not lost to a reset") {
+  Faults slow;
+  slow.delayed = 0.5;
+  int answered = 0;
+  for (std::uint64_t seed = 1; seed <= 400; ++seed) {
+    CAPTURE(seed);
+    const bool serverEnds = seed % 2 == 0;
+    Kernel kernel(seed);
+    {
+      Scheduler scheduler;
+      ScheduledMixIn<HTTPServer> server(sys::Address("localhost", 0),
+                                        handlerFor<Answers>);
+      go([&] { server.serve_forever(); });
+      ScheduledFile client = ScheduledFile::connectTcp(server.server_address);
+      kernel.setFaults(slow);
+      client.write(serverEnds ? "GET /first HTTP/1.1\r\n\r\n"
+                              : "GET /last HTTP/1.1\r\n\r\n");
+      for (int i = 0; i < 5; ++i) {
+        if (serverEnds && i == 1) server.shutdown();
+        try {
+          client.write("GET /next HTTP/1.1\r\n\r\n");
+        } catch (const std::system_error&) {
+          break;  // the server has closed, as it may
+        }
+        naglfar::sleep(10ms);
+      }
+      std::string answer;
+      CHECK_NOTHROW(answer = client.read());
+      // A server that ends need not answer what arrives afterwards.
+      if (!answer.empty() || !serverEnds)
+        CHECK(answer.ends_with("the whole answer"));
+      answered += !answer.empty();
+      client.close();
+      server.shutdown();
+      scheduler.run();
+    }
+    CHECK(kernel.openDescriptors() == 0);
+  }
+  CHECK(answered > 350);
+}
+// [/simulated-last-answer]

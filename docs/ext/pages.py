@@ -1,9 +1,9 @@
 """Pages: the order of the book, its front door, and its pictures.
 
 No page carries a table of contents for Sphinx's sake; it is appended when the
-page is read: the chapters by number, then the reference, layer by layer.
-README.html is also the book's index.html. A link to a folder or a source file,
-which a code host opens, is plain text in the book.
+page is read: the preface, the chapters by number, the appendices, and the
+reference, layer by layer. README.html is also the book's index.html. A link to
+a folder or a source file, which a code host opens, is plain text in the book.
 
 Invariant: every page is reachable from README, every picture has a text.
 """
@@ -15,6 +15,11 @@ from docutils import nodes
 from sphinx import addnodes
 from sphinx.util import logging
 
+FRONT = ["preface"]
+AFTER_CHAPTERS = ["how-do-we-know"]
+APPENDICES = ["setup", "promises", "concordance", "defects", "stages", "course",
+              "pitfalls", "mutants", "glossary", "bibliography"]  # then any other
+LAST = ["README", "figures", "timelines"]  # how the book is made
 LAYERS = ["sys", "poller", "coroutine", "scheduler", "channel", "io", "file",
           "server", "http"]
 log = logging.getLogger(__name__)
@@ -28,18 +33,30 @@ def toctree(caption, pages):
                       "", *(f"/{page}" for page in pages), "```", ""])
 
 
+def contents(known):
+    """The parts of the book: captions, and pages in their order."""
+    pages = {d.removeprefix("docs/") for d in known
+             if d.startswith("docs/") and d.count("/") == 1}
+    others = pages - {*FRONT, *AFTER_CHAPTERS, *APPENDICES, *LAST}
+
+    def there(names):
+        return [f"docs/{name}" for name in names if name in pages]
+
+    chapters = sorted(d for d in known if d.startswith("chapters/")
+                      and d.endswith("/README"))
+    layers = [f"docs/reference/{layer}" for layer in LAYERS]
+    return [("", there(FRONT)),
+            ("Chapters", chapters + there(AFTER_CHAPTERS)),
+            ("Appendices", there(APPENDICES) + sorted(f"docs/{n}" for n in others)),
+            ("Reference", [d for d in layers if d in known]),
+            ("The book", there(LAST))]
+
+
 def append_contents(app, docname, source):
     known = app.env.found_docs
     folder, _, leaf = docname.rpartition("/")
     if docname == "README":
-        chapters = sorted(d for d in known if d.startswith("chapters/")
-                          and d.endswith("/README"))
-        layers = [f"docs/reference/{layer}" for layer in LAYERS]
-        about = sorted(d for d in known if d.startswith("docs/")
-                       and d.count("/") == 1)
-        source[0] += (toctree("Chapters", chapters)
-                      + toctree("Reference", [d for d in layers if d in known])
-                      + toctree("About", about))
+        source[0] += "".join(toctree(*part) for part in contents(known))
     elif folder.startswith("chapters/") and leaf == "README":
         source[0] += toctree("", sorted(
             d for d in known if d.startswith(f"{folder}/") and d != docname))

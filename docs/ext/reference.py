@@ -4,15 +4,22 @@ Doxygen leaves the namespace out of the names in a group, and Breathe would
 then file `naglfar::sys::read` under `read`. So the names in the group files
 are made whole before Breathe reads them.
 
+Beside each signature stands the chapter that builds it, as a link to the listing
+of its declaration.
+
 Invariant: every entity of the namespace is in one group, so every public
-declaration has one place in the reference.
+declaration has one place in the reference; and every one has its chapter.
 """
 
+import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 from docutils import nodes
+from sphinx import addnodes
 from sphinx.util import logging
+
+import woven
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +68,57 @@ def everything_is_in_a_group(app, env):
                             type="reference")
 
 
+def declared(xml):
+    """Where each entity is declared: Doxygen's name for it -> (file, line)."""
+    found = {}
+    for _, _, compound in compounds(xml):
+        for entity in [compound, *compound.iter("memberdef")]:
+            place = entity.find("location")
+            if place is not None and place.get("line"):
+                found[entity.get("id")] = (place.get("file"), int(place.get("line")))
+    return found
+
+
+def innermost(region, line):
+    """The region that the line of the source is in, itself or one inside."""
+    for inner in region.inner():
+        if inner.line < line <= inner.line + height(inner):
+            return innermost(inner, line)
+    return region
+
+
+def height(region):
+    """How many lines it has, with the markers inside it."""
+    return sum(1 if isinstance(item, str) else height(item) + 2
+               for item in region.items)
+
+
+def name_chapters(app, doctree):
+    """Says beside each signature which chapter builds it."""
+    if not app.env.docname.startswith("docs/reference/"):
+        return
+    places = declared(app.config.breathe_projects["naglfar"])
+    for signature in doctree.findall(addnodes.desc_signature):
+        names = [i for target in signature.findall(nodes.target)
+                 for i in target["ids"] if i in places]
+        if not names:
+            continue  # an enumerator: its enumeration says it
+        file, line = places[names[0]]
+        source = woven.book.source(file)
+        region = innermost(source.regions[""], line)
+        shown = woven.book.shown.get((file, region.name))
+        if shown is None:
+            log.warning("%s:%s: no page builds this", file, line, type="reference")
+            continue
+        chapter = re.match(r"chapters/(\d\d)", shown.page)
+        words = f"chapter {chapter[1]}" if chapter else "its listing"
+        link = woven.Link("", words, target=region.target)
+        # One that has several lines has no text of its own.
+        first = next(signature.findall(addnodes.desc_signature_line), signature)
+        first.insert(0, [nodes.inline("", "", link, classes=["built"]),
+                         nodes.Text(" ")])
+
+
 def tidy(app, doctree):
     """Two habits of Breathe and Sphinx that a reader would notice."""
     # The titles inside classes all get the same few ids, which EPUB forbids.
@@ -76,5 +134,6 @@ def tidy(app, doctree):
 def setup(app):
     app.connect("builder-inited", make_names_whole)
     app.connect("doctree-read", tidy)
+    app.connect("doctree-read", name_chapters)
     app.connect("env-check-consistency", everything_is_in_a_group)
     return {"parallel_read_safe": True}

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <optional>
 #include <vector>
 
 #include "naglfar/server.hpp"
@@ -31,15 +32,36 @@ class ForkingMixIn : public Base {
   /// Waits for the requests that are being served.
   ~ForkingMixIn() override { collectChildren(0); }
 
+  /// How many connections may be open at a time, each with its process. The
+  /// next ones wait in the backlog of the listener until one of them is
+  /// closed. To be set before the server serves.
+  std::size_t max_connections = TCPServer::any;
+
  protected:
+  bool hasRoom() override;
   void process_request(TCPServer::Request request) override;
 
  private:
   void collectChildren(int options);
+  static bool hasEnded(pid_t child, int options);
   std::vector<pid_t> children_;
   std::size_t collectAt_ = 16;
 };
+// [/forking-mix-in]
 
+// [forking-room]
+// Who says that it has ended exits at once, so that wait is short.
+template <class Base>
+bool ForkingMixIn<Base>::hasRoom() {
+  if (max_connections == TCPServer::any) return true;
+  while (const std::optional<pid_t> child = this->nextEnded())
+    if (hasEnded(*child, 0)) std::erase(children_, *child);
+  if (children_.size() >= max_connections) collectChildren(WNOHANG);
+  return children_.size() < max_connections;
+}
+// [/forking-room]
+
+// [forking-process]
 template <class Base>
 void ForkingMixIn<Base>::process_request(TCPServer::Request request) {
   // Asking each of n children at each request would be n * n system calls.
@@ -52,6 +74,7 @@ void ForkingMixIn<Base>::process_request(TCPServer::Request request) {
     Scheduler::abandon();
     this->serve(request);
     settle();
+    if (max_connections != TCPServer::any) this->tellEnded(::getpid());
     _exit(0);  // no destructors: what they would undo is the parent's
   }
   if (child != -1)
@@ -61,19 +84,25 @@ void ForkingMixIn<Base>::process_request(TCPServer::Request request) {
         request.client,
         std::system_error(errno, std::generic_category(), "fork"));
 }
+// [/forking-process]
 
+// [forking-collect]
 // One by one: other children of this process are none of its business.
 template <class Base>
 void ForkingMixIn<Base>::collectChildren(int options) {
-  std::erase_if(children_, [options](pid_t child) {
-    pid_t ended;
-    do {
-      ended = sys::waitpid(child, nullptr, options);
-    } while (ended == -1 && errno == EINTR);
-    return ended != 0;
-  });
+  std::erase_if(children_,
+                [options](pid_t child) { return hasEnded(child, options); });
 }
-// [/forking-mix-in]
+
+template <class Base>
+bool ForkingMixIn<Base>::hasEnded(pid_t child, int options) {
+  pid_t ended;
+  do {
+    ended = sys::waitpid(child, nullptr, options);
+  } while (ended == -1 && errno == EINTR);
+  return ended != 0;
+}
+// [/forking-collect]
 
 /// @}
 

@@ -18,7 +18,16 @@ void BaseHTTPRequestHandler::handle() {
   do {
     handle_one_request();
   } while (!close_connection);
-  if (refused_ || !rfile.atEnd()) wfile.closeAfterPeer(linger_timeout);
+  if (mayBeSending()) wfile.closeAfterPeer(linger_timeout, linger_limit);
+}
+
+// Whether input may come that nobody will read: the rest of what was refused
+// or left, what has come behind the request, and requests of a client that
+// takes the connection for one that lasts. A client that asks once, as they
+// do in HTTP/1.0, has sent all, and is spared the wait.
+bool BaseHTTPRequestHandler::mayBeSending() const {
+  if (ended_) return false;
+  return refused_ || !rfile.atEnd() || wfile.available() > 0 || mayGoOn_;
 }
 
 void BaseHTTPRequestHandler::handle_one_request() {
@@ -66,7 +75,8 @@ bool BaseHTTPRequestHandler::await_request(sys::Duration patience) {
   wfile.deadline = after(patience);
   try {
     const Idle idle(server, wfile.fileno());
-    if (wfile.peek().empty()) return false;
+    ended_ = wfile.peek().empty();
+    if (ended_) return false;
   } catch (const std::system_error& error) {
     if (error.code() != std::errc::timed_out &&
         error.code() != std::errc::operation_canceled)
@@ -146,8 +156,8 @@ void BaseHTTPRequestHandler::parse_version(std::string_view version) {
   if (!good) throw HTTPError(400, "Bad request version");
   if (major >= 2) throw HTTPError(505);
   request_version = version;
-  close_connection =
-      major == 0 || minor == 0 || protocol_version < "HTTP/1.1";
+  mayGoOn_ = major == 1 && minor > 0;
+  close_connection = !mayGoOn_ || protocol_version < "HTTP/1.1";
 }
 // [/parse-request]
 
@@ -160,11 +170,12 @@ void BaseHTTPRequestHandler::read_headers() {
     if (!headers.add(line)) throw HTTPError(400, "Bad header line");
   }
   const std::string_view connection = headers.get("Connection");
-  if (sameName(connection, "close"))
+  if (sameName(connection, "close")) {
     close_connection = true;
-  else if (sameName(connection, "keep-alive") &&
-           protocol_version >= "HTTP/1.1")
-    close_connection = false;
+  } else if (sameName(connection, "keep-alive")) {
+    mayGoOn_ = true;
+    if (protocol_version >= "HTTP/1.1") close_connection = false;
+  }
   rfile.start(headers, request_version >= "HTTP/1.1");
   if (sameName(headers.get("Expect"), "100-continue") &&
       protocol_version >= "HTTP/1.1" && request_version >= "HTTP/1.1")

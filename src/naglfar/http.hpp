@@ -162,6 +162,9 @@ class BaseHTTPRequestHandler {
   sys::Duration keep_alive_timeout = std::chrono::seconds(15);
   /// How long a client may go on sending what nobody wants, after its answer.
   sys::Duration linger_timeout = std::chrono::seconds(2);
+  /// How much of that is read and dropped, in bytes. Past either limit the
+  /// connection is closed, and what comes then is answered by a reset.
+  std::size_t linger_limit = std::size_t{16} << 20;
   /// How long the request line may be, and each header, in bytes with the
   /// line end. Past that: 414 and 431.
   std::size_t max_line = 65536;
@@ -180,9 +183,12 @@ class BaseHTTPRequestHandler {
   void dispatch();
   void unsupported();
   void refuse(int code, std::string_view message = "");
+  bool mayBeSending() const;
 
   bool served_ = false;   // whether this is not the first request
   bool refused_ = false;  // whether the rest of the request is unread
+  bool ended_ = false;    // whether the client's end of file was read
+  bool mayGoOn_ = false;  // whether the client may send another request
   int status_ = 0;        // of the answer that has begun; 0 if none has
   bool framed_ = false;   // whether the answer tells where its body ends
   bool chunked_ = false;

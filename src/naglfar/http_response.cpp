@@ -18,8 +18,8 @@ namespace naglfar {
 namespace {
 
 void refuseLineEnds(std::string_view text) {
-  constexpr std::string_view forbidden("\r\n\0", 3);
-  if (text.find_first_of(forbidden) != std::string_view::npos)
+  if (std::ranges::any_of(
+          text, [](char c) { return c == '\r' || c == '\n' || c == '\0'; }))
     throw std::invalid_argument(
         "a line end or NUL in what becomes one line of a response");
 }

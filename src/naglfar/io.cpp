@@ -149,7 +149,8 @@ void goConnect(int fd, const sys::Address& address, Deadline deadline) {
     sys::check(sys::pendingError(fd, error), "getsockopt");
     if (error != 0) sys::fail(error, "connect");
   }
-  if (Scheduler* scheduler = Scheduler::ofThread()) scheduler->yield();
+  if (Scheduler* scheduler = Scheduler::ofThread())
+    scheduler->yieldNowAndThen();
 }
 // [/go-connect]
 

@@ -115,9 +115,9 @@ sys::Fd goAccept(int listener, sys::Address& client,
                  sys::Mode mode = sys::Mode::nonblocking,
                  Deadline deadline = never);
 
-/// Connects a socket. Gives the others a turn before it returns, so that a
-/// program which connects in a loop does not run through the backlog of a
-/// server in the same thread.
+/// Connects a socket. Now and then it gives the others a turn before it
+/// returns, so that a program which connects in a loop does not run through
+/// the backlog of a server in the same thread.
 /// @param fd A nonblocking TCP socket.
 /// @param address The server.
 /// @param deadline When to give up.

@@ -292,13 +292,15 @@ void ScheduledFile::close(bool flushFirst) {
 }
 
 // Gives the others a turn after each piece: the peer may have plenty.
-void ScheduledFile::closeAfterPeer(sys::Duration patience) {
+void ScheduledFile::closeAfterPeer(sys::Duration patience, std::size_t most) {
+  last_ = !shared_;
   flush();
   sys::endWriting(fileno());
   deadline = after(patience);
+  const std::size_t before = nread;
   Scheduler* const scheduler = Scheduler::ofThread();
   try {
-    while (sys::now() < deadline && fill()) {
+    while (nread - before < most && sys::now() < deadline && fill()) {
       take(all);
       if (scheduler != nullptr) scheduler->yield();
     }

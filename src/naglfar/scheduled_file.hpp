@@ -88,6 +88,9 @@ class ScheduledFile {
   /// @throws std::system_error As goReadSome().
   std::string_view peek();
 
+  /// @return How many bytes were read and not taken yet.
+  std::size_t available() const { return pending().size(); }
+
   class Chunks;
   /// Reads up to a separator, in chunks, so that a long stretch needs no
   /// buffer of its own size.
@@ -137,8 +140,9 @@ class ScheduledFile {
   /// it was sent last (RFC 9112 section 9.6). So this sends what was written
   /// and the end of file, and drops the input until the peer ends, too.
   /// @param patience How long to wait for the peer's end.
+  /// @param most How many bytes to drop.
   /// @throws std::system_error As flush().
-  void closeAfterPeer(sys::Duration patience);
+  void closeAfterPeer(sys::Duration patience, std::size_t most = all);
   // [/file-writing]
 
   bool autoflush = false;          ///< Whether each write() is sent at once.
@@ -177,7 +181,7 @@ class ScheduledFile {
   std::string outgoing_;   // written, and not yet in sending_
   std::string sending_;    // leaves now; the kernel has taken the first
   std::size_t sent_ = 0;   // sent_ bytes of it
-  bool last_ = false;      // close() sends the rest, and then comes the end
+  bool last_ = false;      // the end comes right after what is sent now
   Flusher flusher_{*this};
   WaitLine flushing_;
   // [/file-private]

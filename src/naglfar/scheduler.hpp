@@ -81,6 +81,10 @@ class Scheduler {
 
   /// Lets the others run first.
   void yield();
+  /// Lets the others run first, each third time that anybody calls it: for
+  /// what is done in a loop, never waits, and makes work for others. A turn
+  /// each time would cost more than that work.
+  void yieldNowAndThen();
 
   // [scheduler-waiting]
   /// Waits until somebody calls `wake`. It may end in vain.
@@ -174,6 +178,7 @@ class Scheduler {
   MainJob main_;
   PollerJob pollerJob_{*this};
   std::size_t background_ = 0;
+  unsigned turnsKept_ = 0;  // by yieldNowAndThen()
 
   static inline constinit thread_local Scheduler* current_ = nullptr;
   // [/scheduler-private]

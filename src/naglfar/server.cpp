@@ -95,8 +95,10 @@ struct TCPServer::Bell {
   JobQueue rung;
   Nothing forConnection;
   Nothing forStop;
+  Nothing forRoom;
   Waiter connection{forConnection};
   Waiter stop{forStop};
+  Waiter room{forRoom};
   Poller poller;
 };
 
@@ -118,6 +120,47 @@ void TCPServer::lookForStop() {
 }
 // [/look-for-stop]
 
+// [await-room]
+// Each word is whole, or is not there: pipe(7), PIPE_BUF. When the pipe is
+// full, nobody misses one more.
+void TCPServer::tellEnded(pid_t who) {
+  const auto* const word = reinterpret_cast<const char*>(&who);
+  while (sys::write(endedWriter_.get(), word, sizeof who) == -1 &&
+         errno == EINTR)
+    continue;
+}
+
+std::optional<pid_t> TCPServer::nextEnded() {
+  if (!endedReader_) {
+    int ends[2];
+    // Without one, to ask now and then has to do.
+    if (sys::pipe(ends, sys::Mode::nonblocking) == -1) return std::nullopt;
+    endedReader_ = sys::Fd(ends[0]);
+    endedWriter_ = sys::Fd(ends[1]);
+  }
+  pid_t who = 0;
+  ssize_t n = -1;
+  do
+    n = sys::read(endedReader_.get(), reinterpret_cast<char*>(&who),
+                  sizeof who);
+  while (n == -1 && errno == EINTR);
+  if (n != sizeof who) return std::nullopt;
+  return who;
+}
+
+// hasRoom() has taken all that was said, so the next word is news. A child
+// that is killed says none.
+void TCPServer::awaitRoom() {
+  auto& poller = bell_->poller;
+  if (endedReader_) {
+    poller.unwatch(endedReader_.get(), Interest::read, bell_->room);
+    poller.watch(endedReader_.get(), Interest::read, bell_->room);
+  }
+  poller.poll(std::chrono::milliseconds(100), bell_->rung);
+  lookForStop();
+}
+// [/await-room]
+
 // [get-request]
 std::optional<TCPServer::Request> TCPServer::get_request() {
   if (!bell_) {
@@ -126,6 +169,10 @@ std::optional<TCPServer::Request> TCPServer::get_request() {
   }
   auto& poller = bell_->poller;
   for (sys::Duration patience{-1}; !stopped_;) {
+    if (!hasRoom()) {
+      awaitRoom();
+      continue;
+    }
     Request request;
     const int fd =
         sys::accept(fileno(), request.client, sys::Mode::nonblocking);

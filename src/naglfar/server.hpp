@@ -128,14 +128,32 @@ class TCPServer {
   static AcceptError classify(const std::system_error& error);
   // [/tcp-server-hooks]
 
+  // [tcp-server-room]
+  /// No limit to how many connections are open.
+  static constexpr std::size_t any = std::numeric_limits<std::size_t>::max();
+  /// @return Whether one more connection may be open. get_request() asks
+  ///         before it accepts. If not, it asks again when somebody has said
+  ///         that a request has ended, and now and then.
+  virtual bool hasRoom() { return true; }
+  /// Says that a request has ended, from any thread and from a child.
+  /// @param who The child, to be told it from others.
+  void tellEnded(pid_t who = 0);
+  /// Takes what was said so. To be called until it returns nothing.
+  /// @return Who has ended.
+  std::optional<pid_t> nextEnded();
+  // [/tcp-server-room]
+
  private:
   void lookForStop();
+  void awaitRoom();
 
   sys::Fd socket_;
   Handler handler_;
   std::atomic<bool> stopped_ = false;
   sys::Fd stopReader_;  // shutdown() writes a byte, also in another process
   sys::Fd stopWriter_;
+  sys::Fd endedReader_;  // made by who asks first, for most never do
+  sys::Fd endedWriter_;
   struct Bell;  // what get_request() waits with
   std::unique_ptr<Bell> bell_;
 };
@@ -175,7 +193,7 @@ class ScheduledMixIn : public Base {
   /// How many connections may be open at a time. The next ones wait in the
   /// backlog of the listener until one of them is closed. By default as many
   /// as there are descriptors.
-  std::size_t max_connections = std::numeric_limits<std::size_t>::max();
+  std::size_t max_connections = TCPServer::any;
   /// How long server_close() waits.
   sys::Duration grace_period = std::chrono::seconds(5);
   // [/scheduled-mix-in-settings]

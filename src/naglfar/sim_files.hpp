@@ -9,7 +9,7 @@
 //
 // Invariants:
 // - What is sent on one stream arrives in the order in which it was sent: the
-//   bytes, the end, a reset.
+//   bytes, the end. A reset arrives before what is under way, and instead.
 // - Each arrival, and each time that room comes back, is an edge in every
 //   epoll that watches; what an event says holds when epoll_wait looks.
 

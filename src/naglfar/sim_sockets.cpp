@@ -1,7 +1,8 @@
 // Sockets: TCP on loopback, and socketpairs.
 //
 // Invariant: whatever one end does, the other learns of it by what its stream
-// delivers, and in that order: bytes, the end, a reset.
+// delivers: bytes and the end in their order, and a reset before all that is
+// still under way.
 
 #include <algorithm>
 #include <cerrno>
@@ -30,15 +31,16 @@ std::uint32_t Socket::ready() const {
 // [sim-deliver]
 namespace {
 
-// Sends on what a socket has to say: in order, and mostly at once.
+// Sends on what a socket has to say: mostly at once, and in order, or before
+// all that is under way.
 template <class Arrive>
-void send(const Socket& from, Arrive arrive) {
+void send(const Socket& from, Arrive arrive, bool inOrder = true) {
   State& s = state();
   const std::shared_ptr<Stream>& stream = from.out;
-  Time at = std::max(s.clock, stream->lastArrival);
+  Time at = inOrder ? std::max(s.clock, stream->lastArrival) : s.clock;
   if (from.tcp && fault(s.faults.delayed, "delayed"))
     at = std::max(at, s.clock + someTime());
-  stream->lastArrival = at;
+  stream->lastArrival = std::max(stream->lastArrival, at);
   const auto unlessCut = [stream, arrive] {
     if (!stream->cut) arrive(*stream);
   };
@@ -123,9 +125,10 @@ void Socket::closed() {
   if (phase != Phase::connected) return;
   const bool unread = in->readable() > 0;
   if (tcp) {
-    // To close without reading all loses bytes, and tells so.
+    // To close without reading all loses bytes, and tells so. Whoever has
+    // reset a connection sends nothing again that was lost on the way.
     if (unread || resetAtClose)
-      send(*this, resetArrives);
+      send(*this, resetArrives, false);
     else
       end();
   } else if (Socket* other = peer()) {

@@ -80,9 +80,13 @@ StackPool::~StackPool() {
 }
 
 void StackPool::mapSlab() {
-  // First the place in the list: a slab that is not in it would be lost.
-  if (slabs_.size() == slabs_.capacity())
-    slabs_.reserve(2 * slabs_.size() + 8);
+  // First the places in the lists. A slab that is not in its list would be
+  // lost; and all its stacks must find room in theirs, whenever they end.
+  if (slabs_.size() == slabs_.capacity()) {
+    const std::size_t slabs = 2 * slabs_.size() + 8;
+    free_.reserve(slabs * stacksInSlab);
+    slabs_.reserve(slabs);
+  }
   fresh_ = static_cast<char*>(
       sys::check(sys::mapStacks(slabSize()), "mmap of stacks"));
   slabEnd_ = fresh_ + slabSize();
@@ -108,7 +112,7 @@ char* StackPool::take() {
   return stack;
 }
 
-void StackPool::give(char* stack) {
+void StackPool::give(char* stack) noexcept {
   assert(inUse_ > 0);
   --inUse_;
   free_.push_back(stack);

@@ -39,9 +39,10 @@ class StackPool {
   ///         mappings (vm.max_map_count, where guards need mappings).
   char* take();
 
-  /// Takes a stack back. Nobody may be standing on it.
+  /// Takes a stack back. Nobody may be standing on it. Needs no memory: those
+  /// who end must not fail for want of any.
   /// @param stack What take() returned.
-  void give(char* stack);
+  void give(char* stack) noexcept;
 
   /// @return How guards are made here: "MADV_GUARD_INSTALL" or "mprotect".
   static const char* guardMethod();

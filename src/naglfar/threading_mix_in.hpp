@@ -32,14 +32,32 @@ class ThreadingMixIn : public Base {
     idle_.wait(lock, [this] { return running_ == 0; });
   }
 
+  /// How many connections may be open at a time, each with its thread. The
+  /// next ones wait in the backlog of the listener until one of them is
+  /// closed. To be set before the server serves.
+  std::size_t max_connections = TCPServer::any;
+
  protected:
+  bool hasRoom() override;
   void process_request(TCPServer::Request request) override;
 
  private:
   std::mutex mutex_;
   std::condition_variable idle_;
   std::size_t running_ = 0;
+  bool full_ = false;  // get_request() waits for one of them to end
 };
+// [/threading-mix-in]
+
+// [threading-process]
+template <class Base>
+bool ThreadingMixIn<Base>::hasRoom() {
+  const std::lock_guard lock(mutex_);
+  full_ = running_ >= max_connections;
+  if (full_)
+    while (this->nextEnded()) continue;  // of an earlier wait
+  return !full_;
+}
 
 template <class Base>
 void ThreadingMixIn<Base>::process_request(TCPServer::Request request) {
@@ -48,6 +66,7 @@ void ThreadingMixIn<Base>::process_request(TCPServer::Request request) {
     const std::lock_guard lock(mutex_);
     running_ += static_cast<std::size_t>(difference);
     // Under the lock: as soon as it is free, this object may be gone.
+    if (full_ && difference < 0) this->tellEnded();
     if (running_ == 0) idle_.notify_all();
   };
   change(+1);
@@ -62,7 +81,7 @@ void ThreadingMixIn<Base>::process_request(TCPServer::Request request) {
     this->handle_error(client, error);
   }
 }
-// [/threading-mix-in]
+// [/threading-process]
 
 /// @}
 

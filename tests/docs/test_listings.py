@@ -493,11 +493,10 @@ class TheBook(Tree):
         super().setUp()
         shutil.copytree(TOP / "docs", self.root / "docs",
                         ignore=shutil.ignore_patterns("__pycache__"))
-        # Pages that show this project's sources, or link to its chapters,
-        # are empty there.
-        for name in "how-do-we-know", "mutants", "glossary", "pitfalls":
-            if (TOP / f"docs/{name}.md").exists():
-                self.write(f"docs/{name}.md", f"# {name}\n")
+        # Its pages show this project's sources and link to its chapters. There
+        # they are empty.
+        for path in (TOP / "docs").glob("*.md"):
+            self.write(f"docs/{path.name}", f"# {path.stem}\n")
         self.write("chapters/01-more/README.md", "# More\n")
 
     def build(self, status=0):

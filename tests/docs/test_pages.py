@@ -97,6 +97,24 @@ class Pitfalls(unittest.TestCase):
                     self.assertIn(name, tests, file)
 
 
+class Defects(unittest.TestCase):
+    """docs/defects.md: | number | where | what | decision | test | chapter |"""
+
+    def test_each_has_a_test_that_exists(self):
+        rows = [[cell.strip() for cell in line.strip("|").split("|")]
+                for line in page("docs/defects.md").splitlines()
+                if re.match(r"\| \d", line)]
+        self.assertEqual([row[0] for row in rows], [str(n) for n in range(1, 25)])
+        for row in rows:
+            with self.subTest(row[0]):
+                self.assertEqual(len(row), 6)
+                name = row[4].strip("`")
+                self.assertIn(name, test_names())
+                number, link = re.fullmatch(r"\[(\d\d)\]\((.*)\)", row[5]).groups()
+                told = (TOP / "docs" / link).resolve()
+                self.assertTrue(told.exists() and told.parent.name[:2] == number)
+
+
 class Glossary(unittest.TestCase):
     def setUp(self):
         text = page("docs/glossary.md")
@@ -148,8 +166,11 @@ class Figures(unittest.TestCase):
     def test_all_are_shown(self):
         for figure in figures.figures():
             pages = [p.read_text() for p in figure.parent.parent.glob("*.md")]
-            self.assertTrue(any(f"(figures/{figure.name})" in p for p in pages),
-                            figure.name)
+            shown = any(f"(figures/{figure.name})" in p for p in pages)
+            path = figure.relative_to(TOP).as_posix()
+            self.assertTrue(shown or f"({path})" in page("README.md")
+                            or f"(../{path})" in page("docs/timelines.md"),
+                            path)
 
     def test_each_rule_is_kept_by_force(self):
         css = ".sheet { fill: #fff; }\n.mid { text-anchor: middle; }\n"

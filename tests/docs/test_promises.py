@@ -1,4 +1,4 @@
-"""The README's table of promises names tests, and each of them exists.
+"""The table of docs/promises.md names tests, and each of them exists.
 
 Run: python3 tests/docs/test_promises.py BUILD-FOLDER
 """
@@ -9,13 +9,13 @@ import sys
 import unittest
 from pathlib import Path
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs/promises.md"
 BUILD = sys.argv.pop() if len(sys.argv) > 1 else "build"
 
 
 def rows(page):
     """The rows of the table: each a list of its cells."""
-    section = page.partition("## What the server promises\n")[2]
+    section = page.partition("# What the server promises\n")[2]
     section = section.partition("\n## ")[0]
     lines = [line for line in section.splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in line.strip("|").split("|")]
@@ -60,8 +60,8 @@ class Promises(unittest.TestCase):
         self.assertEqual(problems("# A\n", set()),
                          ["there is no table of promises"])
 
-    def test_the_tests_of_the_readme_exist(self):
-        self.assertEqual(problems(README.read_text(), listed()), [])
+    def test_the_tests_of_the_page_exist(self):
+        self.assertEqual(problems(PAGE.read_text(), listed()), [])
 
 
 if __name__ == "__main__":

@@ -238,7 +238,7 @@ def table(mutants):
             since = f" (2009: {m.defect})" if m.defect else ""
             lines.append(
                 f"| [{m.name}](../tests/mutants/{m.name}.patch) "
-                f"| {m.mistake}{since} | {'<br>'.join(m.tests)} |".replace(
+                f"| {m.mistake}{since} | {'; '.join(m.tests)} |".replace(
                     "\\", "\\\\"))
     return "\n".join(lines) + "\n\n"
 
