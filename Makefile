@@ -212,6 +212,7 @@ listings:
 	@$(PYTHON) docs/listings.py refresh
 	@$(PYTHON) -B docs/figures.py refresh
 	@$(PYTHON) -B docs/stages.py refresh
+	@$(PYTHON) -B docs/bibliography.py refresh
 
 # The largest run that one process holds, of 10,000 at most.
 measure: programs-of-results
