@@ -17,6 +17,7 @@ one='
 mkdir -p "build/fuzz/corpus/$2"
 log=build/fuzz/$2.log
 if "build/fuzz/bin/fuzz_$2" "-max_total_time=$1" -max_len=600 -timeout=20 \
+  -dict=tests/fuzz/http.dict \
   "-artifact_prefix=build/fuzz/$2-" "build/fuzz/corpus/$2" \
   "tests/fuzz/corpus/$2" > "$log" 2>&1; then
   echo "$2: $(tail -1 "$log"), $(grep -o "cov: [0-9]*" "$log" | tail -1)"

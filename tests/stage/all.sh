@@ -9,12 +9,10 @@ top=$PWD
 jobs=$(getconf _NPROCESSORS_ONLN)
 status=0
 
-# The stages have most of their files in common: with ccache, if it is there,
-# a file is compiled once.
-if command -v ccache > /dev/null; then
-  export CMAKE_CXX_COMPILER_LAUNCHER=ccache CCACHE_DIR="$top/build/ccache" \
-    CCACHE_BASEDIR="$top" CCACHE_NOHASHDIR=1
-fi
+# The stages have most of their files in common, and with the presets that
+# are built as they are: with ccache, if it is there, a file is compiled once.
+# For that, their builds lie as deep in their folders as those of the presets.
+. "$top/tests/stage/ccache.sh"
 
 for folder in chapters/[0-9]*/; do
   [ -f "$folder/comet.cpp" ] || continue
@@ -24,9 +22,9 @@ for folder in chapters/[0-9]*/; do
   cmake -DNN="$nn" -DDEST="$stage" -P tests/stage/export.cmake || exit 1
   log=$stage/log.txt
   if ( cd "$stage" &&
-    cmake -B build -DCMAKE_BUILD_TYPE=Debug -DNAGLFAR_WERROR=ON &&
-    cmake --build build --parallel "$jobs" &&
-    ctest --test-dir build --parallel "$jobs" --timeout 120 \
+    cmake -B build/debug -DCMAKE_BUILD_TYPE=Debug -DNAGLFAR_WERROR=ON &&
+    cmake --build build/debug --parallel "$jobs" &&
+    ctest --test-dir build/debug --parallel "$jobs" --timeout 120 \
       --no-tests=error --output-on-failure
   ) > "$log" 2>&1; then
     echo "stage $nn: $(grep 'tests passed' "$log")"
