@@ -66,7 +66,7 @@ setup:
 programs:
 	@.ci/setup.sh run
 	@[ -f build/CMakeCache.txt ] || cmake --preset release -DNAGLFAR_TESTS=OFF
-	@cmake --build build --parallel $(JOBS) --target comet-06 doctor
+	@cmake --build build --parallel $(JOBS) --target comet-06 comet-server doctor
 
 # Where one process cannot hold both ends of N connections, there are two
 # runs: the largest that it can hold, and N with the clients in a child.
