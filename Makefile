@@ -66,7 +66,7 @@ setup:
 programs:
 	@.ci/setup.sh run
 	@[ -f build/CMakeCache.txt ] || cmake --preset release -DNAGLFAR_TESTS=OFF
-	@cmake --build build --parallel $(JOBS) --target comet-06 doctor
+	@cmake --build build --parallel $(JOBS) --target comet-06 comet-server doctor
 
 # Where one process cannot hold both ends of N connections, there are two
 # runs: the largest that it can hold, and N with the clients in a child.
@@ -212,6 +212,7 @@ listings:
 	@$(PYTHON) docs/listings.py refresh
 	@$(PYTHON) -B docs/figures.py refresh
 	@$(PYTHON) -B docs/stages.py refresh
+	@$(PYTHON) -B docs/bibliography.py refresh
 
 # The largest run that one process holds, of 10,000 at most.
 measure: programs-of-results

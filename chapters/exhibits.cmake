@@ -42,6 +42,8 @@ exhibit(03-the-scheduler asks-without-end      spins CURED scheduler)
 exhibit(03-the-scheduler blocks-the-thread     hangs CURED scheduler)
 exhibit(03-the-scheduler a-little-longer       fails CURED scheduler)
 exhibit(03-the-scheduler between-look-and-wait hangs CURED sys)
+exhibit(03-the-scheduler rounded-down         fails CURED sys)
+exhibit(03-the-scheduler handler-that-locks   hangs       sys)
 
 exhibit(04-channels if-for-while     fails CURED scheduler)
 exhibit(04-channels wakes-everybody  works       channel)

@@ -194,7 +194,8 @@ int main(int argc, char** argv) {
           startThread([&] { acceptConnections(listener.get(), stopping); });
     if (run.hasClients()) runClients(run);
     if (run.hasServer()) {
-      if (!run.waitForClients()) giveUp("its requests wait for ever");
+      if (!run.waitForClients())
+        giveUp("the clients have failed, and threads may wait for them");
       stopping = true;
       connectTo(run.address());
       server.join();

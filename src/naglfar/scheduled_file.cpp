@@ -4,6 +4,7 @@
 // - Nothing yields between a read into the thread's scratch buffer and its
 //   copy into the file, so one scratch buffer serves all coroutines.
 // - Only flusher_ ever waits for room to write; who flushes waits for it.
+//   But for sendfile, which waits itself: nobody else may write meanwhile.
 
 #include "naglfar/scheduled_file.hpp"
 

@@ -122,7 +122,8 @@ class ScheduledFile {
   /// @throws std::system_error As goWriteSome().
   void flush(bool block = true);
 
-  /// Sends a part of a file, after what was written.
+  /// Sends a part of a file, after what was written. Until it returns nobody
+  /// else may write to this one or flush it: who has to wait gets EBUSY.
   /// @param file A descriptor of a regular file.
   /// @param offset Where in it to start, in bytes.
   /// @param nbytes How many bytes to send.

@@ -60,8 +60,9 @@ class Lock {
  private:
   void gotMutex(int error) const {
 #ifndef __APPLE__
-    // A child was killed while it held the mutex. Each change of the table
-    // is complete before the next begins, so what it left can be used.
+    // A child was killed while it held the mutex. Every slot is in one of its
+    // states, so the table can be used; at worst `listed` is wrong until the
+    // next takeAll().
     if (error == EOWNERDEAD) pthread_mutex_consistent(&mutex_);
 #endif
     assert(error == 0 || error == EOWNERDEAD || error == ETIMEDOUT);

@@ -7,9 +7,9 @@
 using namespace naglfar;
 
 int main() {
-  Scheduler scheduler;
   Channel<int> toClient;
   Channel<int> toServer;
+  Scheduler scheduler;  // goes before what it unwinds
   go([&] {
     const int greeting = toClient.read();
     toServer.write(greeting + 1);
