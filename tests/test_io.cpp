@@ -477,7 +477,10 @@ TEST_SUITE("io: connect and accept") {
     int turns = 0;
     bool all = false;
     go([&] {
-      for (; !all; yield()) ++turns;
+      while (!all) {
+        ++turns;
+        yield();
+      }
     });
     for (int i = 0; i < 9; ++i) {
       const sys::Fd client = newSocket();
