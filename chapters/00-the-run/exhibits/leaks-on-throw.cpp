@@ -3,6 +3,7 @@
 
 #include <cstdio>
 #include <stdexcept>
+#include <string>
 #include <system_error>
 
 #include "naglfar/sys.hpp"
@@ -27,7 +28,8 @@ int main() {
     } catch (const std::invalid_argument&) {
       continue;  // this client is refused; the server lives
     } catch (const std::system_error& error) {
-      std::printf("%s\n", error.what());
+      std::string said = error.what();
+      std::puts(said.insert(said.rfind(": ") + 1, "\n ").c_str());
       return 1;
     }
   std::puts("all were answered or refused");

@@ -5,6 +5,7 @@
 
 #include <cstdio>
 #include <exception>
+#include <string>
 
 #include "naglfar/sys.hpp"
 
@@ -43,7 +44,8 @@ int main() {
   try {
     run(address);
   } catch (const std::exception& error) {
-    std::printf("%s\n", error.what());
+    std::string said = error.what();
+    std::puts(said.insert(said.rfind(": ") + 1, "\n ").c_str());
     return 0;
   }
   setrlimit(RLIMIT_NOFILE, &limit);
