@@ -6,8 +6,9 @@
 # Left out are tests of limits, which valgrind does not keep or meets itself:
 # it holds descriptors and memory of its own; and the random walks and the
 # 100,000 coroutines, which take minutes at its speed; and the test of signals,
-# which valgrind hands on late, when their handler is gone. A process that a
-# test has forked is not looked at.
+# which valgrind hands on late, when their handler is gone; and a count of
+# allocations, which valgrind makes itself. A process that a test has forked is
+# not looked at.
 #
 # The library has to be built where valgrind's header is: else it does not
 # tell of the coroutines' stacks, and valgrind complains of each switch.
@@ -47,7 +48,7 @@ mixins
 server defect?13:?60*,defect?13:?descriptors*,defect?13:?it?waits*
 scheduler
 channel
-coroutine 100000*
+coroutine 100000*,*needs?no?memory
 http
 sys
 io a?signal?in*
