@@ -498,6 +498,16 @@ TEST_SUITE("mix-ins: processes") {
     ::alarm(0);
   }
 
+  // It has a copy of the parent's, and would run what waits in it.
+  TEST_CASE_FIXTURE(LongRun,
+                    "a child has no part in its parent's scheduler") {
+    ForkingMixIn<TCPServer> server(
+        anyPort, [](ScheduledFile& request, const sys::Address&, TCPServer&) {
+          request.write(Scheduler::ofThread() == nullptr ? "none" : "one");
+        });
+    CHECK(askOnce(server) == "none");
+  }
+
   // A child that leaves by exit(3) would do what its parent has yet to do.
   TEST_CASE("a child leaves without the parent's cleaning up") {
     static int atExit = -1;

@@ -54,6 +54,23 @@ std::string text(std::size_t n) {
   return data;
 }
 
+#if defined(__ELF__) && defined(__GLIBCXX__)
+// Stands in front of the C library's memchr(3), by which string_view looks
+// for the first byte of a separator.
+std::size_t bytesSearched = 0;
+extern "C" const void* countingMemchr(const void* memory, int byte,
+                                      std::size_t n) __asm__("memchr");
+extern "C" const void* countingMemchr(const void* memory, int byte,
+                                      std::size_t n) {
+  const auto* at = static_cast<const unsigned char*>(memory);
+  for (; n > 0; --n, ++at) {
+    ++bytesSearched;
+    if (*at == static_cast<unsigned char>(byte)) return at;
+  }
+  return nullptr;
+}
+#endif
+
 }  // namespace
 // [/test-helpers]
 
@@ -344,10 +361,10 @@ TEST_SUITE("ScheduledFile: reading") {
     CHECK(pair.d.readline(4, "\r\n") == "\nd\r\n");
   }
 
-  // A search that began anew with each piece would compare 12,800,000,000
-  // places, and this test would not end.
+#if defined(__ELF__) && defined(__GLIBCXX__)
+  // A search that began anew with each piece would look at 200 times as much.
   TEST_CASE_FIXTURE(Run, "a long line in many pieces is searched once") {
-    constexpr int pieces = 40'000;
+    constexpr int pieces = 400;
     const std::string piece(16, 'a');
     FlushingPair pair;
     go([&] {
@@ -357,10 +374,14 @@ TEST_SUITE("ScheduledFile: reading") {
       }
       pair.d.write("b");
     });
+    const std::size_t before = bytesSearched;
     const std::string line = pair.c.readline(ScheduledFile::all, "ab");
     CHECK(line.size() == pieces * piece.size() + 1);
+    CHECK(bytesSearched - before >= line.size() - 1);
+    CHECK(bytesSearched - before < 2 * line.size());
     scheduler.run();
   }
+#endif
 
   TEST_CASE_FIXTURE(Run, "readline does not wait for more than it needs") {
     Pair pair;
@@ -769,6 +790,67 @@ TEST_SUITE("ScheduledFile: writing") {
     CHECK((pair.d.read(data.size()) == data));
     CHECK(pair.d.readline() == "trailer\n");
     CHECK(pair.d.read() == data.substr(5, 3));
+  }
+
+  // The file has to wait for room, and the others come meanwhile.
+  TEST_CASE_FIXTURE(Run,
+                    "what others write while a file is sent comes after") {
+    const std::string data = text(5'000'000);
+    TempFile file(data);
+    Pair pair;
+    pair.c.autoflush = true;
+    go([&] {
+      CHECK(pair.c.sendfile(file.fd(), 0, data.size()) == data.size());
+    });
+    yield();
+    REQUIRE(pair.c.nwrite < data.size());
+    pair.c.write("in the background\n");
+    go([&] {
+      pair.c.write("with a flush\n");
+      pair.c.flush();
+      pair.c.autoflush = false;
+    });
+    go([&] {
+      CHECK(pair.c.sendfile(file.fd(), 5, 3) == 3);
+      pair.c.close();
+    });
+    CHECK((pair.d.read(data.size()) == data));
+    CHECK(pair.d.readline() == "in the background\n");
+    CHECK(pair.d.readline() == "with a flush\n");
+    CHECK(pair.d.read() == data.substr(5, 3));
+  }
+
+  // There is room when the sending ends, and has been: no news of it comes.
+  TEST_CASE_FIXTURE(Run,
+                    "a file that is cut while it is sent hinders nobody") {
+    const std::string data = text(5'000'000);
+    TempFile file(data);
+    Pair pair;
+    pair.c.autoflush = true;
+    go([&] {
+      CHECK(pair.c.sendfile(file.fd(), 0, data.size()) < data.size());
+    });
+    yield();
+    const std::size_t sent = pair.c.nwrite;
+    REQUIRE(sent < data.size());
+    REQUIRE(::ftruncate(file.fd(), 0) == 0);
+    pair.c.write("in the background\n");
+    CHECK((pair.d.read(sent) == data.substr(0, sent)));
+    CHECK(pair.d.readline() == "in the background\n");
+  }
+
+  TEST_CASE_FIXTURE(Run, "a close while a file is sent ends the sending") {
+    const std::string data = text(5'000'000);
+    TempFile file(data);
+    Pair pair;
+    int error = 0;
+    go([&] {
+      error = errorOf([&] { pair.c.sendfile(file.fd(), 0, data.size()); });
+    });
+    yield();
+    pair.c.close(false);
+    scheduler.run();
+    CHECK(error == ECANCELED);
   }
 
   TEST_CASE_FIXTURE(Run, "sendfile tells how much of the file there was") {

@@ -464,6 +464,19 @@ TEST_SUITE("waiters: shared") {
     CHECK(errorOf([&] { waiting.channel.read(); }) == ECONNRESET);
   }
 
+  // Each look is in vain until the other thread has come so far.
+  TEST_CASE_FIXTURE(Bounded, "a look in vain is no message") {
+    SharedWaiters waiters(1, true, sys::Duration::zero());
+    for (int round = 1; round <= 100; ++round) {
+      Waiting waiting(waiters);
+      std::thread notifier([&] {
+        for (auto& channel : waiters.takeAll()) channel.write(round);
+      });
+      CHECK(waiting.channel.read() == round);
+      notifier.join();
+    }
+  }
+
   TEST_CASE_FIXTURE(Bounded, "data from the client does not end it") {
     SharedWaiters waiters(1);
     Waiting waiting(waiters);

@@ -34,15 +34,16 @@ void goWait(int fd, Interest interest, Deadline deadline) {
 // [attempt]
 namespace {
 
-// Makes a system call until it says something other than EINTR or EAGAIN.
+// Makes a system call that takes something from a descriptor until it says
+// something other than EINTR or EAGAIN.
 template <class SystemCall>
-auto attempt(int fd, Interest interest, const char* name, Deadline deadline,
+auto attempt(int fd, const char* name, Deadline deadline,
              SystemCall systemCall) {
   for (;;) {
     const auto result = systemCall();
     if (result != -1) return result;
     if (errno == EAGAIN || errno == EWOULDBLOCK)
-      goWait(fd, interest, deadline);
+      goWait(fd, Interest::read, deadline);
     else if (errno != EINTR)
       sys::fail(errno, name);
   }
@@ -54,9 +55,9 @@ auto attempt(int fd, Interest interest, const char* name, Deadline deadline,
 // [go-read]
 std::size_t goReadSome(int fd, std::span<char> buffer, Deadline deadline) {
   assert(!buffer.empty());
-  return static_cast<std::size_t>(
-      attempt(fd, Interest::read, "read", deadline,
-              [&] { return sys::read(fd, buffer.data(), buffer.size()); }));
+  return static_cast<std::size_t>(attempt(fd, "read", deadline, [&] {
+    return sys::read(fd, buffer.data(), buffer.size());
+  }));
 }
 
 std::string goRead(int fd, std::size_t n, Deadline deadline) {
@@ -110,17 +111,27 @@ std::size_t goWrite(int fd, std::string_view data, Deadline deadline) {
 // [/go-write]
 
 // [go-sendfile]
+std::optional<std::size_t> trySendfile(int file, int fd, off_t offset,
+                                       std::size_t nbytes) {
+  for (;;) {
+    const ssize_t n = sys::sendfile(fd, file, offset, nbytes);
+    if (n != -1) return static_cast<std::size_t>(n);
+    if (errno == EAGAIN || errno == EWOULDBLOCK) return std::nullopt;
+    if (errno != EINTR) sys::fail(errno, "sendfile");
+  }
+}
+
 std::size_t goSendfile(int file, int fd, off_t offset, std::size_t nbytes,
                        Deadline deadline) {
   std::size_t sent = 0;
   while (sent < nbytes) {
-    const auto more = static_cast<std::size_t>(
-        attempt(fd, Interest::write, "sendfile", deadline, [&] {
-          return sys::sendfile(fd, file, offset + static_cast<off_t>(sent),
-                               nbytes - sent);
-        }));
+    const std::optional<std::size_t> more = trySendfile(
+        file, fd, offset + static_cast<off_t>(sent), nbytes - sent);
     if (more == 0) break;  // the file has ended
-    sent += more;
+    if (more)
+      sent += *more;
+    else
+      goWait(fd, Interest::write, deadline);
   }
   return sent;
 }
@@ -129,7 +140,7 @@ std::size_t goSendfile(int file, int fd, off_t offset, std::size_t nbytes,
 // [go-accept]
 sys::Fd goAccept(int listener, sys::Address& client, sys::Mode mode,
                  Deadline deadline) {
-  return sys::Fd(attempt(listener, Interest::read, "accept4", deadline, [&] {
+  return sys::Fd(attempt(listener, "accept4", deadline, [&] {
     return sys::accept(listener, client, mode);
   }));
 }

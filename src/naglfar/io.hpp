@@ -15,6 +15,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -89,15 +90,27 @@ std::size_t goWriteSome(int fd, std::string_view data,
 /// @throws std::system_error As goWriteSome().
 std::size_t goWrite(int fd, std::string_view data, Deadline deadline = never);
 
-/// Sends a part of a file without copying it through this process.
+/// Sends what the kernel takes now of a part of a file, without copying it
+/// through this process.
+/// @param file A descriptor of a regular file.
+/// @param fd The socket to send to.
+/// @param offset Where in the file to start, in bytes.
+/// @param nbytes How many bytes to send.
+/// @return How many were sent: 0 if the file ends at `offset`; none if the
+///         kernel takes none now.
+/// @throws std::system_error What sendfile(2) fails with.
+std::optional<std::size_t> trySendfile(int file, int fd, off_t offset,
+                                       std::size_t nbytes);
+
+/// Sends a part of a file; waits while the kernel takes nothing.
 /// @param file A descriptor of a regular file.
 /// @param fd The socket to send to.
 /// @param offset Where in the file to start, in bytes.
 /// @param nbytes How many bytes to send.
 /// @param deadline When to give up.
 /// @return How many were sent: fewer only if the file ends before.
-/// @throws std::system_error What sendfile(2) fails with, errc::timed_out,
-///         and ECANCELED.
+/// @throws std::system_error As trySendfile(), errc::timed_out, and
+/// ECANCELED.
 std::size_t goSendfile(int file, int fd, off_t offset, std::size_t nbytes,
                        Deadline deadline = never);
 // [/read-and-write]

@@ -3,14 +3,15 @@
 // Invariants:
 // - Nothing yields between a read into the thread's scratch buffer and its
 //   copy into the file, so one scratch buffer serves all coroutines.
-// - Only flusher_ ever waits for room to write; who flushes waits for it.
-//   But for sendfile, which waits itself: nobody else may write meanwhile.
+// - Only flusher_ ever waits for room to write. Who sends waits for it.
+// - While sendingFile_, only sendfile() sends.
 
 #include "naglfar/scheduled_file.hpp"
 
 #include <algorithm>
 #include <cassert>
 #include <memory>
+#include <optional>
 
 namespace naglfar {
 
@@ -174,6 +175,7 @@ std::string ScheduledFile::Chunks::join() {
 // [send-some]
 // Hands over what the kernel takes now. True if nothing is left.
 bool ScheduledFile::sendSome() {
+  if (sendingFile_) return false;
   for (;;) {
     if (sent_ == sending_.size()) {
       sending_.clear();
@@ -193,7 +195,8 @@ bool ScheduledFile::sendSome() {
 // [write]
 void ScheduledFile::write(std::string_view data) {
   if (closed()) sys::fail(EBADF, "write to a closed file");
-  if (autoflush && sending_.empty() && outgoing_.empty() && !data.empty()) {
+  const bool idle = sending_.empty() && outgoing_.empty() && !sendingFile_;
+  if (autoflush && idle && !data.empty()) {
     // Mostly the kernel takes all of it, and nothing has to be kept.
     const std::size_t n = tryWrite(fileno(), data);
     nwrite += n;
@@ -213,19 +216,8 @@ void ScheduledFile::write(std::string_view data) {
 void ScheduledFile::flush(bool block) {
   if (closed()) sys::fail(EBADF, "flush of a closed file");
   while (!sendSome()) {
-    if (Scheduler::ofThread() == nullptr) {  // nobody else would send it
-      goWait(fileno(), Interest::write, patience());
-      continue;
-    }
-    waitForRoom();
-    if (!block) return;
-    WaitLine::Place place(flushing_);
-    const bool woken = Scheduler::current().park("a descriptor to write to",
-                                                 fileno(), patience());
-    if (closed()) sys::fail(ECANCELED, "flush");
-    // Who was called out of the line in the same turn has to look, for there
-    // may be nobody else left who waits for room.
-    if (!woken && place.inLine()) sys::fail(ETIMEDOUT, "flush");
+    if (!block && Scheduler::ofThread() != nullptr) return waitForRoom();
+    awaitRoom("flush");
   }
   stopWaiting();
   flushing_.callAll();  // it was sent for all of them
@@ -233,6 +225,20 @@ void ScheduledFile::flush(bool block) {
 // [/flush]
 
 // [room]
+// Waits until roomToSend() calls, or whoever has sent what was there.
+void ScheduledFile::awaitRoom(const char* call) {
+  if (Scheduler::ofThread() == nullptr)  // nobody else would send
+    return goWait(fileno(), Interest::write, patience());
+  waitForRoom();
+  WaitLine::Place place(flushing_);
+  const bool woken = Scheduler::current().park("a descriptor to write to",
+                                               fileno(), patience());
+  if (closed()) sys::fail(ECANCELED, call);
+  // Who was called out of the line in the same turn has to look, for there
+  // may be nobody else left who waits for room.
+  if (!woken && place.inLine()) sys::fail(ETIMEDOUT, call);
+}
+
 void ScheduledFile::waitForRoom() {
   if (flusher_.watching) return;
   Scheduler::current().watch(fileno(), Interest::write, flusher_.waiter);
@@ -260,23 +266,37 @@ void ScheduledFile::roomToSend() {
 }
 // [/room]
 
-// [sendfile-and-close]
+// [sendfile]
 std::size_t ScheduledFile::sendfile(int file, off_t offset,
                                     std::size_t nbytes) {
   flush();
-  constexpr std::size_t piece = 1 << 20;  // what one patience is for
+  struct Turn {
+    explicit Turn(ScheduledFile& owner) : file(owner) {
+      file.sendingFile_ = true;
+    }
+    ~Turn() {
+      file.sendingFile_ = false;
+      file.roomToSend();  // for what was written meanwhile
+    }
+    ScheduledFile& file;
+  } turn(*this);
   std::size_t sent = 0;
   while (sent < nbytes) {
-    const std::size_t asked = std::min(nbytes - sent, piece);
-    const std::size_t n = goSendfile(
-        file, fileno(), offset + static_cast<off_t>(sent), asked, patience());
-    sent += n;
-    nwrite += n;
-    if (n < asked) break;  // the file has ended
+    const std::optional<std::size_t> n = trySendfile(
+        file, fileno(), offset + static_cast<off_t>(sent), nbytes - sent);
+    if (n == 0) break;  // the file has ended
+    if (n) {
+      sent += *n;
+      nwrite += *n;
+    } else {
+      awaitRoom("sendfile");
+    }
   }
   return sent;
 }
+// [/sendfile]
 
+// [close]
 void ScheduledFile::close(bool flushFirst) {
   if (closed()) return;
   struct Close {
@@ -310,6 +330,6 @@ void ScheduledFile::closeAfterPeer(sys::Duration patience, std::size_t most) {
   }
   close(false);
 }
-// [/sendfile-and-close]
+// [/close]
 
 }  // namespace naglfar

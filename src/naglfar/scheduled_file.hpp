@@ -11,7 +11,7 @@
 ///   in order. So an error is met again by whoever flushes next, and none is
 ///   lost because it came in the background.
 ///
-/// Asks of io: goReadSome, tryWrite, goSendfile, goConnect, goClose; of the
+/// Asks of io: goReadSome, tryWrite, trySendfile, goConnect, goClose; of the
 /// scheduler: WaitLine, watch.
 
 #pragma once
@@ -122,13 +122,13 @@ class ScheduledFile {
   /// @throws std::system_error As goWriteSome().
   void flush(bool block = true);
 
-  /// Sends a part of a file, after what was written. Until it returns nobody
-  /// else may write to this one or flush it: who has to wait gets EBUSY.
+  /// Sends a part of a file, after what was written. What others write
+  /// meanwhile comes after it.
   /// @param file A descriptor of a regular file.
   /// @param offset Where in it to start, in bytes.
   /// @param nbytes How many bytes to send.
   /// @return How many were sent: fewer only if the file ends before.
-  /// @throws std::system_error As goSendfile() and flush().
+  /// @throws std::system_error As trySendfile() and flush().
   std::size_t sendfile(int file, off_t offset, std::size_t nbytes);
 
   /// Closes the descriptor. May be called twice.
@@ -172,6 +172,7 @@ class ScheduledFile {
   std::string take(std::size_t n);
   bool sendSome();
   void roomToSend();
+  void awaitRoom(const char* call);
   void waitForRoom();
   void stopWaiting();
 
@@ -182,7 +183,8 @@ class ScheduledFile {
   std::string outgoing_;   // written, and not yet in sending_
   std::string sending_;    // leaves now; the kernel has taken the first
   std::size_t sent_ = 0;   // sent_ bytes of it
-  bool last_ = false;      // the end comes right after what is sent now
+  bool sendingFile_ = false;  // and nothing else, until it is there
+  bool last_ = false;         // the end comes right after what is sent now
   Flusher flusher_{*this};
   WaitLine flushing_;
   // [/file-private]

@@ -29,6 +29,7 @@ struct alignas(64) SharedWaiters::Table {
   pthread_mutex_t mutex;
   std::size_t capacity;
   bool endMeansGone;
+  sys::Duration lookEvery;
   std::size_t made;
   std::size_t listed;
 
@@ -95,13 +96,15 @@ void makeShared(pthread_cond_t& condition) {
 // [/lock]
 
 // [table-life]
-SharedWaiters::SharedWaiters(std::size_t capacity, bool endMeansGone) {
+SharedWaiters::SharedWaiters(std::size_t capacity, bool endMeansGone,
+                             sys::Duration lookEvery) {
   assert(capacity > 0);
   void* memory =
       sys::check(sys::mapShared(Table::size(capacity)), "mmap of waiters");
   table_ = new (memory) Table;
   table_->capacity = capacity;
   table_->endMeansGone = endMeansGone;
+  table_->lookEvery = lookEvery;
   table_->made = table_->listed = 0;
   makeShared(table_->mutex);
 }
@@ -196,16 +199,27 @@ void SharedWaiters::Channel::write(int message) {
 // [/shared-channel]
 
 // [shared-read]
+namespace {
+
+// By the clock that pthread_cond_timedwait(3) goes by.
+std::timespec fromNow(sys::Duration duration) {
+  std::timespec time{};
+  clock_gettime(CLOCK_REALTIME, &time);
+  const auto nanoseconds = time.tv_nsec + duration.count();
+  time.tv_sec += nanoseconds / 1'000'000'000;
+  time.tv_nsec = nanoseconds % 1'000'000'000;
+  return time;
+}
+
+}  // namespace
+
 int SharedWaiters::Channel::read() {
   const Lock lock(table_->mutex);
   while (slot_->state != Slot::State::told) {
-    std::timespec lookAt{};
-    clock_gettime(CLOCK_REALTIME, &lookAt);
-    lookAt.tv_sec += 1;
     // Waits for write(), which signals; or until it is time to look.
-    lock.wait(slot_->told, lookAt);
-    if (slot_->state == Slot::State::told) break;
-    if (!peerIsThere(connection_, table_->endMeansGone))
+    lock.wait(slot_->told, fromNow(table_->lookEvery));
+    if (slot_->state != Slot::State::told &&
+        !peerIsThere(connection_, table_->endMeansGone))
       sys::fail(ECONNRESET, "the client left while it waited");
   }
   return slot_->message;

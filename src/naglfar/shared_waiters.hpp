@@ -19,9 +19,12 @@
 
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <utility>
 #include <vector>
+
+#include "naglfar/sys.hpp"
 
 namespace naglfar {
 
@@ -83,9 +86,12 @@ class SharedWaiters {
   /// @param capacity How many requests may wait at a time.
   /// @param endMeansGone Whether the end of file means that a waiting client
   ///        has left: see Waiters::endMeansGone.
+  /// @param lookEvery How often a request that waits looks whether its client
+  ///        is still there.
   /// @throws std::system_error If the memory cannot be had.
   explicit SharedWaiters(std::size_t capacity = 16384,
-                         bool endMeansGone = true);
+                         bool endMeansGone = true,
+                         sys::Duration lookEvery = std::chrono::seconds(1));
   ~SharedWaiters();
   SharedWaiters(const SharedWaiters&) = delete;
   SharedWaiters& operator=(const SharedWaiters&) = delete;
