@@ -27,7 +27,7 @@ version = release = found[1] if found else "0"
 language = "en"
 
 extensions = ["myst_parser", "breathe", "pages", "woven", "assembly",
-              "reference", "codespans", "pictures"]
+              "reference", "codespans", "pictures", "subjects"]
 root_doc = "README"
 include_patterns = listings.PAGES
 

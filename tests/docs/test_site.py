@@ -190,6 +190,15 @@ class Links(unittest.TestCase):
                 "a.html: loads https://example.org/p.png",
                 "a.html: the anchor x is there twice"])
 
+    def test_each_word_of_the_glossary_is_in_the_index(self):
+        index = (HTML / "genindex.html").read_text()
+        linked = re.findall(r'href="docs/glossary\.html#([\w-]+)"><strong>', index)
+        words = re.findall(r'<h3>.*?href="#([\w-]+)"',
+                           (HTML / "docs/glossary.html").read_text())
+        self.assertGreater(len(words), 50)
+        self.assertEqual(set(words) - set(linked), set())
+        self.assertIn('href="chapters/01-readiness/README.html#subject-', index)
+
     def test_pictures_have_texts(self):
         for path in pages():
             with self.subTest(path.relative_to(HTML)):
