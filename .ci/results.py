@@ -16,6 +16,8 @@ now.
 In chapter 07 servers run beside their clients, in threads and processes of
 their own. Who finds the other's answer there already is luck, and with it how
 often one waits; so of that chapter only what cannot depend on it is compared.
+To measure it measures each of its servers by itself, too, which is kept in
+results/servers.json.
 """
 
 import json
@@ -29,6 +31,10 @@ BEFORE = TOP / "build" / "ucontext" / "bin"
 MOST = 10000  # the clients of the book's run
 ABSOLUTE = 0.02
 RELATIVE = 0.02
+SERVERS = {"scheduled": "a coroutine each", "threading": "a thread each",
+           "forking": "a process each"}
+SERVER_CLIENTS = 200
+SERVER_RUNS = 9
 BESIDE = {"07": {"socket", "bind", "listen", "write", "close", "fork"}}
 
 
@@ -97,7 +103,40 @@ def measure(number, path):
     path.write_text(json.dumps(result, indent=2) + "\n")
     print(f"comet-{number} {result['clients']}: {result['total_s']:.2f} s, "
           f"kept in {path.relative_to(TOP)}")
+    if number == "07":
+        measure_servers(path.parent / "results" / "servers.json")
     return True
+
+
+def measure_servers(path):
+    """Of several runs of each, the one in the middle."""
+    middle = {}
+    for name in SERVERS:
+        results = [run("07", SERVER_CLIENTS, ["--server", name])
+                   for _ in range(SERVER_RUNS)]
+        results.sort(key=lambda result: result["per_client"]["system_calls"])
+        middle[name] = results[SERVER_RUNS // 2]
+    one = middle["scheduled"]
+    path.write_text(json.dumps({
+        "machine": one["machine"], "clients": SERVER_CLIENTS,
+        "runs_each": SERVER_RUNS,
+        "kept": "the run with the median of system calls",
+        "switch": one["switch"], "poller": one["poller"],
+        "runs": {name: of_server(title, middle[name])
+                 for name, title in SERVERS.items()}}, indent=1) + "\n")
+    print(f"comet-07 --server NAME {SERVER_CLIENTS}: "
+          f"kept in {path.relative_to(TOP)}")
+
+
+def of_server(title, result):
+    """What the page's table shows, per client."""
+    each = {name: result["per_client"][name]
+            for name in ("switches", "parks", "page_faults", "system_calls")}
+    for call in ("accept4", "read", "close", "epoll_ctl", "epoll_wait", "poll",
+                 "fork", "waitpid", "rt_sigprocmask"):
+        each[call] = result["calls"].get(call, 0) / result["clients"]
+    each["other_calls"] = round(each["system_calls"] - each["rt_sigprocmask"], 3)
+    return {"title": title, "kind": "server", **each}
 
 
 def main():
