@@ -186,7 +186,8 @@ TEST_SUITE("hostile: requests") {
           "GET / HTTP/1.1\r\nno colon\r\n\r\n"s,
           "GET / HTTP/1.1\r\n: no name\r\n\r\n"s,
           "GET / HTTP/1.1\r\nA(: b\r\n\r\n"s,
-          "GET / HTTP/1.1\r\nA: b\r\n folded\r\n\r\n"s}) {
+          "GET / HTTP/1.1\r\nA: b\r\n folded\r\n\r\n"s,
+          "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"s}) {
       CAPTURE(request);
       CHECK(statusOf(ask(request + next)) == "400");
     }
@@ -290,7 +291,8 @@ TEST_SUITE("hostile: bodies") {
          {"x\r\n", "-1\r\na\r\n0\r\n\r\n", "+1\r\na\r\n0\r\n\r\n",
           "0x1\r\na\r\n0\r\n\r\n", "1\r\nab0\r\n\r\n", "1\r\nab\r\n0\r\n\r\n",
           "\r\n", "2\r\na", "1\r\na", "ffffffffffffffffff\r\n", "1\r\na\r\n",
-          " 1\r\na\r\n"}) {
+          " 1\r\na\r\n", "1;a\rb\r\na\r\n0\r\n\r\n",
+          "0\r\nA: b\rC: d\r\n\r\n", "0\r\nno colon\r\n\r\n"}) {
       CAPTURE(bad);
       CHECK(statusOf(ask(post(chunked, bad))) == "400");
     }

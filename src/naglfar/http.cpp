@@ -90,28 +90,13 @@ bool BaseHTTPRequestHandler::await_request(sys::Duration patience) {
 // [/await-request]
 
 // [parse-request]
-// A line of a request, without its end. A CR or a NUL within it would mean
-// one thing here and another elsewhere.
-std::string BaseHTTPRequestHandler::read_line(int tooLong) {
-  std::string line = wfile.readline(max_line + 1);
-  if (line.size() > max_line) throw HTTPError(tooLong);
-  if (!line.ends_with('\n')) throw HTTPError(400, "The request ended early");
-  line.pop_back();
-  if (line.ends_with('\r')) line.pop_back();
-  if (std::ranges::any_of(line, [](unsigned char c) {
-        return (c < ' ' && c != '\t') || c == 0x7f;
-      }))
-    throw HTTPError(400, "A control character in the request");
-  return line;
-}
-
 // False if there is nothing to serve, for the line was empty.
 bool BaseHTTPRequestHandler::parse_request() {
   requestline.clear();
   command = path = request_version = "";
   headers.clear();
   rfile.startNone();
-  requestline = read_line(414);
+  requestline = readHTTPLine(wfile, max_line, 414);
 
   std::array<std::string_view, 4> words;  // the last one of more than that
   std::size_t n = 0;
@@ -164,11 +149,12 @@ void BaseHTTPRequestHandler::parse_version(std::string_view version) {
 // [read-headers]
 void BaseHTTPRequestHandler::read_headers() {
   for (;;) {
-    const std::string line = read_line(431);
+    const std::string line = readHTTPLine(wfile, max_line, 431);
     if (line.empty()) break;
     if (headers.size() == max_headers) throw HTTPError(431);
     if (!headers.add(line)) throw HTTPError(400, "Bad header line");
   }
+  if (headers.get_all("Host").size() > 1) throw HTTPError(400, "Two hosts");
   const std::string_view connection = headers.get("Connection");
   if (sameName(connection, "close")) {
     close_connection = true;

@@ -5,7 +5,8 @@
 /// Derive a class, override do_GET() and its like, and write to `wfile`.
 ///
 /// Invariants:
-/// - A request that cannot be understood gets an answer that says why.
+/// - A request that cannot be understood gets an answer that says why, but
+///   for an empty line, which is none.
 /// - What a handler puts into a header stays in that header.
 /// - A client that dawdles costs one sleeping coroutine, until a deadline.
 /// - The next request begins where the body of the one before has ended,
@@ -176,7 +177,6 @@ class BaseHTTPRequestHandler {
  private:
   // [handler-private]
   bool await_request(sys::Duration patience);
-  std::string read_line(int tooLong);
   bool parse_request();
   void parse_version(std::string_view version);
   void read_headers();

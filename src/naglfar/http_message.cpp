@@ -34,6 +34,22 @@ bool sameName(std::string_view a, std::string_view b) {
 }
 // [/names]
 
+// [read-line]
+std::string readHTTPLine(ScheduledFile& connection, std::size_t longest,
+                         int tooLong) {
+  std::string line = connection.readline(longest + 1);
+  if (line.size() > longest) throw HTTPError(tooLong);
+  if (!line.ends_with('\n')) throw HTTPError(400, "The request ended early");
+  line.pop_back();
+  if (line.ends_with('\r')) line.pop_back();
+  if (std::ranges::any_of(line, [](unsigned char c) {
+        return (c < ' ' && c != '\t') || c == 0x7f;
+      }))
+    throw HTTPError(400, "A control character in the request");
+  return line;
+}
+// [/read-line]
+
 // [headers-members]
 bool Headers::add(std::string_view line) {
   const std::size_t colon = line.find(':');
@@ -121,8 +137,7 @@ bool RequestBody::more() {
 }
 
 // What stands between the chunks (RFC 9112 section 7.1): the end of the last
-// one, the size of the next, and after the last of all what we have no use
-// for.
+// one, the size of the next, and after the last of all the trailers.
 void RequestBody::nextChunk() {
   if (framing_ == Framing::chunk && !line().empty())
     throw HTTPError(400, "Bad end of a chunk");
@@ -135,19 +150,22 @@ void RequestBody::nextChunk() {
   room_ -= length;
   left_ = length;
   if (length > 0) return;
-  for (int trailers = 0; !line().empty(); ++trailers)
-    if (trailers == 100) throw HTTPError(431);
+  skipTrailers();
   framing_ = Framing::length;
 }
 
-// A line of the framing, without its end.
+// They are headers, and nobody has a use for them (RFC 9110 section 6.5.1).
+void RequestBody::skipTrailers() {
+  Headers trailers;
+  for (std::string next = line(); !next.empty(); next = line()) {
+    if (trailers.size() == 100) throw HTTPError(431);
+    if (!trailers.add(next)) throw HTTPError(400, "Bad trailer");
+  }
+}
+
 std::string RequestBody::line() {
   constexpr std::size_t longest = 4096;  // bytes: a number, and extensions
-  std::string text = connection_.readline(longest);
-  if (!text.ends_with('\n')) throw HTTPError(400, "Bad chunk");
-  text.pop_back();
-  if (text.ends_with('\r')) text.pop_back();
-  return text;
+  return readHTTPLine(connection_, longest, 400);
 }
 // [/body-chunks]
 

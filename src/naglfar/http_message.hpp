@@ -4,7 +4,7 @@
 /// Where a body ends is what the next request on the connection depends on. A
 /// server that sees that end elsewhere than a proxy in front of it lets a
 /// client smuggle requests past the proxy (RFC 9112 section 11.2). So what
-/// can be read in two ways is refused.
+/// can be read in two ways is refused, between the chunks of a body, too.
 ///
 /// Invariant: RequestBody never takes a byte of the next request, and gives
 /// no part of a body for the whole of it.
@@ -37,6 +37,21 @@ class HTTPError : public std::runtime_error {
   const int code;  ///< The status.
 };
 // [/http-error]
+
+// [http-line]
+/// Reads a line of a request: its first one, a header, or one that stands
+/// between the chunks of its body. A CR or a NUL within it would mean one
+/// thing here and another elsewhere.
+/// @param connection Read from.
+/// @param longest How many bytes it may have, with its end.
+/// @param tooLong The status to answer if it has more.
+/// @return The line without its end, which is CR LF or LF.
+/// @throws HTTPError `tooLong`; 400 if the end of file comes first, or if
+///         there is a control character in it.
+/// @throws std::system_error As ScheduledFile::readline().
+std::string readHTTPLine(ScheduledFile& connection, std::size_t longest,
+                         int tooLong);
+// [/http-line]
 
 // [headers]
 /// The headers of a request, found by name in any case of letters (RFC 9110
@@ -133,6 +148,7 @@ class RequestBody {
   enum class Framing { length, firstChunk, chunk };
   bool more();
   void nextChunk();
+  void skipTrailers();
   std::string line();
   std::string take(std::size_t n, bool byLine);
 

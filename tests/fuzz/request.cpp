@@ -7,6 +7,7 @@
 // bytes at a time. Such as "1r5".
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <optional>
 
@@ -54,7 +55,19 @@ std::string_view cutLine(std::string_view& rest) {
   std::string_view line = rest.substr(0, end);
   rest.remove_prefix(end + 1);
   if (line.ends_with('\r')) line.remove_suffix(1);
+  for (const char c : line)
+    if ((c >= 0 && c < ' ' && c != '\t') || c == '\x7f') throw Refused{400};
   return line;
+}
+
+bool isHeader(std::string_view line) {
+  const std::size_t colon = line.find(':');
+  if (colon == std::string_view::npos || colon == 0) return false;
+  return std::ranges::all_of(line.substr(0, colon), [](unsigned char c) {
+    return std::isalnum(c) != 0 ||
+           std::string_view("!#$%&'*+-.^_`|~").find(static_cast<char>(c)) !=
+               std::string_view::npos;
+  });
 }
 // [/fuzz-request-reference]
 
@@ -78,8 +91,12 @@ void cutChunks(Expected& expected) {
     cutPart(expected, n);
     if (!cutLine(expected.rest).empty()) throw Refused{400};
   }
-  for (int trailers = 0; !cutLine(expected.rest).empty(); ++trailers)
+  for (int trailers = 0;; ++trailers) {
+    const std::string_view line = cutLine(expected.rest);
+    if (line.empty()) return;
     if (trailers == 100) throw Refused{431};
+    if (!isHeader(line)) throw Refused{400};
+  }
 }
 
 Expected expectedOf(const Headers& headers, bool knowsChunks,

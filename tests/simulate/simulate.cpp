@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
+#include <filesystem>
 #include <iostream>
 #include <string_view>
 
@@ -165,7 +166,8 @@ void show(const explore::Program& program, const explore::Choices& choices,
 }
 
 // True if all held.
-bool exploreOne(const explore::Program& program, std::uint64_t most) {
+bool exploreOne(const std::string& myself, const explore::Program& program,
+                std::uint64_t most) {
   const explore::Explored found = explore::explore(program, most);
   if (!found.failure) {
     std::printf("%-14s %s%llu schedules, of at most %zu turns\n",
@@ -179,7 +181,7 @@ bool exploreOne(const explore::Program& program, std::uint64_t most) {
             << found.differing << " of its choices:\n";
   const explore::Choices choices = found.failure->choices();
   show(program, choices, false);
-  std::cout << "to see more: simulate --explore " << program.name
+  std::cout << "to see more: " << myself << " --explore " << program.name
             << " --trace --choices ";
   for (std::size_t i = 0; i < choices.size(); ++i)
     std::cout << (i == 0 ? "" : ",") << int{choices[i]};
@@ -187,7 +189,7 @@ bool exploreOne(const explore::Program& program, std::uint64_t most) {
   return false;
 }
 
-int exploreAll(const Arguments& arguments) {
+int exploreAll(const std::string& myself, const Arguments& arguments) {
   if (arguments.choices) {
     show(*arguments.program, *arguments.choices, arguments.trace);
     return 0;
@@ -196,7 +198,7 @@ int exploreAll(const Arguments& arguments) {
   for (const explore::Program& program : explore::programs())
     if (arguments.program == nullptr ? !program.planted
                                      : arguments.program == &program)
-      good = exploreOne(program, arguments.most) && good;
+      good = exploreOne(myself, program, arguments.most) && good;
   return good ? 0 : 1;
 }
 
@@ -206,11 +208,12 @@ int exploreAll(const Arguments& arguments) {
 // [simulate-main]
 int main(int argc, char** argv) try {
   const Arguments arguments = parse(argc, argv);
+  const std::string myself = std::filesystem::path(argv[0]).filename();
   if (arguments.clients > 0) {
     simulate::cometOf(arguments.clients);
     return 0;
   }
-  if (arguments.explore) return exploreAll(arguments);
+  if (arguments.explore) return exploreAll(myself, arguments);
   const auto start = std::chrono::steady_clock::now();
   std::uint64_t faults = 0;
   std::uint64_t calls = 0;
@@ -230,7 +233,7 @@ int main(int argc, char** argv) try {
     calls += outcome.calls;
     if (!outcome.failure.empty()) {
       std::cout << "seed " << seed << " (" << outcome.scenario
-                << "): " << outcome.failure << "\nto see how: simulate";
+                << "): " << outcome.failure << "\nto see how: " << myself;
       if (arguments.scenario != nullptr)
         std::cout << " --scenario " << outcome.scenario;
       std::cout << " --seed " << seed << " --trace\n";

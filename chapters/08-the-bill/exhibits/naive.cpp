@@ -1,6 +1,6 @@
 // Exhibit: a coroutine for each connection, as one writes it the first time.
 //
-// It is correct, and it costs half as much again as it has to. The five
+// It is correct, and it costs more than twice what it has to. The five
 // habits that cost the most can be given up one after the other: `naive
 // --steps 3` has given up the first three.
 //
