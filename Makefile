@@ -10,7 +10,7 @@ BIN = build/bin
 ROUNDS ?= 20
 FUZZ_SECONDS ?= 60
 LINT ?= chapters/*.cpp
-JOBS := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 PYTHON := $(firstword $(wildcard /usr/bin/python3) python3)
 
 .PHONY: help run test budget setup doctor stage stages asan tsan clang \

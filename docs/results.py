@@ -15,6 +15,7 @@ import json
 import re
 
 
+MEMORY = "peak memory, KiB"
 NEEDED = ["clients", "user_s", "kernel_s", "total_s", "peak_kib", "per_client",
           "calls"]
 
@@ -53,6 +54,7 @@ def ledger(runs, titles):
     """
     columns = [ledger_rows(run) for run in runs]
     labels = list(dict.fromkeys(label for rows in columns for label in rows))
+    labels.sort(key=lambda label: label == MEMORY)  # it is no call: below them
     table = [["per client", *titles]]
     for label in labels:
         cells = [rows.get(label, "-") for rows in columns]
@@ -73,7 +75,7 @@ def ledger_rows(run):
         rows[name.replace("_", " ")] = f"{value:.2f}"
     for name, total in run["calls"].items():
         rows[f"  {name}"] = f"{total / clients:.2f}"
-    rows["peak memory, KiB"] = f"{run['peak_kib'] / clients:.2f}"
+    rows[MEMORY] = f"{run['peak_kib'] / clients:.2f}"
     return rows
 
 

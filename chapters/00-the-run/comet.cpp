@@ -140,8 +140,9 @@ static void acceptConnections(int listener,
   std::vector<std::thread> threads;
   for (;;) {
     sys::Address client;
-    sys::Fd connection(sys::check(
-        sys::accept(listener, client, sys::Mode::blocking), "accept4"));
+    const int fd = sys::accept(listener, client, sys::Mode::blocking);
+    if (fd == -1 && (errno == EINTR || errno == ECONNABORTED)) continue;
+    sys::Fd connection(sys::check(fd, "accept4"));
     if (stopping) break;
     threads.push_back(
         startThread([&waiters, connection = std::move(connection)] {

@@ -10,24 +10,29 @@
 namespace comet {
 
 // [loop]
-class Loop : private naglfar::Job {
+class Loop {
  public:
   naglfar::Poller poller;
   naglfar::JobQueue ready;
 
   // Runs jobs until one of them sets `finished`.
   void runUntil(const bool& finished) {
-    ready.append(*this);
+    ready.append(turn_);
     while (!finished) ready.pop()->run();
   }
 
  private:
   // Waits for news only if nobody else can run.
-  void run() override {
-    const naglfar::sys::Duration timeout(ready.empty() ? -1 : 0);
-    poller.poll(timeout, ready);
-    ready.append(*this);
-  }
+  struct PollerTurn final : naglfar::Job {
+    explicit PollerTurn(Loop& owner) : loop(owner) {}
+    void run() override {
+      const naglfar::sys::Duration timeout(loop.ready.empty() ? -1 : 0);
+      loop.poller.poll(timeout, loop.ready);
+      loop.ready.append(*this);
+    }
+    Loop& loop;
+  };
+  PollerTurn turn_{*this};  // goes before the queue in which it stands
 };
 // [/loop]
 

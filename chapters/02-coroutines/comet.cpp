@@ -22,6 +22,11 @@ struct Shared {
   comet::Loop loop;
   bool finished = false;
 
+  // Before the stacks go, what lies on them.
+  ~Shared() {
+    while (Coroutine* left = Coroutine::first()) Coroutine::destroy(*left);
+  }
+
   template <class Body>
   void start(Body body) {
     loop.ready.append(Coroutine::make(stacks, std::move(body)));
@@ -155,7 +160,6 @@ int main(int argc, char** argv) {
       shared.finished = true;
     });
     shared.loop.runUntil(shared.finished);
-    while (Coroutine* left = Coroutine::first()) Coroutine::destroy(*left);
   } catch (const std::exception& error) {
     run.expect(false, error.what());
   }

@@ -77,7 +77,10 @@ naglfar::sys::Fd acceptFrom(int listener, Wait wait) {
   using namespace naglfar;
   sys::Address client;
   return sys::Fd(attempt(listener, Interest::read, "accept4", wait, [&] {
-    return sys::accept(listener, client, sys::Mode::nonblocking);
+    for (;;) {
+      const int fd = sys::accept(listener, client, sys::Mode::nonblocking);
+      if (fd != -1 || errno != ECONNABORTED) return fd;
+    }
   }));
 }
 

@@ -153,8 +153,9 @@ std::string Coroutine::describe() const {
 
 // [report-overflow]
 // Runs on a stack of its own, for the coroutine's is used up. Only calls that
-// signal-safety(7) allows. SA_RESETHAND has put the default action back: the
-// fault happens again on return and ends the process as any other would.
+// signal-safety(7) allows, but for snprintf, which allocates nothing for
+// these formats. SA_RESETHAND has put the default action back: the fault
+// happens again on return and ends the process as any other would.
 void Coroutine::reportOverflow(int, siginfo_t* info, void*) {
   const auto* address = static_cast<const char*>(info->si_addr);
   const Coroutine* self = current_;

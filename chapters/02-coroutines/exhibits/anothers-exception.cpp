@@ -10,6 +10,7 @@
 static ucontext_t loop;
 static std::array<ucontext_t, 2> functions;
 static std::array<std::array<char, 65536>, 2> stacks;
+static bool mixedUp = false;
 constexpr std::array<const char*, 2> names{"the first", "the second"};
 
 static void function(int self) {
@@ -24,6 +25,7 @@ static void function(int self) {
     }
   } catch (const char* whose) {
     std::printf("%s has thrown on the exception of %s\n", names[me], whose);
+    mixedUp = whose != names[me];
   }
   swapcontext(&functions[me], &loop);
 }
@@ -39,5 +41,5 @@ int main() {
   swapcontext(&loop, &functions[0]);
   swapcontext(&loop, &functions[1]);
   swapcontext(&loop, &functions[0]);
-  return 1;
+  return mixedUp ? 1 : 0;
 }

@@ -9,12 +9,15 @@
 static ucontext_t loop;
 static std::array<ucontext_t, 2> functions;
 static std::array<std::array<char, 65536>, 2> stacks;
+static int running = 0;
+static bool lost = false;
 
 static void function(int self) {
   volatile int number = self;
   std::printf("function %d begins: its number is %d\n", self, number);
   swapcontext(&functions[static_cast<std::size_t>(self)], &loop);
   std::printf("function %d goes on: its number is %d\n", self, number);
+  lost = number != running;
   swapcontext(&functions[static_cast<std::size_t>(number)], &loop);
 }
 
@@ -30,10 +33,9 @@ int main() {
     makecontext(&functions[i], reinterpret_cast<void (*)()>(function), 1,
                 static_cast<int>(i));
   }
-  swapcontext(&loop, &functions[0]);
-  swapcontext(&loop, &functions[1]);
-  swapcontext(&loop, &functions[0]);
-#ifndef CURED
-  return 1;
-#endif
+  for (const int next : {0, 1, 0}) {
+    running = next;
+    swapcontext(&loop, &functions[static_cast<std::size_t>(next)]);
+  }
+  return lost ? 1 : 0;
 }
