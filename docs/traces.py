@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from itertools import groupby
 from pathlib import Path
 
 sys.dont_write_bytecode = True
@@ -98,6 +99,9 @@ def compare(binaries, chapter, tries=3):
 # ---- Turns -----------------------------------------------------------------
 
 
+TIMES = {2: "twice", 3: "three times"}
+
+
 class Turn:
     """What one job did from being run until it had nothing to do for now."""
 
@@ -108,20 +112,22 @@ class Turn:
         self.made = []
         self.ending = ""  # park, yield, suspend, end
 
+    @staticmethod
+    def said_of(call):
+        name, result = call["call"], call["result"]
+        if name == "epoll_wait" and result == 0:
+            return "epoll_wait: nothing"
+        if name == "read" and result == 0:
+            return "read: the end"
+        if isinstance(result, str) and result != "EINPROGRESS":
+            return f"{name}: {result}"
+        return name
+
     def words(self):
         said = []
-        for call in self.calls:
-            name, result = call["call"], call["result"]
-            if name == "epoll_wait" and result == 0:
-                said.append("epoll_wait: nothing")
-            elif name == "read" and result == 0:
-                said.append("read: the end")
-            elif isinstance(result, str) and result != "EINPROGRESS":
-                said.append(f"{name}: {result}")
-            elif said and said[-1] in (name, f"{name} twice"):
-                said[-1] = f"{name} twice"
-            else:
-                said.append(name)
+        for what, row in groupby(map(self.said_of, self.calls)):
+            n = len(list(row))
+            said.append(what if n == 1 else f"{what} {TIMES.get(n, f'{n} times')}")
         ends = {"yield": "yields", "unwind": "is unwound"}
         if self.ending in ends:
             said.append(ends[self.ending])

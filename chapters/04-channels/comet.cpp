@@ -18,8 +18,8 @@ static void waitFor(int fd, Interest interest) {
   Scheduler::current().wait(fd, interest);
 }
 
+// The scheduler is told before, and wakes whoever waits.
 static void close(sys::Fd& fd) {
-  Scheduler::current().forget(fd.get());
   fd = sys::Fd();
 }
 // [/wait-and-close]

@@ -130,8 +130,8 @@ void Scheduler::yield() {
     runOthers("its turn");
 }
 
-// News of what it did may come a turn late, and so what it does in two turns
-// must be little: 6 connections fill a backlog of 5.
+// A server that learns of connections a turn late has to hold those of two
+// turns: 2 * 3 = 6, which a backlog of 5 just holds, Python's default.
 void Scheduler::yieldNowAndThen() {
   if (++turnsKept_ % 3 == 0) yield();
 }

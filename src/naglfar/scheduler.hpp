@@ -97,7 +97,8 @@ class Scheduler {
   bool park(const char* waitsFor, int waitsOn = -1,
             Deadline deadline = never);
 
-  /// Queues a job. To wake one that is awake changes nothing.
+  /// Queues a job. To wake one that stands in the queue changes nothing; the
+  /// next park of one that runs ends in vain.
   /// @param job What self() returned to somebody who parked since.
   void wake(Job& job) { ready_.append(job); }
 
