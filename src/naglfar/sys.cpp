@@ -28,10 +28,10 @@ std::string advice(int error) {
   switch (error) {
     case EMFILE:
       return " (this process may have " + descriptorLimit() +
-             " descriptors open; `ulimit -n 4096` raises that)";
+             " descriptors open; `ulimit -n NUMBER` raises that)";
     case ENFILE:
       return " (the whole system is out of descriptors; "
-             "`sysctl -w fs.file-max=N` raises that)";
+             "`sysctl -w fs.file-max=NUMBER` raises that)";
     case EADDRNOTAVAIL:
       return " (no free port, or an address that this machine does not "
              "have; `sysctl net.ipv4.ip_local_port_range` tells the ports)";
