@@ -35,6 +35,7 @@ exhibit(02-coroutines one-stack          fails   CURED sys)
 exhibit(02-coroutines saws-its-branch    crashes       sys)
 exhibit(02-coroutines no-guard           fails         sys)
 exhibit(02-coroutines anothers-exception fails         sys)
+exhibit(02-coroutines waits-in-destructor crashes CURED coroutine)
 
 exhibit(03-the-scheduler forgotten             hangs       coroutine)
 exhibit(03-the-scheduler named-deadlock        fails       scheduler)
