@@ -27,7 +27,8 @@ help:
 	@echo 'make setup          installs what run and test need'
 	@echo 'make doctor         prints the limits of this machine'
 	@echo 'make stage NN=03    exports the folder of one stage (DEST=folder)'
-	@echo 'make stages         exports, builds and tests the stages of all chapters'
+	@echo 'make stages         exports, builds and tests the stages of all chapters;'
+	@echo '                    STAGES="03 04" for some'
 	@echo 'make asan           the tests, under AddressSanitizer and UBSan'
 	@echo 'make tsan           the tests with threads, under ThreadSanitizer'
 	@echo 'make clang          the tests, built by clang; make clang-asan: the same under ASan'
@@ -164,7 +165,7 @@ faults:
 	@cmake --preset release -DNAGLFAR_FAULT_SEEDS=200 > /dev/null
 	@cmake --build build --parallel $(JOBS)
 	@ctest --preset release -L faults --timeout 3600; status=$$?; \
-	cmake --preset release -DNAGLFAR_FAULT_SEEDS=20 > /dev/null; exit $$status
+	cmake --preset release -DNAGLFAR_FAULT_SEEDS=10 > /dev/null; exit $$status
 
 # With each switch, to compare them.
 bench:
@@ -184,7 +185,7 @@ stage:
 
 stages:
 	@.ci/setup.sh run test
-	@tests/stage/all.sh
+	@tests/stage/all.sh $(STAGES)
 
 docs:
 	@.ci/setup.sh docs

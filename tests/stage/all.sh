@@ -3,6 +3,8 @@
 # nothing of a later chapter in reach. The tests are of the layers and
 # programs; the whole project's own run is what `make test` is for. Exhibits run
 # in the stage of their chapter, for most of them take seconds to go wrong.
+#
+#   all.sh [NN...]  only these stages
 
 set -u
 cd "$(dirname "$0")/../.." || exit 1
@@ -19,6 +21,10 @@ for folder in chapters/[0-9]*/; do
   [ -f "$folder/comet.cpp" ] || continue
   name=$(basename "$folder")
   nn=${name%%-*}
+  case " ${*-$nn} " in
+    *" $nn "*) ;;
+    *) continue ;;
+  esac
   stage=$top/build/stage-$nn
   cmake -DNN="$nn" -DDEST="$stage" -P tests/stage/export.cmake || exit 1
   log=$stage/log.txt
