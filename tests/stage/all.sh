@@ -21,10 +21,12 @@ for folder in chapters/[0-9]*/; do
   [ -f "$folder/comet.cpp" ] || continue
   name=$(basename "$folder")
   nn=${name%%-*}
-  case " ${*-$nn} " in
-    *" $nn "*) ;;
-    *) continue ;;
-  esac
+  if [ $# -gt 0 ]; then
+    case " $* " in
+      *" $nn "*) ;;
+      *) continue ;;
+    esac
+  fi
   stage=$top/build/stage-$nn
   cmake -DNN="$nn" -DDEST="$stage" -P tests/stage/export.cmake || exit 1
   log=$stage/log.txt
