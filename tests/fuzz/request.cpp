@@ -55,8 +55,8 @@ std::string_view cutLine(std::string_view& rest) {
   std::string_view line = rest.substr(0, end);
   rest.remove_prefix(end + 1);
   if (line.ends_with('\r')) line.remove_suffix(1);
-  for (const char c : line)
-    if ((c >= 0 && c < ' ' && c != '\t') || c == '\x7f') throw Refused{400};
+  for (const unsigned char c : line)
+    if ((c < ' ' && c != '\t') || c == 0x7f) throw Refused{400};
   return line;
 }
 
