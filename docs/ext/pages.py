@@ -17,8 +17,8 @@ from sphinx.util import logging
 
 FRONT = ["preface"]
 AFTER_CHAPTERS = ["how-do-we-know"]
-APPENDICES = ["setup", "promises", "concordance", "defects", "stages", "course",
-              "pitfalls", "mutants", "glossary", "bibliography"]  # then any other
+APPENDICES = ["setup", "concordance", "defects", "stages", "course", "pitfalls",
+              "mutants", "glossary", "bibliography"]  # then any other
 LAST = ["README", "figures", "timelines"]  # how the book is made
 LAYERS = ["sys", "poller", "coroutine", "scheduler", "channel", "io", "file",
           "server", "http"]

@@ -1,4 +1,4 @@
-"""The table of docs/promises.md names tests, and each of them exists.
+"""The table of promises in README.md names tests, and each of them exists.
 
 Run: python3 tests/docs/test_promises.py BUILD-FOLDER
 """
@@ -9,13 +9,13 @@ import sys
 import unittest
 from pathlib import Path
 
-PAGE = Path(__file__).resolve().parents[2] / "docs/promises.md"
+PAGE = Path(__file__).resolve().parents[2] / "README.md"
 BUILD = sys.argv.pop() if len(sys.argv) > 1 else "build"
 
 
 def rows(page):
     """The rows of the table: each a list of its cells."""
-    section = page.partition("# What the server promises\n")[2]
+    section = page.partition("\n## What the server promises\n")[2]
     section = section.partition("\n## ")[0]
     lines = [line for line in section.splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in line.strip("|").split("|")]

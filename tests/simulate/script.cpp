@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
@@ -27,7 +28,8 @@ constexpr std::size_t places = 8;
 
 class Script {
  public:
-  Script(std::uint64_t seed, bool slow) : random_(seed), slow_(slow) {}
+  Script(std::uint64_t seed, std::chrono::milliseconds pause)
+      : random_(seed), pause_(pause) {}
   void run();
 
  private:
@@ -46,11 +48,11 @@ class Script {
       std::cout << result;
     std::cout << '\n';
     // A connection's other end learns a little later, if the kernel is busy.
-    if (slow_) std::this_thread::sleep_for(std::chrono::milliseconds(3));
+    if (pause_.count() > 0) std::this_thread::sleep_for(pause_);
   }
 
   sim::Random random_;
-  bool slow_;
+  std::chrono::milliseconds pause_;
   std::array<int, places> fds_{-1, -1, -1, -1, -1, -1, -1, -1};
   int edges_ = -1;
   int levels_ = -1;
@@ -204,10 +206,11 @@ void Script::run() {
 // [/script-look]
 
 // [script-main]
-// script FIRST LAST [--slow]
+// script FIRST LAST PAUSE, which is after each call, in milliseconds.
 int main(int argc, char** argv) {
-  if (argc < 3) return 2;
+  if (argc != 4) return 2;
   sys::ignoreSignal(SIGPIPE);
+  const std::chrono::milliseconds pause(std::strtol(argv[3], nullptr, 10));
   const std::uint64_t last = std::strtoull(argv[2], nullptr, 10);
   for (std::uint64_t seed = std::strtoull(argv[1], nullptr, 10); seed <= last;
        ++seed) {
@@ -215,7 +218,7 @@ int main(int argc, char** argv) {
     sim::Kernel kernel(seed);
 #endif
     std::cout << "script " << seed << '\n';
-    Script(seed, argc > 3).run();
+    Script(seed, pause).run();
   }
 }
 // [/script-main]
