@@ -256,6 +256,33 @@ TEST_CASE("nobody who could write is a deadlock that names the reader") {
   CHECK(since.parks() == 3);  // and no spinning
 }
 
+TEST_CASE("a reader that is woken in vain waits on") {
+  Channel<int> channel;
+  std::optional<int> read;
+  Strict scheduler;
+  Coroutine& reader = go([&] { read = channel.next(); });
+  settleDown();
+  scheduler.wake(reader);
+  settleDown();
+  channel.write(1);
+  scheduler.run();
+  CHECK(read == 1);
+}
+
+TEST_CASE("a writer that is woken in vain waits on") {
+  Channel<int> channel(1);
+  Strict scheduler;
+  channel.write(1);
+  Coroutine& writer = go([&] { channel.write(2); });
+  settleDown();
+  scheduler.wake(writer);
+  settleDown();
+  CHECK(channel.size() == 1);
+  CHECK(channel.read() == 1);
+  CHECK(channel.read() == 2);
+  scheduler.run();
+}
+
 // --- to wait without taking ---
 
 TEST_CASE("wait sees a message and leaves it there") {

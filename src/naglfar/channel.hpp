@@ -63,7 +63,8 @@ class MessageQueue {
 
 // [channel-class]
 /// A queue of messages between coroutines of one thread (`Channel` in the
-/// 2009 library).
+/// 2009 library). It must outlive whoever waits at it, so it is declared
+/// before the Scheduler.
 /// @tparam T What a message is; it is moved, never copied.
 template <class T>
 class Channel {

@@ -32,7 +32,10 @@ void Poller::watch(int fd, Interest interest, Waiter& waiter) {
   if (index >= slots_.size()) slots_.resize(index + index / 2 + 64);
   Slot& slot = slots_[index];
   Waiter*& place = slot.waiters[static_cast<int>(interest)];
-  if (place != nullptr) sys::fail(EBUSY, "watch: somebody waits there");
+  if (place != nullptr)
+    sys::fail(EBUSY, interest == Interest::read
+                         ? "watch: somebody waits already to read from it"
+                         : "watch: somebody waits already to write to it");
   if ((slot.registered & bit(interest)) == 0) attach(fd, interest, slot);
   waiter.error = 0;
   place = &waiter;

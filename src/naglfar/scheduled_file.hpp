@@ -148,9 +148,11 @@ class ScheduledFile {
 
   bool autoflush = false;          ///< Whether each write() is sent at once.
   std::size_t bufferSize = 65536;  ///< In bytes: more than that is sent.
-  Deadline deadline = never;       ///< When each of the calls above gives up.
-  /// How long one wait for the peer may last, such as for room to send. Every
-  /// bit of progress starts it anew.
+  /// When each of the calls above gives up, whoever has made it. A change
+  /// binds from the next wait on.
+  Deadline deadline = never;
+  /// How long one wait for the peer may last, to read or to send. Every bit
+  /// of progress starts it anew, so only a deadline bounds a whole line.
   sys::Duration timeout = std::chrono::nanoseconds::max();
   std::size_t nread = 0;   ///< Bytes read from the descriptor.
   std::size_t nwrite = 0;  ///< Bytes that the kernel has taken.

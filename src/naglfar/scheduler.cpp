@@ -149,16 +149,17 @@ void Scheduler::wait(int fd, Interest interest, Deadline deadline) {
     Waiter& waiter;
   } cleanup{poller_, fd, interest, waiter};
 
-  const char* waitsFor = interest == Interest::read
-                             ? "a descriptor to read from"
-                             : "a descriptor to write to";
+  const bool reads = interest == Interest::read;
+  const char* waitsFor =
+      reads ? "a descriptor to read from" : "a descriptor to write to";
+  const char* call = reads ? "wait to read" : "wait to write";
   const unsigned generation = poller_.generation(fd);
   const bool woken = park(waitsFor, fd, deadline);
   // Woken by news, and closed before its turn came: the number may be
   // somebody else's by now.
   if (poller_.generation(fd) != generation) waiter.error = ECANCELED;
-  if (waiter.error != 0) sys::fail(waiter.error, "wait");
-  if (!woken) sys::fail(ETIMEDOUT, "wait");
+  if (waiter.error != 0) sys::fail(waiter.error, call);
+  if (!woken) sys::fail(ETIMEDOUT, call);
 }
 
 void Scheduler::watch(int fd, Interest interest, Waiter& waiter) {

@@ -46,6 +46,7 @@ class TCPServer {
     sys::Address client;  ///< Who connected.
   };
   /// What serves a request (in Python, the handler class): see handlerFor().
+  /// What all requests share is a member of a class that derives the server.
   using Handler = void (*)(ScheduledFile& request, const sys::Address& client,
                            TCPServer& server);
 

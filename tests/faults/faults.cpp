@@ -4,17 +4,19 @@
 // Which call may show which fault, by the manual page that allows it:
 //
 //   read, recv    EINTR, EAGAIN; one byte only         read(2), recv(2)
-//   write         EINTR, EAGAIN; one byte only         write(2)
+//   write, send   EINTR, EAGAIN; one byte only         write(2), send(2)
 //   sendfile      EAGAIN; one byte only                sendfile(2)
 //   accept4       EINTR, EAGAIN, EMFILE, ENFILE,       accept(2)
 //                 ENOBUFS, ENOMEM: it waits on
 //   connect       EINTR: it goes on all the same       connect(2), POSIX
 //   epoll_wait    EINTR; one event only; any order;    epoll_wait(2)
 //                 readiness in vain                    select(2), "BUGS"
+//   poll          EINTR                                poll(2)
 //   close         EINTR: it is closed                  close(2)
 //   accept4       ECONNABORTED: it is lost             accept(2)
 //   read, write,  ECONNRESET, and after that the end   tcp(7)
-//   recv, sendfile  of file, or EPIPE
+//   recv, send,     of file, or EPIPE
+//   sendfile
 //
 // The full ones are for servers only, for goAccept() hands them on. Those
 // from the second accept4 on break a connection.
@@ -37,6 +39,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -58,8 +61,10 @@ int __real_close(int);
 int __real_connect(int, const sockaddr*, socklen_t);
 int __real_epoll_ctl(int, int, int, epoll_event*);
 int __real_epoll_wait(int, epoll_event*, int, int);
+int __real_poll(pollfd*, nfds_t, int);
 ssize_t __real_read(int, void*, std::size_t);
 ssize_t __real_recv(int, void*, std::size_t, int);
+ssize_t __real_send(int, const void*, std::size_t, int);
 ssize_t __real_sendfile(int, int, off_t*, std::size_t);
 ssize_t __real_write(int, const void*, std::size_t);
 }
@@ -244,6 +249,13 @@ ssize_t __wrap_write(int fd, const void* data, std::size_t size) {
                   [&](std::size_t n) { return __real_write(fd, data, n); });
 }
 
+ssize_t __wrap_send(int fd, const void* data, std::size_t size, int flags) {
+  const bool mayWait = (flags & MSG_DONTWAIT) == 0;
+  return transfer(fd, size, true, true, mayWait, [&](std::size_t n) {
+    return __real_send(fd, data, n, flags);
+  });
+}
+
 ssize_t __wrap_sendfile(int fd, int file, off_t* offset, std::size_t size) {
   return transfer(fd, size, true, false, true, [&](std::size_t n) {
     return __real_sendfile(fd, file, offset, n);
@@ -295,6 +307,10 @@ int __wrap_epoll_ctl(int epoll, int op, int fd, epoll_event* event) {
   about.epoll = op == EPOLL_CTL_DEL ? -1 : epoll;
   if (op != EPOLL_CTL_DEL) about.event = *event;
   return result;
+}
+
+int __wrap_poll(pollfd* entries, nfds_t n, int timeout) {
+  return fault() ? fails(EINTR) : __real_poll(entries, n, timeout);
 }
 
 // Events that are not asked for now are reported by the next call.

@@ -6,9 +6,11 @@
 #include "naglfar/waiters.hpp"
 #include "scenarios.hpp"
 
+#include <malloc.h>
+#include <sys/epoll.h>
 #include <sys/resource.h>
-
 #include <unistd.h>
+
 #include <cstdio>
 #include <ctime>
 #include <deque>
@@ -65,6 +67,39 @@ std::size_t resident() {
   return pages * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
 }
 
+// What the program has been given by malloc(3), in bytes.
+std::size_t allocated() {
+  const struct mallinfo2 info = ::mallinfo2();
+  return info.uordblks + info.hblkhd;
+}
+
+// What the simulation needs for a client that waits, in bytes: two sockets
+// that are connected and watched, and nobody is there to use them.
+std::size_t ofTheSimulation() {
+  using sys::Mode;
+  constexpr std::size_t n = 1000;
+  const std::size_t before = allocated();
+  sim::Kernel kernel(1);
+  sys::Address address("localhost", 0);
+  const int epoll = sys::epollCreate();
+  const int listener = sys::socket(Mode::nonblocking);
+  sys::check(sys::bind(listener, address), "bind");
+  sys::check(sys::listen(listener, 1), "listen");
+  sys::check(sys::localAddress(listener, address), "getsockname");
+  for (std::size_t i = 0; i < n; ++i) {
+    const int client = sys::socket(Mode::nonblocking);
+    sys::connect(client, address);
+    sys::Address from = address;
+    const int server = sys::accept(listener, from, Mode::nonblocking);
+    for (const int end : {client, server}) {
+      epoll_event event{EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, {}};
+      sys::check(sys::epollCtl(epoll, EPOLL_CTL_ADD, end, &event),
+                 "epoll_ctl");
+    }
+  }
+  return (allocated() - before) / n;
+}
+
 void expect(bool holds, const char* what) {
   if (!holds) throw std::runtime_error(what);
 }
@@ -74,6 +109,7 @@ void expect(bool holds, const char* what) {
 
 // [large-run]
 void cometOf(std::size_t n) {
+  const std::size_t simulation = ofTheSimulation();
   const std::clock_t start = std::clock();
   const std::size_t before = resident();
   std::size_t waiting = 0;
@@ -103,9 +139,11 @@ void cometOf(std::size_t n) {
   const double seconds =
       static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
   const auto clients = static_cast<double>(n);
-  std::printf("%8zu clients: %6.2f s, %5.2f us and %5.0f bytes for each\n", n,
-              seconds, seconds * 1e6 / clients,
-              static_cast<double>(waiting) / clients);
+  std::printf(
+      "%8zu clients: %6.2f s, %5.2f us and %5.0f bytes for each, "
+      "%zu of them the simulation's\n",
+      n, seconds, seconds * 1e6 / clients,
+      static_cast<double>(waiting) / clients, simulation);
 }
 // [/large-run]
 

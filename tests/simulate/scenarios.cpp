@@ -45,22 +45,22 @@ std::span<const Scenario> scenarios() {
 namespace {
 
 // A third of the runs has no faults, a third only harmless ones. Each fault
-// is there or not, for one may hide what another shows: readiness in vain
-// wakes those whose wake-up was lost.
+// has a probability of its own, and is missing in half of the runs, for one
+// may hide what another shows: readiness in vain wakes those whose wake-up
+// was lost.
 sim::Faults chooseFaults(World& world) {
   constexpr double probabilities[] = {0.005, 0.02, 0.1, 0.4};
-  const double probability = probabilities[world.dice.below(4)];
   const std::size_t kind = world.dice.below(3);
   world.lossless = kind < 2;
   if (kind == 0) return {};
   using F = sim::Faults;
-  F faults = kind == 1 ? F::harmless(probability) : F::all(probability);
+  F faults = kind == 1 ? F::harmless(1) : F::all(1);
   for (double F::*each :
        {&F::interrupted, &F::againInVain, &F::readyInVain, &F::reordered,
         &F::shortTransfer, &F::delayed, &F::connectRefused,
         &F::connectTimedOut, &F::acceptAborted, &F::noDescriptors,
         &F::noBuffers, &F::reset})
-    if (world.coin()) faults.*each = 0;
+    faults.*each *= world.coin() ? probabilities[world.dice.below(4)] : 0;
   return faults;
 }
 

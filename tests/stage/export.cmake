@@ -13,7 +13,18 @@ if(EXISTS ${DEST} AND NOT EXISTS ${DEST}/.stage)
   message(FATAL_ERROR "${DEST} exists, and is no stage exported before")
 endif()
 
-# What was exported before goes; a build tree in the folder stays.
+# What was exported before goes; a build tree in the folder stays. Who has
+# written something since then is asked to save it.
+foreach(folder src chapters tests)
+  file(GLOB_RECURSE files ${DEST}/${folder}/*)
+  list(FILTER files EXCLUDE REGEX __pycache__)
+  foreach(file IN LISTS files)
+    if(${file} IS_NEWER_THAN ${DEST}/.stage)
+      message(FATAL_ERROR "${file} was written after the export: save it and "
+              "remove ${DEST}, or name another folder (DEST=folder)")
+    endif()
+  endforeach()
+endforeach()
 file(GLOB old ${DEST}/src ${DEST}/chapters ${DEST}/tests)
 if(old)
   file(REMOVE_RECURSE ${old})
@@ -95,8 +106,11 @@ What there is at the end of chapter `${chapter}`: the layers of the library up
 to there, the chapters' programs, and their tests. To build and test it:
 
     cmake --preset release
-    cmake --build --preset release
+    cmake --build --preset release --parallel
     ctest --preset release
+
+Warnings are errors; `cmake --preset release -DNAGLFAR_WERROR=OFF` makes them
+warnings. The tests of one chapter: `ctest --preset release -L ${NN}`.
 
 and to run this chapter's program:
 
