@@ -13,6 +13,9 @@ The chapters before 08 have the switch by ucontext(3), so their programs are
 those of build/ucontext. The run of chapter 08 is chapter 06's program as it is
 now.
 
+Chapter 08 begins with another program, the naive one, whose result is kept in
+its results/naive.json.
+
 In chapter 07 servers run beside their clients, in threads and processes of
 their own. Who finds the other's answer there already is luck, and with it how
 often one waits; so of that chapter only what cannot depend on it is compared.
@@ -39,8 +42,11 @@ BESIDE = {"07": {"socket", "bind", "listen", "write", "close", "fork"}}
 
 
 def run(number, clients, more):
-    program = (BIN / "comet-06" if number == "08" else
-               BEFORE / f"comet-{number}")
+    return run_program(BIN / "comet-06" if number == "08" else
+                       BEFORE / f"comet-{number}", clients, more)
+
+
+def run_program(program, clients, more):
     # By a shell, for the peak memory of a process is never less than that of
     # the one it was forked from, and this one is all of Python.
     command = ["sh", "-c", '"$@"; exit $?', "sh", program, str(clients),
@@ -105,6 +111,10 @@ def measure(number, path):
           f"kept in {path.relative_to(TOP)}")
     if number == "07":
         measure_servers(path.parent / "results" / "servers.json")
+    if number == "08":
+        naive = run_program(BEFORE / "naive", result["clients"], [])
+        (path.parent / "results" / "naive.json").write_text(
+            json.dumps(naive, indent=2) + "\n")
     return True
 
 

@@ -5,7 +5,7 @@
 #
 # Left out are tests of limits, which valgrind does not keep or meets itself:
 # it holds descriptors and memory of its own; and the random walks and the
-# 100,000 coroutines, which take minutes at its speed; and the test of signals,
+# 100,000 coroutines, and all schedules, which take minutes at its speed; and the test of signals,
 # which valgrind hands on late, when their handler is gone; and a count of
 # allocations, which valgrind makes itself. A process that a test has forked is
 # not looked at.
@@ -50,6 +50,8 @@ scheduler
 channel
 coroutine 100000*,*needs?no?memory
 http
+found
+switch
 sys
 io a?signal?in*
 tests

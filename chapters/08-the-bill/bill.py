@@ -362,7 +362,7 @@ def simulated(sizes, until):
             show("")
             say(f"{size:,} simulated clients: it ended with {bad[0]}")
             break
-        each = re.search(r"(\d+) bytes for each, (\d+) of", " ".join(output))
+        each = re.search(r"(\d+) bytes, (\d+) of", " ".join(output))
         rows[str(size)] = {
             "title": f"{size:,} clients", "kind": "simulated",
             **medians([micro(cost, size) for cost in costs]),

@@ -140,8 +140,8 @@ void cometOf(std::size_t n) {
       static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
   const auto clients = static_cast<double>(n);
   std::printf(
-      "%8zu clients: %6.2f s, %5.2f us and %5.0f bytes for each, "
-      "%zu of them the simulation's\n",
+      "%8zu clients: %5.2f s; each %5.2f us and %4.0f bytes, "
+      "%zu of them simulation\n",
       n, seconds, seconds * 1e6 / clients,
       static_cast<double>(waiting) / clients, simulation);
 }
