@@ -821,6 +821,17 @@ TEST_CASE("the scheduler goes while somebody reads and somebody writes") {
   CHECK(full.readWaiting() == Numbers{0});
 }
 
+TEST_CASE("a channel may go before those who are unwound from it") {
+  Scheduler scheduler;
+  Channel<int> empty;
+  Channel<int> full(1);
+  full.write(1);
+  go([&] { empty.read(); });
+  go([&] { empty.wait(); });
+  go([&] { full.write(2); });
+  CHECK_THROWS_AS(scheduler.run(), Deadlock);
+}
+
 TEST_CASE("a coroutine may own the channel that another one writes to") {
   Strict scheduler;
   int read = 0;

@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <cfenv>
 #include <csignal>
@@ -1057,6 +1058,38 @@ TEST_CASE("a fault that is no overflow is not reported as one") {
   });
   CHECK(WIFSIGNALED(fate.status));
   CHECK_FALSE(contains(fate.said, "stack overflow"));
+}
+
+TEST_CASE("a fault that somebody sends ends the process") {
+  if (RUNNING_ON_VALGRIND || fiberHooksOn) return;
+  const Fate fate = inChild([] {
+    StackPool pool;
+    Coroutine::make(pool, [] {}).resume();
+    ::raise(SIGSEGV);
+    return 0;
+  });
+  CHECK(WIFSIGNALED(fate.status));
+}
+
+// The stack that signals run on is a thread's own, and goes with it.
+TEST_CASE("no signal runs on what a thread has left behind") {
+  if (fiberHooksOn) return;
+  static std::atomic<bool> on;
+  struct Last {
+    ~Last() {
+      stack_t now{};
+      ::sigaltstack(nullptr, &now);
+      on = (now.ss_flags & SS_DISABLE) == 0;
+    }
+  };
+  on = true;
+  std::thread([] {
+    static thread_local const Last last;
+    (void)last;
+    StackPool pool;
+    Coroutine::make(pool, [] {}).resume();
+  }).join();
+  CHECK_FALSE(on);
 }
 
 #ifdef __linux__

@@ -58,6 +58,7 @@ class Handler : public BaseHTTPRequestHandler {
     if (path == "/large") return reply(std::string(large, 'x'));
     if (path == "/large-unframed") return unframed(std::string(large, 'x'));
     if (path == "/reason") send_response(200, "OK\r\nSet-Cookie: a");
+    if (path == "/seven") send_response(7);
     reply("GET " + std::string(path));
   }
   void do_HEAD() override {
@@ -66,6 +67,7 @@ class Handler : public BaseHTTPRequestHandler {
   }
   void do_POST() override {
     if (path == "/ignore") return reply("ignored");
+    if (path == "/catch") return careless();
     if (path == "/lines") return lines();
     if (path == "/half") return reply("half " + rfile.read(2));
     reply("POST " + rfile.read());
@@ -80,6 +82,13 @@ class Handler : public BaseHTTPRequestHandler {
   static constexpr std::size_t large = std::size_t{8} << 20;
 
  private:
+  void careless() {
+    for (int attempt = 0; attempt < 2; ++attempt) try {
+        rfile.read();
+      } catch (const HTTPError&) {
+      }
+    reply("caught");
+  }
   void reply(const std::string& body) {
     send_response(200);
     send_header("Content-Length", std::to_string(body.size()));
@@ -392,6 +401,45 @@ TEST_SUITE("hostile: bodies") {
     CHECK(statusOf(client.read()) == "417");
   }
 
+  // The data of a chunk that is too long are no requests, whatever the
+  // handler makes of the error.
+  TEST_CASE_FIXTURE(Serving, "who catches a bad body has not read it") {
+    settings.max_body = 1000;
+    std::string inside = "\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\n\r\n";
+    inside.resize(0x400, 'x');
+    const std::string answer =
+        ask(post(chunked, "400\r\n" + inside + "\r\n0\r\n\r\n", "/catch"));
+    CHECK(contains(answer, "caught"));
+    CHECK_FALSE(contains(answer, "smuggled"));
+  }
+
+  TEST_CASE_FIXTURE(Serving, "an answer does not wait for the body") {
+    ScheduledFile client = connect();
+    client.write("POST /ignore HTTP/1.1\r\nContent-Length: 2\r\n\r\n");
+    CHECK(contains(client.readUntil("ignored").join(), "200 OK"));
+    client.write("ab" + next);
+    CHECK(contains(client.read(), "GET /next"));
+  }
+
+  TEST_CASE_FIXTURE(Serving, "close may be one word of Connection") {
+    for (const std::string header :
+         {"Connection: TE, close\r\n", "Connection: close , TE\r\n",
+          "Connection: TE\r\nConnection: close\r\n"}) {
+      CAPTURE(header);
+      const std::string answer =
+          ask("GET /a HTTP/1.1\r\n" + header + "\r\n" + next);
+      CHECK(contains(answer, "GET /a"));
+      CHECK_FALSE(contains(answer, "GET /next"));
+    }
+    CHECK(
+        contains(ask("GET /a HTTP/1.1\r\nConnection: closed\r\n\r\n" + next),
+                 "GET /next"));
+    // Where nothing tells how long the answer is, its end is the
+    // connection's.
+    CHECK(ask("GET /a HTTP/0.9\r\nConnection: keep-alive\r\n\r\n" + next) ==
+          "GET /a");
+  }
+
   TEST_CASE_FIXTURE(Serving, "handlers can throw a status") {
     const std::string answer = ask("GET /late HTTP/1.1\r\n\r\n" + next);
     CHECK(answer.starts_with("HTTP/1.1 503 not now\r\n"));
@@ -423,6 +471,12 @@ TEST_SUITE("hostile: responses") {
     const std::string answer = ask("GET /unframed HTTP/1.1\r\n\r\n" + next);
     CHECK(contains(answer, "\r\nConnection: close\r\n"));
     CHECK(body(answer) == "until the end");
+  }
+
+  TEST_CASE_FIXTURE(Serving, "a status has three digits") {
+    CHECK(ask("GET /seven HTTP/1.1\r\n\r\n") == "");
+    REQUIRE(server->errors.size() == 1);
+    CHECK(contains(server->errors[0], "three digits"));
   }
 
   TEST_CASE_FIXTURE(Serving, "a reason with a line end in it is refused") {
@@ -522,6 +576,16 @@ TEST_SUITE("hostile: deadlines") {
       client.close(false);
     }
     CHECK(contains(server->errors[0], "timed out"));
+  }
+
+  TEST_CASE_FIXTURE(Serving, "time between requests is no lack of progress") {
+    settings.timeout = 1ms;
+    ScheduledFile client = connect();
+    for (int request = 0; request < 2; ++request) {
+      client.write("GET /a HTTP/1.1\r\n\r\n");
+      CHECK(contains(client.readUntil("GET /a").join(), "200 OK"));
+      sleep(10ms);
+    }
   }
 
   TEST_CASE_FIXTURE(Serving, "a slow client costs a coroutine that sleeps") {

@@ -356,6 +356,15 @@ TEST_SUITE("io: deadlines") {
     CHECK(error == ETIMEDOUT);
   }
 
+  TEST_CASE_FIXTURE(Run, "the earliest of all deadlines has passed") {
+    Sockets pair;
+    std::array<char, 8> buffer;
+    for (int time = 0; time < 2; ++time)
+      CHECK(errorOf([&] {
+              goReadSome(pair.a.get(), buffer, Deadline::min());
+            }) == ETIMEDOUT);
+  }
+
   TEST_CASE_FIXTURE(Run,
                     "a deadline that has passed does not hinder success") {
     Sockets pair;
@@ -742,6 +751,20 @@ TEST_SUITE("io: HangupWatch") {
     reset(std::move(tcp.b));
     scheduler.run();
     CHECK(told == 1);
+  }
+
+  TEST_CASE_FIXTURE(Run, "who is told may end it") {
+    Sockets pair;
+    std::unique_ptr<HangupWatch> watch;
+    const std::string word = "longer than what std::string keeps in itself";
+    std::string told;
+    watch = std::make_unique<HangupWatch>(pair.a.get(), [&, word] {
+      watch.reset();
+      told = word;
+    });
+    goClose(pair.b.release());
+    scheduler.run();
+    CHECK(told == word);
   }
 
   TEST_CASE_FIXTURE(Run, "it tells of a descriptor that is closed") {

@@ -1119,6 +1119,23 @@ TEST_SUITE("poller: fork") {
     CHECK(reader.waiter.error == 0);
   }
 
+  TEST_CASE("a child reopens it though no descriptor is left") {
+    Loop loop;
+    Pair pair;
+    Sleeper reader;
+    loop.watch(pair.fd(), Interest::read, reader);
+    loop.poll();
+    CHECK(inChild([&] {
+      const rlimit few{256, 256};
+      ::setrlimit(RLIMIT_NOFILE, &few);
+      while (::dup(pair.fd()) != -1) continue;
+      loop.poller.reopen();
+      send(pair.peer);
+      loop.poll();
+      return reader.woken == 1;
+    }));
+  }
+
   TEST_CASE("defect 24: a child that reopens closes none of its own files") {
     Loop loop;
     Pair pair;

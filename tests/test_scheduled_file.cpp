@@ -605,6 +605,33 @@ TEST_SUITE("ScheduledFile: writing") {
     CHECK(pair.d.read(11) == "firstsecond");
   }
 
+  TEST_CASE_FIXTURE(Run, "a file may be moved while it sends") {
+    Pair pair;
+    const std::size_t junk = fill(pair.c.fileno());
+    const bool atOnce = false;
+    pair.c.write("first");
+    pair.c.flush(atOnce);
+    std::optional<ScheduledFile> moved(std::move(pair.c));
+    ScheduledFile again(std::move(*moved));  // before the first one's turn
+    moved.reset();
+    again.write("second");
+    again.flush(atOnce);
+    CHECK(pair.d.read(junk + 11).substr(junk) == "firstsecond");
+    again.close();
+    CHECK(pair.d.read().empty());
+  }
+
+  TEST_CASE_FIXTURE(Run, "a descriptor that is closed already ends a file") {
+    Sockets sockets;
+    {
+      ScheduledFile file(sys::Fd(sys::dup(sockets.a.get())));
+      sys::close(file.fileno());
+      CHECK_NOTHROW(file.close());
+    }
+    ScheduledFile file(sys::Fd(sys::dup(sockets.a.get())));
+    sys::close(file.fileno());
+  }
+
   TEST_CASE_FIXTURE(Run, "whoever flushes is told when all has left") {
     Pair pair;
     const std::size_t junk = fill(pair.c.fileno());

@@ -1179,6 +1179,29 @@ TEST_CASE("an action is called for each signal and each has its own") {
         Log{"one", "two", "one", "one", "two", "one", "one", "two", "one"});
 }
 
+TEST_CASE("an action may say what the next signal shall do") {
+  Scheduler scheduler;
+  Signals signals;
+  Log log;
+  const std::string polite = "once more, and it is an order to stop";
+  signals.on(SIGUSR1, [&signals, &log, polite] {
+    signals.on(SIGUSR1, [&log] { log.push_back("stop"); });
+    log.push_back(polite);  // its own copy
+  });
+  for (int i = 0; i < 2; ++i) {
+    std::raise(SIGUSR1);
+    naglfar::sleep(1us);
+    naglfar::yield();
+  }
+  CHECK(log == Log{polite, "stop"});
+}
+
+TEST_CASE("signals need a scheduler and leave nothing behind without") {
+  CHECK_THROWS_AS(Signals(), std::logic_error);
+  Scheduler scheduler;
+  CHECK_NOTHROW(Signals());
+}
+
 TEST_CASE("signals are seen by a program that only yields") {
   Scheduler scheduler;
   Signals signals;
@@ -1354,6 +1377,29 @@ TEST_CASE("a fork in a coroutine goes on in both processes") {
   });
   scheduler.run();
   CHECK(status == 0);
+}
+
+TEST_CASE("a forked child does not run its parent's actions") {
+  const Pipe pipe;
+  Scheduler scheduler;
+  Signals signals;
+  int seen = 0;
+  signals.on(SIGUSR1, [&] { ++seen; });
+  std::raise(SIGUSR1);  // it is in the pipe already, which both have
+  const pid_t child = sys::fork();
+  if (child == 0) {
+    for (int turn = 0; turn < 10; ++turn) naglfar::yield();
+    naglfar::sleep(1ms);
+    _exit(seen);
+  }
+  int status = -1;
+  REQUIRE(sys::waitpid(child, &status, 0) == child);
+  CHECK(status == 0);
+  go([&] {
+    while (seen == 0) naglfar::yield();
+  });
+  scheduler.run();
+  CHECK(seen == 1);
 }
 
 TEST_CASE("a signal to a forked child is not its parent's") {

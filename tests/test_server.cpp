@@ -205,6 +205,14 @@ TEST_SUITE("server: TCPServer") {
     CHECK(served);
   }
 
+  // Not every server has a Scheduler, which does it, too.
+  TEST_CASE("a client that is gone sends its server no signal") {
+    std::signal(SIGPIPE, SIG_DFL);
+    const TestServer server(anyPort, answer);
+    const bool ignored = std::signal(SIGPIPE, SIG_IGN) == SIG_IGN;
+    CHECK(ignored);
+  }
+
   TEST_CASE_FIXTURE(Run, "shutdown ends serve_forever at once and for good") {
     TestServer server(anyPort, answer);
     SUBCASE("before it waits") {
@@ -497,6 +505,31 @@ TEST_SUITE("server: ScheduledMixIn") {
     }
     CHECK(ask(address, "hello\n") == "answer to hello\n");
     CHECK(serving->server.errors.empty());
+  }
+
+  TEST_CASE_FIXTURE(Run,
+                    "an error in handle_error takes no connection away") {
+    struct Careless : ScheduledMixIn<TCPServer> {
+      using ScheduledMixIn::ScheduledMixIn;
+      void handle_error(const sys::Address&, const std::exception&) override {
+        throw std::runtime_error("the log is full");
+      }
+    };
+    int escaped = 0;
+    scheduler.unhandled = [&](std::exception_ptr) { ++escaped; };
+    Careless server(
+        anyPort, [](ScheduledFile& request, const sys::Address&, TCPServer&) {
+          request.readline();
+          throw std::logic_error("no");
+        });
+    server.max_connections = 1;
+    go([&] { server.serve_forever(); });
+    for (int i = 1; i <= 3; ++i) {
+      CHECK(ask(server.server_address, "hello\n") == "");
+      while (escaped < i) yield();
+    }
+    server.server_close();
+    scheduler.run();
   }
 
   TEST_CASE_FIXTURE(Run, "defect 13: descriptors that others free will do") {

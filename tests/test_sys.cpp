@@ -199,6 +199,11 @@ TEST_SUITE("sys: Address") {
     CHECK(sys::Address(part, 80).host() == "10.0.0.1");
   }
 
+  TEST_CASE("a NUL ends no address") {
+    constexpr std::string_view bad("127.0.0.1\0.example.org", 22);
+    CHECK_THROWS_AS(sys::Address(bad, 80), std::invalid_argument);
+  }
+
   TEST_CASE("bad addresses name the text that is no address") {
     for (const char* bad : {"example.org", "256.0.0.1", "1.2.3", "1.2.3.4.5",
                             "127.0.0.1 ", " ", "::1", "localhost.", "0x7f.1"})

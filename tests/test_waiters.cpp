@@ -101,6 +101,26 @@ TEST_SUITE("waiters: in one thread") {
     CHECK(waiters.size() == 0);
   }
 
+  // As a stream of events does: each time it is told, it waits again.
+  TEST_CASE_FIXTURE(Run, "who was told may wait again") {
+    Waiters waiters;
+    waiters.noticeDepartures = false;
+    Client a;
+    Client b;
+    auto stream = waiters.channel(a.fd());
+    for (int round = 0; round < 3; ++round) {
+      auto once = waiters.channel(b.fd());
+      const auto place = waiters.append(stream);
+      const auto behind = waiters.append(once);
+      CHECK(waiters.size() == 2);
+      for (auto& channel : waiters.takeAll()) channel.write(round);
+      CHECK(stream.read() == round);
+      CHECK(once.read() == round);
+      const auto alone = waiters.append(stream);
+      CHECK(waiters.takeAll().size() == 1);
+    }
+  }
+
   TEST_CASE_FIXTURE(Run, "a place is left when it goes") {
     Waiters waiters;
     Client a;
@@ -384,6 +404,34 @@ TEST_SUITE("waiters: shared") {
     first.reset();
     const auto third = waiters.channel(client.fd());
     CHECK(errorOf([&] { waiters.channel(client.fd()); }) == ENOSPC);
+  }
+
+  TEST_CASE_FIXTURE(Bounded, "a capacity that no memory has is an error") {
+    CHECK(errorOf([] { SharedWaiters(SIZE_MAX); }) == ENOMEM);
+  }
+
+  TEST_CASE_FIXTURE(Bounded,
+                    "the second message to a channel is for nobody") {
+    SharedWaiters waiters(1);
+    Waiting waiting(waiters);
+    auto told = waiters.takeAll();
+    told[0].write(1);
+    told[0].write(2);
+    CHECK(waiting.channel.read() == 1);
+  }
+
+  // It is never looked whether the client is there, and so never in a hurry.
+  TEST_CASE_FIXTURE(Bounded, "time between two looks has no largest value") {
+    SharedWaiters waiters(1, true, sys::Duration::max());
+    std::atomic<int> read = 0;
+    std::thread thread([&] {
+      Waiting waiting(waiters);
+      read = waiting.channel.read();
+    });
+    while (waiters.size() == 0) std::this_thread::yield();
+    for (auto& channel : waiters.takeAll()) channel.write(7);
+    thread.join();
+    CHECK(read == 7);
   }
 
   TEST_CASE_FIXTURE(Bounded, "a channel that is moved stays one channel") {

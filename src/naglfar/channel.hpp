@@ -63,8 +63,8 @@ class MessageQueue {
 
 // [channel-class]
 /// A queue of messages between coroutines of one thread (`Channel` in the
-/// 2009 library). It must outlive whoever waits at it, so it is declared
-/// before the Scheduler.
+/// 2009 library). When it goes, nobody may use it again who waits at it
+/// still, but to be unwound.
 /// @tparam T What a message is; it is moved, never copied.
 template <class T>
 class Channel {

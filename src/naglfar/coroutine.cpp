@@ -10,6 +10,7 @@
 
 #include <array>
 #include <cassert>
+#include <csignal>
 #include <cstdio>
 #include <memory>
 
@@ -154,9 +155,11 @@ std::string Coroutine::describe() const {
 // [report-overflow]
 // Runs on a stack of its own, for the coroutine's is used up. Only calls that
 // signal-safety(7) allows, but for snprintf, which allocates nothing for
-// these formats. SA_RESETHAND has put the default action back: the fault
-// happens again on return and ends the process as any other would.
-void Coroutine::reportOverflow(int, siginfo_t* info, void*) {
+// these formats. SA_RESETHAND has put the default action back, and the signal
+// is raised again, to end the process on return as any other would: a fault
+// would happen again by itself, but not a signal that somebody has sent.
+void Coroutine::reportOverflow(int signal, siginfo_t* info, void*) {
+  std::raise(signal);
   const auto* address = static_cast<const char*>(info->si_addr);
   const Coroutine* self = current_;
   if (self == nullptr || address >= self->stack_ ||
@@ -175,8 +178,14 @@ void Coroutine::reportOverflow(int, siginfo_t* info, void*) {
 void Coroutine::catchOverflows() {
   if (fiberHooksOn) return;  // the sanitizers have a handler of their own
   constexpr std::size_t size = 32 << 10;
+  struct Free {
+    void operator()(char* memory) const {
+      sys::signalStack(nullptr, 0);  // before the memory is somebody else's
+      delete[] memory;
+    }
+  };
   static thread_local const auto stack = [] {
-    auto memory = std::make_unique_for_overwrite<char[]>(size);
+    std::unique_ptr<char[], Free> memory(new char[size]);
     sys::signalStack(memory.get(), size);
     for (const int signal : {SIGSEGV, SIGBUS})
       sys::signalAction(signal, reportOverflow, SA_ONSTACK | SA_RESETHAND);

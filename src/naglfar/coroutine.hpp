@@ -160,16 +160,18 @@ Coroutine& Coroutine::make(StackPool& pool, Function&& function) {
   };
   char* control = below(stack + StackPool::stackSize, sizeof(Coroutine));
   char* closure = below(control, sizeof(Closure));
+  Closure* made = nullptr;
   try {
-    new (closure) Closure(std::forward<Function>(function));
+    made = new (closure) Closure(std::forward<Function>(function));
+    const Body body{
+        [](void* place) { std::move (*static_cast<Closure*>(place))(); },
+        [](void* place) { static_cast<Closure*>(place)->~Closure(); }, made};
+    return *new (control) Coroutine(pool, stack, body);
   } catch (...) {
+    if (made != nullptr) made->~Closure();
     pool.give(stack);
     throw;
   }
-  const Body body{
-      [](void* place) { std::move (*static_cast<Closure*>(place))(); },
-      [](void* place) { static_cast<Closure*>(place)->~Closure(); }, closure};
-  return *new (control) Coroutine(pool, stack, body);
 }
 // [/make]
 

@@ -72,7 +72,11 @@ void ForkingMixIn<Base>::process_request(TCPServer::Request request) {
   const pid_t child = sys::fork();
   if (child == 0) {
     Scheduler::abandon();
-    this->serve(request);
+    try {
+      this->serve(request);
+    } catch (...) {
+      // By handle_error(): nobody is left to tell.
+    }
     settle();
     if (max_connections != TCPServer::any) this->tellEnded(::getpid());
     _exit(0);  // no destructors: what they would undo is the parent's

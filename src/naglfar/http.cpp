@@ -14,7 +14,6 @@ namespace naglfar {
 
 // [handle]
 void BaseHTTPRequestHandler::handle() {
-  wfile.timeout = timeout;
   do {
     handle_one_request();
   } while (!close_connection);
@@ -38,8 +37,10 @@ void BaseHTTPRequestHandler::handle_one_request() {
   try {
     if (parse_request()) {
       dispatch();
-      // A little is cheaper to read than a new connection.
+      // A little is cheaper to read than a new connection. A client may wait
+      // for the answer before it sends the rest.
       constexpr std::size_t little = 65536;
+      if (!close_connection && !rfile.atEnd()) wfile.flush();
       if (!close_connection) close_connection = !rfile.skip(little);
     }
   } catch (const HTTPError& error) {
@@ -54,6 +55,7 @@ void BaseHTTPRequestHandler::handle_one_request() {
 
 void BaseHTTPRequestHandler::refuse(int code, std::string_view message) {
   wfile.deadline = never;
+  wfile.timeout = timeout;
   refused_ = close_connection = true;
   if (status_ < 200) send_error(code, message);
 }
@@ -73,6 +75,7 @@ bool BaseHTTPRequestHandler::await_request(sys::Duration patience) {
   };
   if (server.stopping()) patience = {};  // only what is there already
   wfile.deadline = after(patience);
+  wfile.timeout = sys::Duration::max();  // the deadline alone counts
   try {
     const Idle idle(server, wfile.fileno());
     ended_ = wfile.peek().empty();
@@ -122,6 +125,7 @@ bool BaseHTTPRequestHandler::parse_request() {
   else
     read_headers();
   wfile.deadline = never;
+  wfile.timeout = timeout;
   return true;
 }
 
@@ -155,10 +159,10 @@ void BaseHTTPRequestHandler::read_headers() {
     if (!headers.add(line)) throw HTTPError(400, "Bad header line");
   }
   if (headers.get_all("Host").size() > 1) throw HTTPError(400, "Two hosts");
-  const std::string_view connection = headers.get("Connection");
-  if (sameName(connection, "close")) {
+  if (headers.lists("Connection", "close")) {
     close_connection = true;
-  } else if (sameName(connection, "keep-alive")) {
+  } else if (headers.lists("Connection", "keep-alive") &&
+             request_version >= "HTTP/1.0") {
     mayGoOn_ = true;
     if (protocol_version >= "HTTP/1.1") close_connection = false;
   }

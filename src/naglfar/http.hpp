@@ -8,7 +8,9 @@
 /// - A request that cannot be understood gets an answer that says why, but
 ///   for an empty line, which is none.
 /// - What a handler puts into a header stays in that header.
-/// - A client that dawdles costs one sleeping coroutine, until a deadline.
+/// - A client that dawdles costs one sleeping coroutine: until a deadline
+///   while it sends a head, and no longer than `timeout` for each bit of
+///   progress of a body or an answer.
 /// - The next request begins where the body of the one before has ended,
 ///   whatever the handler has read of it.
 ///

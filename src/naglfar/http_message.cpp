@@ -26,6 +26,11 @@ bool isName(std::string_view text) {
              "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == std::string_view::npos;
 }
 
+std::string_view trimmed(std::string_view text) {
+  text.remove_prefix(std::min(text.find_first_not_of(" \t"), text.size()));
+  return text.substr(0, text.find_last_not_of(" \t") + 1);
+}
+
 }  // namespace
 
 bool sameName(std::string_view a, std::string_view b) {
@@ -37,7 +42,8 @@ bool sameName(std::string_view a, std::string_view b) {
 // [read-line]
 std::string readHTTPLine(ScheduledFile& connection, std::size_t longest,
                          int tooLong) {
-  std::string line = connection.readline(longest + 1);
+  const std::size_t more = longest < ScheduledFile::all ? 1 : 0;
+  std::string line = connection.readline(longest + more);
   if (line.size() > longest) throw HTTPError(tooLong);
   if (!line.ends_with('\n')) throw HTTPError(400, "The request ended early");
   line.pop_back();
@@ -56,12 +62,19 @@ bool Headers::add(std::string_view line) {
   if (colon == std::string_view::npos) return false;
   const std::string_view name = line.substr(0, colon);
   if (!isName(name)) return false;  // a space before the colon, too
-  std::string_view value = line.substr(colon + 1);
-  const std::size_t start = value.find_first_not_of(" \t");
-  value.remove_prefix(std::min(start, value.size()));
-  value = value.substr(0, value.find_last_not_of(" \t") + 1);
-  fields_.push_back({std::string(name), std::string(value)});
+  fields_.push_back(
+      {std::string(name), std::string(trimmed(line.substr(colon + 1)))});
   return true;
+}
+
+bool Headers::lists(std::string_view name, std::string_view word) const {
+  for (std::string_view rest : get_all(name))
+    while (!rest.empty()) {
+      const std::string_view next = rest.substr(0, rest.find(','));
+      if (sameName(trimmed(next), word)) return true;
+      rest.remove_prefix(std::min(next.size() + 1, rest.size()));
+    }
+  return false;
 }
 
 const Headers::Field* Headers::find(std::string_view name) const {
@@ -139,9 +152,10 @@ bool RequestBody::more() {
 // What stands between the chunks (RFC 9112 section 7.1): the end of the last
 // one, the size of the next, and after the last of all the trailers.
 void RequestBody::nextChunk() {
-  if (framing_ == Framing::chunk && !line().empty())
+  const Framing before = std::exchange(framing_, Framing::broken);
+  if (before == Framing::broken ||
+      (before == Framing::chunk && !line().empty()))
     throw HTTPError(400, "Bad end of a chunk");
-  framing_ = Framing::chunk;
   const std::string head = line();
   std::string_view size = std::string_view(head).substr(0, head.find(';'));
   size = size.substr(0, size.find_last_not_of(" \t") + 1);
@@ -149,9 +163,8 @@ void RequestBody::nextChunk() {
   if (length > room_) throw HTTPError(413);
   room_ -= length;
   left_ = length;
-  if (length > 0) return;
-  skipTrailers();
-  framing_ = Framing::length;
+  if (length == 0) skipTrailers();
+  framing_ = length > 0 ? Framing::chunk : Framing::length;
 }
 
 // They are headers, and nobody has a use for them (RFC 9110 section 6.5.1).

@@ -71,6 +71,10 @@ class Headers {
   /// @param name A header's name.
   /// @return The values of all headers of that name, in their order.
   std::vector<std::string_view> get_all(std::string_view name) const;
+  /// @param name A header's name, whose values are lists of words.
+  /// @param word A word.
+  /// @return True if it is in one of the lists (RFC 9110 section 5.6.1).
+  bool lists(std::string_view name, std::string_view word) const;
   /// @param name A header's name.
   /// @return True if there is one of that name.
   bool contains(std::string_view name) const;
@@ -144,8 +148,9 @@ class RequestBody {
 
  private:
   // Where the reader stands: in a part whose length is known, with what is
-  // left of it, or before the line that tells how long a chunk is.
-  enum class Framing { length, firstChunk, chunk };
+  // left of it; or before the line that tells how long a chunk is; or nobody
+  // knows, for such a line was wrong.
+  enum class Framing { length, firstChunk, chunk, broken };
   bool more();
   void nextChunk();
   void skipTrailers();

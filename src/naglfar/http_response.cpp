@@ -1,7 +1,9 @@
 // Writing a response, and what stands in it.
 //
-// Invariant: after the status line of a final answer nobody sends another:
-// an answer that fails is cut off, so that no client takes it for whole.
+// Invariant: after the status line of a final answer nobody sends another. An
+// answer that fails is cut off. A client sees that where it was told the
+// length or gets chunks; where the end of the answer is that of the
+// connection it cannot.
 
 #include "naglfar/http.hpp"
 
@@ -37,15 +39,14 @@ void BaseHTTPRequestHandler::send_response(int code,
 void BaseHTTPRequestHandler::send_response_only(int code,
                                                 std::string_view message) {
   refuseLineEnds(message);
+  if (code < 100 || code > 999)
+    throw std::invalid_argument("a status of other than three digits");
   status_ = code;
   framed_ = code < 200 || code == 204 || code == 304 || command == "HEAD";
   chunked_ = saidConnection_ = false;
   if (request_version == "HTTP/0.9") return;
   wfile.write(protocol_version);
-  std::array<char, 16> status;
-  *std::to_chars(status.data() + 1, status.end() - 1, code).ptr = ' ';
-  status[0] = ' ';
-  wfile.write(std::string_view(status.data(), 5));
+  wfile.write(' ' + std::to_string(code) + ' ');
   wfile.write(message.empty() ? reasonPhrase(code) : message);
   wfile.write("\r\n");
 }

@@ -21,7 +21,8 @@ void goWait(int fd, Interest interest, Deadline deadline) {
   if (Scheduler* scheduler = Scheduler::ofThread())
     return scheduler->wait(fd, interest, deadline);
   using std::chrono::milliseconds;  // rounded up, so that it does not spin
-  const auto left = std::chrono::ceil<milliseconds>(deadline - sys::now());
+  const auto left = std::chrono::ceil<milliseconds>(
+      deadline - std::min(deadline, sys::now()));
   const auto patience =
       static_cast<int>(std::clamp<long long>(left.count(), 0, INT_MAX));
   const short events = interest == Interest::read ? POLLIN : POLLOUT;
@@ -203,8 +204,11 @@ HangupWatch::~HangupWatch() {
 void HangupWatch::run() {
   Scheduler& scheduler = Scheduler::current();
   scheduler.unwatch(fd_, Interest::read, waiter_);
-  if (scheduler.generation(fd_) != generation_) return gone_();
-  if (waiter_.error != 0 || !peerIsThere(fd_, endMeansGone_)) return gone_();
+  if (scheduler.generation(fd_) != generation_ || waiter_.error != 0 ||
+      !peerIsThere(fd_, endMeansGone_)) {
+    const auto gone = std::move(gone_);  // it may end this object
+    return gone();
+  }
   if (Poller::repeatsNews && sys::peek(fd_) >= 0) return;
   scheduler.watch(fd_, Interest::read, waiter_);
 }

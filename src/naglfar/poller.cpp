@@ -14,7 +14,8 @@ Poller::~Poller() {
 }
 
 void Poller::reopen() {
-  freeBackend(std::exchange(backend_, makeBackend()), true);
+  freeBackend(std::exchange(backend_, nullptr), true);
+  backend_ = makeBackend();  // now that there is a descriptor for it
   for (std::size_t fd = 0; fd < slots_.size(); ++fd) {
     Slot& slot = slots_[fd];
     slot.registered = 0;

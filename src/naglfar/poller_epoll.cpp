@@ -1,5 +1,5 @@
 // The poller on epoll(7): edge triggered, registered once for both
-// directions, never modified.
+// directions.
 //
 // Why that loses no wake-up: a waiter comes here only after its system call
 // said EAGAIN, and nobody else runs in between. Readiness that comes later is

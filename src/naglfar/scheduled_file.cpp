@@ -30,12 +30,16 @@ ScheduledFile::ScheduledFile(ScheduledFile&& other) noexcept
       outgoing_(std::move(other.outgoing_)),
       sending_(std::move(other.sending_)),
       sent_(std::exchange(other.sent_, 0)) {
-  assert(!other.flusher_.watching);
+  // What leaves in the background goes on from here.
+  if (!other.flusher_.watching && !other.flusher_.queued()) return;
+  other.flusher_.watching = false;
+  Scheduler& scheduler = Scheduler::current();
+  scheduler.unwatch(fileno(), Interest::write, other.flusher_.waiter);
+  scheduler.wake(flusher_);  // sends what it can, and waits again
 }
 
 ScheduledFile::~ScheduledFile() {
   stopWaiting();
-  if (!closed()) goClose(fd_.release());
 }
 
 ScheduledFile ScheduledFile::fromSocket(int socket) {
@@ -303,7 +307,7 @@ void ScheduledFile::close(bool flushFirst) {
     ~Close() {
       if (file.closed()) return;  // by somebody else, while this one waited
       file.stopWaiting();
-      goClose(file.fd_.release());
+      file.fd_ = sys::Fd();
       file.flushing_.callAll();
     }
     ScheduledFile& file;

@@ -176,8 +176,8 @@ void Scheduler::pollOnce() {
   sys::Duration timeout{0};
   if (ready_.empty()) {
     const Deadline next = timers_.next();
-    timeout = next == never ? sys::Duration{-1}
-                            : std::max(next - sys::now(), timeout);
+    timeout =
+        next == never ? sys::Duration{-1} : next - std::min(next, sys::now());
   }
   if (poller_.watching() > 0 || timeout.count() > 0)
     poller_.poll(timeout, ready_);  // else timers only, and others can run

@@ -240,7 +240,11 @@ class WaitLine {
   };
 
   WaitLine() = default;
-  ~WaitLine() { assert(first_ == nullptr); }
+  /// Who still waits is not called. That is for coroutines which are unwound
+  /// after what they wait for has gone, as at the end of a program.
+  ~WaitLine() {
+    while (first_ != nullptr) first_->leave();
+  }
   WaitLine(const WaitLine&) = delete;
   WaitLine& operator=(const WaitLine&) = delete;
 

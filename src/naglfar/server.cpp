@@ -6,6 +6,7 @@
 #include "naglfar/server.hpp"
 
 #include <cerrno>
+#include <csignal>
 #include <iostream>
 
 namespace naglfar {
@@ -24,6 +25,7 @@ TCPServer::TCPServer(const sys::Address& address, Handler handler,
 
 TCPServer::TCPServer(sys::Fd listener, Handler handler)
     : socket_(std::move(listener)), handler_(handler) {
+  sys::ignoreSignal(SIGPIPE);  // here, too: not every server has a Scheduler
   int ends[2];
   sys::check(sys::pipe(ends, sys::Mode::nonblocking), "pipe");
   stopReader_ = sys::Fd(ends[0]);

@@ -11,8 +11,9 @@
 ///   on.
 /// - The accept loop survives what accept(2) can say about one connection,
 ///   and a lack of descriptors; it never spins.
-/// - After shutdown() no connection is accepted, and none waits for another
-///   request.
+/// - After shutdown() no connection is accepted; under ScheduledMixIn none
+///   waits for another request, under the other mix-ins each may until
+///   keep_alive_timeout is over.
 ///
 /// Asks of the layers below: ScheduledFile, Channel, goAccept.
 
@@ -82,8 +83,9 @@ class TCPServer {
   /// @return True after shutdown().
   bool stopping() const { return stopped_; }
 
-  /// Closes the listening socket, and ends what serve_forever() has left
-  /// running. Called after it.
+  /// Closes the listening socket. Called after serve_forever(). What that has
+  /// left running ScheduledMixIn ends here, and the other mix-ins in their
+  /// destructor: what requests need belongs into a class below the mix-in.
   virtual void server_close();
 
   /// Told by a handler that it waits for a request, and that it no longer
@@ -242,7 +244,12 @@ void ScheduledMixIn<Base>::acceptConnections() {
       TCPServer::Request request;
       request.connection = goAccept(this->fileno(), request.client);
       ++connections_;
-      acceptStream_.write(std::move(request));
+      try {
+        acceptStream_.write(std::move(request));
+      } catch (...) {
+        requestEnded();
+        throw;
+      }
     } catch (const std::system_error& error) {
       if (acceptStream_.closed()) break;
       const auto kind = TCPServer::classify(error);
@@ -272,8 +279,11 @@ void ScheduledMixIn<Base>::process_request(TCPServer::Request request) {
   const sys::Address client = request.client;
   try {
     Coroutine& server = go([this, request = std::move(request)]() mutable {
+      struct Ended {
+        ~Ended() { server.requestEnded(); }
+        ScheduledMixIn& server;
+      } ended{*this};
       this->serve(request);
-      requestEnded();
     });
     server.name = "request";
     server.owner = this;

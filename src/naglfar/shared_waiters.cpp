@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <cassert>
 #include <cerrno>
 #include <ctime>
@@ -62,8 +63,8 @@ class Lock {
   void gotMutex(int error) const {
 #ifndef __APPLE__
     // A child was killed while it held the mutex. Every slot is in one of its
-    // states, so the table can be used; at worst `listed` is wrong until the
-    // next takeAll().
+    // states, so the table can be used; `listed`, which nothing depends on,
+    // may be wrong until the next takeAll().
     if (error == EOWNERDEAD) pthread_mutex_consistent(&mutex_);
 #endif
     assert(error == 0 || error == EOWNERDEAD || error == ETIMEDOUT);
@@ -99,6 +100,8 @@ void makeShared(pthread_cond_t& condition) {
 SharedWaiters::SharedWaiters(std::size_t capacity, bool endMeansGone,
                              sys::Duration lookEvery) {
   assert(capacity > 0);
+  if (capacity > (SIZE_MAX - sizeof(Table)) / sizeof(Slot))
+    sys::fail(ENOMEM, "mmap of waiters");
   void* memory =
       sys::check(sys::mapShared(Table::size(capacity)), "mmap of waiters");
   table_ = new (memory) Table;
@@ -154,7 +157,7 @@ SharedWaiters::Place::~Place() {
 std::vector<SharedWaiters::Channel> SharedWaiters::takeAll() {
   const Lock lock(table_->mutex);
   std::vector<Channel> all;
-  all.reserve(table_->listed);
+  all.reserve(table_->made);  // `listed` may be wrong: see gotMutex()
   for (std::size_t i = 0; i < table_->made; ++i) {
     Slot& slot = table_->slots()[i];
     if (slot.state != Slot::State::listed) continue;
@@ -186,6 +189,7 @@ SharedWaiters::Channel::~Channel() {
 }
 
 void SharedWaiters::Channel::write(int message) {
+  if (slot_ == nullptr) return;  // it was told already
   const Lock lock(table_->mutex);
   if (slot_->state == Slot::State::taken) {
     slot_->message = message;
@@ -201,10 +205,12 @@ void SharedWaiters::Channel::write(int message) {
 // [shared-read]
 namespace {
 
-// By the clock that pthread_cond_timedwait(3) goes by.
+// By the clock that pthread_cond_timedwait(3) goes by. To look once an hour
+// is as good as never.
 std::timespec fromNow(sys::Duration duration) {
   std::timespec time{};
   clock_gettime(CLOCK_REALTIME, &time);
+  duration = std::clamp<sys::Duration>(duration, {}, std::chrono::hours(1));
   const auto nanoseconds = time.tv_nsec + duration.count();
   time.tv_sec += nanoseconds / 1'000'000'000;
   time.tv_nsec = nanoseconds % 1'000'000'000;

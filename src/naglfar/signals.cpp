@@ -20,30 +20,38 @@ volatile std::sig_atomic_t pipeForHandlers = -1;
 Signals::Signals() {
   if (only_ != nullptr)
     throw std::logic_error("this process has a Signals object already");
+  Scheduler& scheduler = Scheduler::current();
   int ends[2];
   sys::check(sys::pipe(ends, sys::Mode::nonblocking), "pipe");
   readEnd_ = sys::Fd(ends[0]);
   writeEnd_ = sys::Fd(ends[1]);
-  pipeForHandlers = ends[1];
-  only_ = this;
   static const int once = pthread_atfork(nullptr, nullptr, inChild);
   (void)once;
-  Scheduler::current().background(+1);
-  Scheduler::current().watch(readEnd_.get(), Interest::read, waiter_);
+  scheduler.watch(readEnd_.get(), Interest::read, waiter_);
+  scheduler.background(+1);
+  pipeForHandlers = ends[1];
+  only_ = this;
 }
 
 Signals::~Signals() {
   for (const auto& [signal, action] : actions_) sys::defaultSignal(signal);
-  pipeForHandlers = -1;
   only_ = nullptr;
-  Scheduler::current().forget(readEnd_.get());
-  Scheduler::current().background(-1);
+  stopWatching();
 }
 
 void Signals::inChild() {
   if (only_ == nullptr) return;
   for (const auto& [signal, action] : only_->actions_)
     sys::defaultSignal(signal);
+  only_->stopWatching();  // what comes out of the pipe is its parent's
+}
+
+void Signals::stopWatching() {
+  Scheduler* scheduler = Scheduler::ofThread();
+  if (pipeForHandlers == -1 || scheduler == nullptr) return;
+  pipeForHandlers = -1;
+  scheduler->unwatch(readEnd_.get(), Interest::read, waiter_);
+  scheduler->background(-1);
 }
 
 void Signals::on(int signal, std::function<void()> action) {
@@ -65,12 +73,14 @@ void Signals::handle(int signal, siginfo_t*, void*) {
 // One signal to a turn, and the next turn is sure before the action runs: an
 // action that throws stops nobody else's.
 void Signals::run() {
+  if (pipeForHandlers == -1) return;
   char byte;
   if (sys::read(readEnd_.get(), &byte, 1) != 1)
     return Scheduler::current().watch(readEnd_.get(), Interest::read,
                                       waiter_);
   Scheduler::current().wake(*this);
-  actions_.at(byte)();
+  const auto action = actions_.at(byte);  // which may replace itself
+  action();
 }
 // [/signals-handle]
 

@@ -41,6 +41,7 @@ class Signals final : private Job {
   void run() override;
   static void handle(int signal, siginfo_t* info, void* context);
   static void inChild();
+  void stopWatching();
 
   sys::Fd readEnd_;
   sys::Fd writeEnd_;

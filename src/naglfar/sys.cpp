@@ -37,7 +37,7 @@ std::string advice(int error) {
              "have; `sysctl net.ipv4.ip_local_port_range` tells the ports)";
     case ENOMEM:
       return " (out of memory or of mappings; "
-             "`sysctl -w vm.max_map_count=262144` raises the latter)";
+             "`sysctl -w vm.max_map_count=NUMBER` raises the latter)";
     default:
       return "";
   }
@@ -69,7 +69,8 @@ Address::Address(std::string_view host, std::uint16_t port) {
   if (host == "localhost") host = "127.0.0.1";
   if (host.empty()) host = "0.0.0.0";
   const std::string terminated(host);
-  if (inet_pton(AF_INET, terminated.c_str(), &raw.sin_addr) != 1)
+  if (terminated.find('\0') != std::string::npos ||
+      inet_pton(AF_INET, terminated.c_str(), &raw.sin_addr) != 1)
     throw std::invalid_argument("not a numeric IPv4 address: " + terminated);
 }
 

@@ -98,6 +98,7 @@ int signalStack(void* memory, std::size_t n) {
   stack_t stack{};
   stack.ss_sp = memory;
   stack.ss_size = n;
+  if (memory == nullptr) stack.ss_flags = SS_DISABLE;
   return ::sigaltstack(&stack, nullptr);
 }
 

@@ -145,6 +145,7 @@ inline Waiters::Place::~Place() {
 inline void Waiters::remove(State& state) {
   (state.previous != nullptr ? state.previous->next : first_) = state.next;
   (state.next != nullptr ? state.next->previous : last_) = state.previous;
+  state.next = nullptr;
   state.inLine = false;
   --size_;
 }
