@@ -63,8 +63,8 @@ class MessageQueue {
 
 // [channel-class]
 /// A queue of messages between coroutines of one thread (`Channel` in the
-/// 2009 library). When it goes, nobody may use it again who waits at it
-/// still, but to be unwound.
+/// 2009 library). Whoever still waits at it when it goes may only be unwound,
+/// as at the end of a program.
 /// @tparam T What a message is; it is moved, never copied.
 template <class T>
 class Channel {

@@ -41,13 +41,16 @@ bool sameName(std::string_view a, std::string_view b) {
 
 // [read-line]
 std::string readHTTPLine(ScheduledFile& connection, std::size_t longest,
-                         int tooLong) {
+                         int tooLong, bool alone) {
   const std::size_t more = longest < ScheduledFile::all ? 1 : 0;
   std::string line = connection.readline(longest + more);
   if (line.size() > longest) throw HTTPError(tooLong);
   if (!line.ends_with('\n')) throw HTTPError(400, "The request ended early");
   line.pop_back();
-  if (line.ends_with('\r')) line.pop_back();
+  if (line.ends_with('\r'))
+    line.pop_back();
+  else if (!alone)
+    throw HTTPError(400, "No CR at the end of a line");
   if (std::ranges::any_of(line, [](unsigned char c) {
         return (c < ' ' && c != '\t') || c == 0x7f;
       }))
@@ -176,9 +179,10 @@ void RequestBody::skipTrailers() {
   }
 }
 
+// There are servers to which an LF in an extension is a part of it.
 std::string RequestBody::line() {
   constexpr std::size_t longest = 4096;  // bytes: a number, and extensions
-  return readHTTPLine(connection_, longest, 400);
+  return readHTTPLine(connection_, longest, 400, false);
 }
 // [/body-chunks]
 

@@ -45,12 +45,13 @@ class HTTPError : public std::runtime_error {
 /// @param connection Read from.
 /// @param longest How many bytes it may have, with its end.
 /// @param tooLong The status to answer if it has more.
+/// @param alone Whether LF alone ends it, too (RFC 9112 section 2.2).
 /// @return The line without its end, which is CR LF or LF.
 /// @throws HTTPError `tooLong`; 400 if the end of file comes first, or if
 ///         there is a control character in it.
 /// @throws std::system_error As ScheduledFile::readline().
 std::string readHTTPLine(ScheduledFile& connection, std::size_t longest,
-                         int tooLong);
+                         int tooLong, bool alone = true);
 // [/http-line]
 
 // [headers]

@@ -1,7 +1,8 @@
 // The loop, parking and waking, the poller's turn, and the deadlock report.
 //
-// Invariant: while the poller watches or a timer runs, pollerJob_ is queued
-// (or running), so that the queue is empty only if nothing can happen.
+// Invariant: while a timer runs, or the poller watches for more than what is
+// in the background, pollerJob_ is queued (or running), so that the queue is
+// empty only if nothing can happen that matters.
 
 #include "naglfar/scheduler.hpp"
 

@@ -1,7 +1,8 @@
 /// @file sys.hpp
 /// Every system call that the library makes, on one page. Not on it are those
 /// behind the C library's threads and mutexes, and behind swapcontext(3),
-/// which counts its own.
+/// which counts its own; and what only asks about the process or ends it:
+/// its number, its limits, _exit(2).
 ///
 /// This page is the library's whole contract with the kernel. Each function
 /// makes one call, counts it in the ledger and returns what the system

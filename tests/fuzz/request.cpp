@@ -54,7 +54,8 @@ std::string_view cutLine(std::string_view& rest) {
   if (end == std::string_view::npos) throw Refused{400};
   std::string_view line = rest.substr(0, end);
   rest.remove_prefix(end + 1);
-  if (line.ends_with('\r')) line.remove_suffix(1);
+  if (!line.ends_with('\r')) throw Refused{400};
+  line.remove_suffix(1);
   for (const unsigned char c : line)
     if ((c < ' ' && c != '\t') || c == 0x7f) throw Refused{400};
   return line;
