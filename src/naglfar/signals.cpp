@@ -27,8 +27,13 @@ Signals::Signals() {
   writeEnd_ = sys::Fd(ends[1]);
   static const int once = pthread_atfork(nullptr, nullptr, inChild);
   (void)once;
-  scheduler.watch(readEnd_.get(), Interest::read, waiter_);
-  scheduler.background(+1);
+  scheduler.background(+1);  // first: the poller need not look for it
+  try {
+    scheduler.watch(readEnd_.get(), Interest::read, waiter_);
+  } catch (...) {
+    scheduler.background(-1);
+    throw;
+  }
   pipeForHandlers = ends[1];
   only_ = this;
 }
