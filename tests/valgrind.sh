@@ -4,11 +4,11 @@
 # code as it is shipped.
 #
 # Left out are tests of limits, which valgrind does not keep or meets itself:
-# it holds descriptors and memory of its own; and the random walks and the
-# 100,000 coroutines, and all schedules, which take minutes at its speed; and the test of signals,
-# which valgrind hands on late, when their handler is gone; and a count of
-# allocations, which valgrind makes itself. A process that a test has forked is
-# not looked at.
+# it holds descriptors and memory of its own; and the random walks, the 100,000
+# coroutines and the exploration of schedules, which take long at its speed; and
+# the test of signals, which valgrind hands on late, when their handler is gone;
+# and a count of allocations, which valgrind makes itself. A process that a test
+# has forked is not looked at.
 #
 # The library has to be built where valgrind's header is: else it does not
 # tell of the coroutines' stacks, and valgrind complains of each switch.

@@ -30,6 +30,7 @@ ScheduledFile::ScheduledFile(ScheduledFile&& other) noexcept
       outgoing_(std::move(other.outgoing_)),
       sending_(std::move(other.sending_)),
       sent_(std::exchange(other.sent_, 0)) {
+  assert(other.flushing_.first() == nullptr);
   // What leaves in the background goes on from here.
   if (!other.flusher_.watching && !other.flusher_.queued()) return;
   other.flusher_.watching = false;

@@ -52,9 +52,10 @@ void Signals::inChild() {
 }
 
 void Signals::stopWatching() {
-  Scheduler* scheduler = Scheduler::ofThread();
-  if (pipeForHandlers == -1 || scheduler == nullptr) return;
+  const bool watching = pipeForHandlers != -1;
   pipeForHandlers = -1;
+  Scheduler* scheduler = Scheduler::ofThread();
+  if (!watching || scheduler == nullptr) return;
   scheduler->unwatch(readEnd_.get(), Interest::read, waiter_);
   scheduler->background(-1);
 }
@@ -78,7 +79,7 @@ void Signals::handle(int signal, siginfo_t*, void*) {
 // One signal to a turn, and the next turn is sure before the action runs: an
 // action that throws stops nobody else's.
 void Signals::run() {
-  if (pipeForHandlers == -1) return;
+  if (pipeForHandlers == -1) return;  // it was queued, and then forked
   char byte;
   if (sys::read(readEnd_.get(), &byte, 1) != 1)
     return Scheduler::current().watch(readEnd_.get(), Interest::read,
