@@ -9,7 +9,7 @@ CHAPTERS = $(patsubst chapters/%/comet.cpp,%,$(wildcard chapters/*/comet.cpp))
 BIN = build/bin
 ROUNDS ?= 20
 FUZZ_SECONDS ?= 60
-LINT ?= chapters/*.cpp
+LINT ?= src/*.cpp chapters/*.cpp
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 PYTHON := $(firstword $(wildcard /usr/bin/python3) python3)
 
@@ -56,8 +56,8 @@ help:
 	@echo 'make traces         records small runs and draws their timelines'
 	@echo 'make check-results  compares their counts with those of new runs'
 	@echo 'make format         lays out all C++ files'
-	@echo 'make lint           looks at their layout, and at them with clang-tidy; of the'
-	@echo '                    chapters only at some with LINT="chapters/03*.cpp"'
+	@echo 'make lint           looks at their layout, and at all that compiles with'
+	@echo '                    clang-tidy; only at some with LINT="chapters/03*.cpp"'
 	@echo 'make clean          removes build/'
 
 setup:
@@ -275,7 +275,7 @@ lint:
 	@git ls-files -co --exclude-standard '*.cpp' '*.hpp' '*.h' | \
 	  xargs clang-format-14 --dry-run -Werror
 	@cmake --preset release > /dev/null
-	@git ls-files -co --exclude-standard 'src/*.cpp' '$(LINT)' | \
+	@git ls-files -co --exclude-standard $(foreach part,$(LINT),'$(part)') | \
 	  grep -v -e poller_kqueue -e poller_select -e switch_ucontext -e /peers/ | \
 	  xargs -P $(JOBS) -n 3 clang-tidy-14 --quiet -p build
 

@@ -59,6 +59,7 @@ class Handler : public BaseHTTPRequestHandler {
     if (path == "/large-unframed") return unframed(std::string(large, 'x'));
     if (path == "/reason") send_response(200, "OK\r\nSet-Cookie: a");
     if (path == "/seven") send_response(7);
+    if (path == "/patience") Channel<int>().read(after(1ms));
     reply("GET " + std::string(path));
   }
   void do_HEAD() override {
@@ -555,6 +556,12 @@ TEST_SUITE("hostile: deadlines") {
     ScheduledFile chunks = connect();
     chunks.write(post(chunked, "5\r\n12345"));
     CHECK(statusOf(chunks.read()) == "408");
+  }
+
+  TEST_CASE_FIXTURE(Serving, "what else takes too long is not its fault") {
+    CHECK(ask("GET /patience HTTP/1.1\r\n\r\n") == "");
+    REQUIRE(server->errors.size() == 1);
+    CHECK(contains(server->errors[0], "channel"));
   }
 
   TEST_CASE_FIXTURE(Serving, "a body that goes on coming is read") {

@@ -530,6 +530,45 @@ TEST_SUITE("mix-ins: processes") {
     ::alarm(0);
   }
 
+  // A child has a copy of its parent's frames, and what left the request
+  // would go through them.
+  TEST_CASE("an error in handle_error ends the child that it is in") {
+    struct Careless : ForkingMixIn<TCPServer> {
+      using ForkingMixIn::ForkingMixIn;
+      void handle_error(const sys::Address&, const std::exception&) override {
+        throw std::runtime_error("the log is full");
+      }
+    };
+    ::alarm(60);
+    int ends[2];
+    sys::check(sys::pipe(ends, sys::Mode::nonblocking), "pipe");
+    const sys::Fd reader(ends[0]);
+    const sys::Fd writer(ends[1]);
+    {
+      Careless server(anyPort,
+                      [](ScheduledFile&, const sys::Address&, TCPServer&) {
+                        throw std::logic_error("no");
+                      });
+      server.max_connections = 1;
+      for (int i = 0; i < 3; ++i) {
+        sys::Fd socket(
+            sys::check(sys::socket(sys::Mode::blocking), "socket"));
+        goConnect(socket.get(), server.server_address);
+        ScheduledFile client(std::move(socket));
+        try {
+          server.handle_request();
+        } catch (const std::runtime_error&) {
+          sys::write(writer.get(), "x", 1);
+          ::_exit(1);
+        }
+        CHECK(client.read() == "");
+      }
+    }  // has waited for the children
+    char byte = 0;
+    CHECK(sys::read(reader.get(), &byte, 1) == -1);
+    ::alarm(0);
+  }
+
   // Zombies are counted by what is left to be waited for.
   TEST_CASE("children are collected while the server runs") {
     ::alarm(60);

@@ -167,6 +167,20 @@ class FewDescriptors {
   rlimit before_{};
 };
 
+// So many descriptors at least, for one test.
+struct ManyDescriptors {
+  explicit ManyDescriptors(rlim_t enough) {
+    ::getrlimit(RLIMIT_NOFILE, &before);
+    rlimit limit = before;
+    limit.rlim_cur = std::max(before.rlim_cur, enough);
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &limit) == 0);
+  }
+  ~ManyDescriptors() { ::setrlimit(RLIMIT_NOFILE, &before); }
+  ManyDescriptors(const ManyDescriptors&) = delete;
+  ManyDescriptors& operator=(const ManyDescriptors&) = delete;
+  rlimit before{};
+};
+
 }  // namespace
 // [/test-helpers]
 
@@ -454,6 +468,25 @@ TEST_SUITE("server: ScheduledMixIn") {
     serving.server.server_close();
     CHECK(client.read() == "");
     CHECK(serving.server.errors.empty());
+  }
+
+  // The stream of connections that nobody has taken yet is full, and the
+  // accept loop waits with one more in its hands.
+  TEST_CASE_FIXTURE(Run, "a server that ends counts whom nobody has taken") {
+    const ManyDescriptors enough(2000);
+    Scheduled server(anyPort, answer, 2000);
+    server.grace_period = sys::Duration::max();
+    const auto crowd = [&](int clients) {
+      for (int i = 0; i < clients; ++i) {
+        ScheduledFile::connectTcp(server.server_address);
+        yield();
+      }
+      return ledger[Call::accept];
+    };
+    const std::uint64_t accepts = crowd(1100);
+    CHECK(crowd(10) == accepts);  // it accepts no more
+    server.server_close();
+    CHECK(server.errors.empty());
   }
 
   TEST_CASE_FIXTURE(Run, "a client that resets before it is accepted") {

@@ -45,9 +45,6 @@ void BaseHTTPRequestHandler::handle_one_request() {
     }
   } catch (const HTTPError& error) {
     refuse(error.code, error.what());
-  } catch (const std::system_error& error) {
-    if (error.code() != std::errc::timed_out || status_ >= 200) throw;
-    refuse(408);
   }
   // If this was the last answer, close() sends it and the end in one.
   if (!close_connection) wfile.flush();

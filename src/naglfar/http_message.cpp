@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <system_error>
 
 namespace naglfar {
 
@@ -40,10 +41,27 @@ bool sameName(std::string_view a, std::string_view b) {
 // [/names]
 
 // [read-line]
+namespace {
+
+// What a client does not send in time is as good as wrong. What else a
+// handler waits for in vain is not the client's fault.
+template <class Read>
+std::string inTime(Read&& read) {
+  try {
+    return read();
+  } catch (const std::system_error& error) {
+    if (error.code() != std::errc::timed_out) throw;
+    throw HTTPError(408);
+  }
+}
+
+}  // namespace
+
 std::string readHTTPLine(ScheduledFile& connection, std::size_t longest,
                          int tooLong, bool alone) {
   const std::size_t more = longest < ScheduledFile::all ? 1 : 0;
-  std::string line = connection.readline(longest + more);
+  std::string line =
+      inTime([&] { return connection.readline(longest + more); });
   if (line.size() > longest) throw HTTPError(tooLong);
   if (!line.ends_with('\n')) throw HTTPError(400, "The request ended early");
   line.pop_back();
@@ -191,8 +209,9 @@ std::string RequestBody::take(std::size_t n, bool byLine) {
   std::string data;
   while (data.size() < n && more()) {
     const std::size_t asked = std::min(n - data.size(), left_);
-    const std::string piece =
-        byLine ? connection_.readline(asked) : connection_.read(asked);
+    const std::string piece = inTime([&] {
+      return byLine ? connection_.readline(asked) : connection_.read(asked);
+    });
     left_ -= piece.size();
     data += piece;
     if (byLine && piece.ends_with('\n')) break;

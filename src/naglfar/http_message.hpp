@@ -48,8 +48,9 @@ class HTTPError : public std::runtime_error {
 /// @param alone Whether LF alone ends it, too (RFC 9112 section 2.2).
 /// @return The line without its end, which is CR LF or LF.
 /// @throws HTTPError `tooLong`; 400 if the end of file comes first, or if
-///         there is a control character in it.
-/// @throws std::system_error As ScheduledFile::readline().
+///         there is a control character in it; 408 if it does not come in
+///         time.
+/// @throws std::system_error As ScheduledFile::readline(), but ETIMEDOUT.
 std::string readHTTPLine(ScheduledFile& connection, std::size_t longest,
                          int tooLong, bool alone = true);
 // [/http-line]
@@ -115,8 +116,8 @@ class RequestBody {
   /// Reads until `n` bytes are there or the body ends.
   /// @param n How many bytes, or `all`.
   /// @return The bytes; fewer only at the end of the body.
-  /// @throws HTTPError 400 or 413.
-  /// @throws std::system_error As ScheduledFile::read().
+  /// @throws HTTPError 400 or 413; 408 if they do not come in time.
+  /// @throws std::system_error As ScheduledFile::read(), but ETIMEDOUT.
   std::string read(std::size_t n = all) { return take(n, false); }
   /// Reads a line with its newline.
   /// @param n At most so many bytes.

@@ -10,6 +10,7 @@
 
 #pragma once
 
+#include <cassert>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -65,7 +66,7 @@ class Waiters {
   /// @return A channel that closes when the client leaves.
   Channel channel(int connection);
   /// Adds a request to the list.
-  /// @param channel What it waits on.
+  /// @param channel What it waits on. It must not stand in the list.
   /// @return Its place.
   Place append(const Channel& channel) {
     return Place(*this, channel.state_);
@@ -130,6 +131,7 @@ inline void Waiters::Channel::write(int message) {
 // [waiters-line]
 inline Waiters::Place::Place(Waiters& waiters, std::shared_ptr<State> state)
     : waiters_(waiters), state_(std::move(state)) {
+  assert(!state_->inLine);
   state_->previous = std::exchange(waiters.last_, state_.get());
   State*& before =
       state_->previous != nullptr ? state_->previous->next : waiters.first_;
