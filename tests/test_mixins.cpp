@@ -10,6 +10,8 @@
 #include <atomic>
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
+#include <exception>
 #include <limits>
 #include <memory>
 #include <stdexcept>
@@ -171,7 +173,8 @@ class InProcesses {
     try {
       server->serve_forever();
       server.reset();
-    } catch (...) {
+    } catch (const std::exception& error) {
+      std::fprintf(stderr, "the server: %s\n", error.what());
       return 3;
     }
     if (::waitpid(-1, nullptr, WNOHANG) != -1 || errno != ECHILD) return 1;
