@@ -176,6 +176,8 @@ class InProcesses {
     } catch (const std::exception& error) {
       std::fprintf(stderr, "the server: %s\n", error.what());
       return 3;
+    } catch (...) {
+      return 3;
     }
     if (::waitpid(-1, nullptr, WNOHANG) != -1 || errno != ECHILD) return 1;
     return openDescriptors() == before ? 0 : 2;

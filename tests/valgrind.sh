@@ -8,7 +8,7 @@
 # coroutines and the exploration of schedules, which take long at its speed; and
 # the test of signals, which valgrind hands on late, when their handler is gone;
 # and a count of allocations, which valgrind makes itself. A process that a test
-# has forked is not looked at, so neither are the tests whose server is one.
+# has forked is not looked at.
 #
 # The library has to be built where valgrind's header is: else it does not
 # tell of the coroutines' stacks, and valgrind complains of each switch.
@@ -44,7 +44,7 @@ scheduled_file
 poller *random?walks*
 hostile
 waiters
-mixins *ForkingMixIn,*limit?wait?for?processes,a?child?that?dies*
+mixins
 server defect?13:?60*,defect?13:?descriptors*,defect?13:?it?waits*
 scheduler
 channel
