@@ -10,22 +10,24 @@
 # ${assembly} is what the switch has besides.
 
 naglfar_layer(sys 00
-  HEADERS ledger.hpp sys.hpp
-  SOURCES ledger.cpp sys.cpp sys_kernel.cpp sys_process.cpp)
+  HEADERS sys.hpp sys/ledger.hpp
+  SOURCES sys/ledger.cpp sys/sys.cpp sys/kernel.cpp sys/process.cpp)
 
 naglfar_layer(poller 01
   HEADERS poller.hpp
-  SOURCES poller.cpp poller_${poller}.cpp
+  SOURCES poller/poller.cpp poller/${poller}.cpp
   LINKS sys)
 
 naglfar_layer(coroutine 02
-  HEADERS coroutine.hpp fiber_hooks.hpp stack_pool.hpp switch.hpp
-  SOURCES coroutine.cpp stack_pool.cpp switch_${switch}.cpp ${assembly}
+  HEADERS coroutine.hpp coroutine/fiber_hooks.hpp coroutine/stack_pool.hpp
+          coroutine/switch.hpp
+  SOURCES coroutine/coroutine.cpp coroutine/stack_pool.cpp
+          coroutine/switch_${switch}.cpp ${assembly}
   LINKS poller)
 
 naglfar_layer(scheduler 03
-  HEADERS scheduler.hpp signals.hpp timer_heap.hpp
-  SOURCES scheduler.cpp signals.cpp
+  HEADERS scheduler.hpp scheduler/signals.hpp scheduler/timer_heap.hpp
+  SOURCES scheduler/scheduler.cpp scheduler/signals.cpp
   LINKS coroutine poller)
 
 naglfar_layer(channel 04
@@ -34,35 +36,36 @@ naglfar_layer(channel 04
 
 naglfar_layer(io 05
   HEADERS io.hpp
-  SOURCES io.cpp
+  SOURCES io/io.cpp
   LINKS scheduler)
 
 naglfar_layer(file 05
   HEADERS scheduled_file.hpp
-  SOURCES scheduled_file.cpp
+  SOURCES file/scheduled_file.cpp
   LINKS io)
 
 naglfar_layer(server 06
-  HEADERS server.hpp waiters.hpp
-  SOURCES server.cpp
+  HEADERS server.hpp server/waiters.hpp
+  SOURCES server/server.cpp
   LINKS channel file)
 
 naglfar_layer(http 06
-  HEADERS http.hpp http_message.hpp
-  SOURCES http.cpp http_message.cpp http_response.cpp
+  HEADERS http.hpp http/message.hpp
+  SOURCES http/http.cpp http/message.cpp http/response.cpp
   LINKS server)
 
 naglfar_layer(mixins 07
-  HEADERS forking_mix_in.hpp shared_waiters.hpp threading_mix_in.hpp
-  SOURCES shared_waiters.cpp
+  HEADERS mixins.hpp mixins/forking_mix_in.hpp mixins/shared_waiters.hpp
+          mixins/threading_mix_in.hpp
+  SOURCES mixins/shared_waiters.cpp
   LINKS server)
 
-# In place of sys_kernel.cpp: named first by a program that wants it, it
-# answers the calls, and the linker has no use for the other.
+# In place of sys/kernel.cpp: a program that wants the simulation names it
+# first, so that it answers the calls and the linker has no use for the other.
 if(sim)
   naglfar_layer(sys_sim 08 APART
     HEADERS sim.hpp
-    SOURCES sim_files.hpp sim_files.cpp sim_kernel.cpp sim_sockets.cpp
-          sys_sim.cpp
+    SOURCES sim/files.hpp sim/files.cpp sim/kernel.cpp sim/sockets.cpp
+            sim/sys.cpp
     LINKS sys)
 endif()

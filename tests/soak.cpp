@@ -19,8 +19,8 @@
 #include <vector>
 
 #include "comet_handler.hpp"
-#include "naglfar/fiber_hooks.hpp"
-#include "naglfar/waiters.hpp"
+#include "naglfar/coroutine/fiber_hooks.hpp"
+#include "naglfar/server/waiters.hpp"
 
 using namespace naglfar;
 

@@ -20,8 +20,8 @@
 #include <vector>
 
 #include "naglfar/channel.hpp"
-#include "naglfar/ledger.hpp"
 #include "naglfar/scheduler.hpp"
+#include "naglfar/sys/ledger.hpp"
 
 namespace sys = naglfar::sys;
 using naglfar::after;
@@ -861,7 +861,7 @@ void exchangeAtRandom(unsigned seed) {
     return std::uniform_int_distribution<int>(0, n - 1)(random);
   };
   const std::size_t limit = below(3) == 0
-                                ? Channel<Message>::unlimited
+                                ? naglfar::unlimited
                                 : static_cast<std::size_t>(1 + below(4));
   const int producers = 1 + below(5);
   const int consumers = 1 + below(5);

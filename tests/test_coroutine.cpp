@@ -31,9 +31,9 @@
 #include <vector>
 
 #include "naglfar/coroutine.hpp"
-#include "naglfar/ledger.hpp"
-#include "naglfar/stack_pool.hpp"
+#include "naglfar/coroutine/stack_pool.hpp"
 #include "naglfar/sys.hpp"
+#include "naglfar/sys/ledger.hpp"
 
 #ifdef __linux__
 #include <sys/syscall.h>
@@ -331,11 +331,11 @@ TEST_CASE("a closure whose copy throws costs no stack") {
   const Thrower thrower;
   CHECK_THROWS_WITH(stage.make(thrower), "copy");
   CHECK(coroutines() == 0);
-  char* first = stage.pool.take();
-  stage.pool.give(first);
+  char* first = stage.pool.acquire();
+  stage.pool.release(first);
   CHECK_THROWS_WITH(stage.make(thrower), "copy");
-  CHECK(stage.pool.take() == first);
-  stage.pool.give(first);
+  CHECK(stage.pool.acquire() == first);
+  stage.pool.release(first);
 }
 
 namespace {
@@ -851,28 +851,28 @@ TEST_CASE("each thread has its own coroutines") {
 TEST_CASE("a pool hands out what it got back last and maps no more for it") {
   StackPool pool;
   const Since since;
-  char* a = pool.take();
-  char* b = pool.take();
+  char* a = pool.acquire();
+  char* b = pool.acquire();
   CHECK(a != b);
   CHECK((a < b ? b - a : a - b) >
         static_cast<std::ptrdiff_t>(StackPool::stackSize));
   CHECK(since(Call::mmap) == 1);
-  pool.give(a);
-  pool.give(b);
-  CHECK(pool.take() == b);
-  CHECK(pool.take() == a);
+  pool.release(a);
+  pool.release(b);
+  CHECK(pool.acquire() == b);
+  CHECK(pool.acquire() == a);
   CHECK(since(Call::mmap) == 1);
-  pool.give(a);
-  pool.give(b);
+  pool.release(a);
+  pool.release(b);
 }
 
 TEST_CASE("to give a stack back needs no memory") {
   StackPool pool;
   std::vector<char*> stacks(2000);  // slabs enough for their list to grow
-  for (char*& stack : stacks) stack = pool.take();
+  for (char*& stack : stacks) stack = pool.acquire();
   const std::uint64_t before = naglfar::ledger.allocations;
   REQUIRE(before > 0);  // they are counted
-  for (char* stack : stacks) pool.give(stack);
+  for (char* stack : stacks) pool.release(stack);
   CHECK(naglfar::ledger.allocations == before);
 }
 
@@ -881,8 +881,8 @@ TEST_CASE("a pool returns its slabs when it goes") {
   {
     StackPool pool;
     std::vector<char*> stacks;
-    for (int i = 0; i < 200; ++i) stacks.push_back(pool.take());
-    for (char* stack : stacks) pool.give(stack);
+    for (int i = 0; i < 200; ++i) stacks.push_back(pool.acquire());
+    for (char* stack : stacks) pool.release(stack);
     CHECK(since(Call::mmap) > 1);
     CHECK(since(Call::munmap) == 0);
   }
@@ -1020,11 +1020,11 @@ TEST_CASE("a frame larger than the guard page does not step over it") {
   if (RUNNING_ON_VALGRIND || fiberHooksOn) return;
   const Fate fate = inChild([] {
     StackPool pool;
-    char* below = pool.take();  // not the lowest stack of its slab
+    char* below = pool.acquire();  // not the lowest stack of its slab
     Coroutine& c = Coroutine::make(pool, [] { largeFrame(); });
     c.name = "wide";
     c.resume();
-    pool.give(below);
+    pool.release(below);
     return 0;
   });
   checkOverflow(fate, "wide");
@@ -1100,10 +1100,10 @@ TEST_CASE("where the kernel has no guards mprotect makes them") {
     if (std::string(StackPool::guardMethod()) != "mprotect") return 1;
     const Since since;
     StackPool pool;
-    char* a = pool.take();
-    char* b = pool.take();
-    pool.give(a);
-    pool.give(b);
+    char* a = pool.acquire();
+    char* b = pool.acquire();
+    pool.release(a);
+    pool.release(b);
     if (since(Call::mprotect) != 2) return 2;
     if (since(Call::madvise) != 0) return 3;  // asked once is enough
     return 0;
@@ -1124,7 +1124,7 @@ TEST_CASE("the first guard that is refused does not leave a stack without") {
     kernelWithoutGuards = true;
     const Since since;
     StackPool pool;
-    pool.give(pool.take());
+    pool.release(pool.acquire());
     // One of the two is refused, by a kernel that was not asked before.
     return since(Call::mprotect) == 1 && since(Call::madvise) <= 1 ? 0 : 1;
   });
@@ -1138,14 +1138,14 @@ TEST_CASE("the error for a guard that cannot be had names the limit") {
     noMoreMappings = true;
     StackPool pool;
     try {
-      pool.take();
+      pool.acquire();
       return 1;
     } catch (const std::system_error& error) {
       if (error.code() != std::errc::not_enough_memory) return 2;
       if (!contains(error.what(), "vm.max_map_count")) return 3;
     }
     noMoreMappings = false;  // and it is no reason to give up for ever
-    pool.give(pool.take());
+    pool.release(pool.acquire());
     return 0;
   });
   CHECK(fate.status == 0);
@@ -1163,12 +1163,12 @@ TEST_CASE("the error for a slab that cannot be had is ENOMEM") {
     setrlimit(RLIMIT_AS, &little);
     int result = 1;
     try {
-      pool.take();
+      pool.acquire();
     } catch (const std::system_error& error) {
       result = error.code() == std::errc::not_enough_memory ? 0 : 2;
     }
     setrlimit(RLIMIT_AS, &before);
-    pool.give(pool.take());
+    pool.release(pool.acquire());
     return result;
   });
   CHECK(fate.status == 0);

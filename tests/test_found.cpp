@@ -14,8 +14,8 @@
 #include "naglfar/io.hpp"
 #include "naglfar/scheduled_file.hpp"
 #include "naglfar/server.hpp"
+#include "naglfar/server/waiters.hpp"
 #include "naglfar/sim.hpp"
-#include "naglfar/waiters.hpp"
 
 using namespace naglfar;
 using namespace helpers;

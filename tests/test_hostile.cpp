@@ -20,7 +20,7 @@
 #include "comet_handler.hpp"
 #include "helpers.hpp"
 #include "naglfar/http.hpp"
-#include "naglfar/waiters.hpp"
+#include "naglfar/server/waiters.hpp"
 
 using namespace naglfar;
 using namespace helpers;
@@ -32,9 +32,9 @@ namespace {
 // What the handlers below do otherwise than by default.
 struct Settings {
   std::string_view protocol = "HTTP/1.1";
-  sys::Duration header_timeout = 60s;
+  sys::Duration headerTimeout = 60s;
   sys::Duration timeout = 60s;
-  sys::Duration keep_alive_timeout = 60s;
+  sys::Duration keepAliveTimeout = 60s;
   std::size_t max_body = std::size_t{64} << 20;
 };
 Settings settings;
@@ -45,9 +45,9 @@ class Handler : public BaseHTTPRequestHandler {
           TCPServer& accepted_by)
       : BaseHTTPRequestHandler(request, client, accepted_by) {
     protocol_version = settings.protocol;
-    header_timeout = settings.header_timeout;
+    headerTimeout = settings.headerTimeout;
     timeout = settings.timeout;
-    keep_alive_timeout = settings.keep_alive_timeout;
+    keepAliveTimeout = settings.keepAliveTimeout;
     rfile.limit = settings.max_body;
   }
 
@@ -98,10 +98,10 @@ class Handler : public BaseHTTPRequestHandler {
   }
   void stream() {
     send_response(200);
-    start_chunks();
-    for (const char* word : {"one ", "", "two ", "three"}) send_chunk(word);
-    send_chunk(std::string(20, '!'));
-    end_chunks();
+    startChunks();
+    for (const char* word : {"one ", "", "two ", "three"}) sendChunk(word);
+    sendChunk(std::string(20, '!'));
+    endChunks();
   }
   void unframed(const std::string& body) {
     send_response(200);
@@ -500,7 +500,7 @@ TEST_SUITE("hostile: responses") {
 // [deadline-tests]
 TEST_SUITE("hostile: deadlines") {
   TEST_CASE_FIXTURE(Serving, "half a head is answered by 408 in time") {
-    settings.header_timeout = 5ms;
+    settings.headerTimeout = 5ms;
     for (const std::string half :
          {"G", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nA: b\r\nC"}) {
       ScheduledFile client = connect();
@@ -511,7 +511,7 @@ TEST_SUITE("hostile: deadlines") {
   }
 
   TEST_CASE_FIXTURE(Serving, "so is one that comes drop by drop") {
-    settings.header_timeout = 20ms;
+    settings.headerTimeout = 20ms;
     ScheduledFile client = connect();
     std::string answer;
     bool answered = false;
@@ -528,10 +528,10 @@ TEST_SUITE("hostile: deadlines") {
   }
 
   TEST_CASE_FIXTURE(Serving, "who says nothing is let go without a word") {
-    settings.header_timeout = 5ms;
+    settings.headerTimeout = 5ms;
     CHECK(connect().read() == "");
-    settings.header_timeout = 60s;
-    settings.keep_alive_timeout = 5ms;
+    settings.headerTimeout = 60s;
+    settings.keepAliveTimeout = 5ms;
     ScheduledFile client = connect();
     client.write("GET /a HTTP/1.1\r\n\r\n");
     CHECK(body(client.read()) == "GET /a");
@@ -539,8 +539,8 @@ TEST_SUITE("hostile: deadlines") {
   }
 
   TEST_CASE_FIXTURE(Serving, "each next request has its time anew") {
-    settings.keep_alive_timeout = 60s;
-    settings.header_timeout = 5ms;
+    settings.keepAliveTimeout = 60s;
+    settings.headerTimeout = 5ms;
     ScheduledFile client = connect();
     client.write("GET /a HTTP/1.1\r\n\r\nGET /b HT");
     const std::string answers = client.read();
@@ -566,7 +566,7 @@ TEST_SUITE("hostile: deadlines") {
 
   TEST_CASE_FIXTURE(Serving, "a body that goes on coming is read") {
     settings.timeout = 200ms;
-    settings.header_timeout = 1ms;
+    settings.headerTimeout = 1ms;
     ScheduledFile client = connect();
     client.write(post("Content-Length: 30\r\nConnection: close\r\n", ""));
     for (int i = 0; i < 30; ++i) {
@@ -705,7 +705,7 @@ void reset(ScheduledFile& client) {
 // [limit-tests]
 TEST_SUITE("hostile: servers") {
   TEST_CASE_FIXTURE(Serving, "connections past the limit wait") {
-    server->max_connections = 3;
+    server->maxConnections = 3;
     std::vector<std::unique_ptr<ScheduledFile>> clients;
     for (int i = 0; i < 10; ++i) {
       clients.push_back(std::make_unique<ScheduledFile>(connect()));
@@ -761,7 +761,7 @@ TEST_SUITE("hostile: those who wait") {
     reset(*resets);
     awaitWaiters(3);
     // With select nobody hears again of a peer that has ended its output.
-    if (Poller::repeatsNews) return;
+    if (Poller::levelTriggered) return;
     reset(*resetsLater);
     awaitWaiters(2);
     CHECK(ask("/notify") == "2");
@@ -824,7 +824,7 @@ TEST_SUITE("hostile: shutdown") {
     ScheduledFile runs = ScheduledFile::connectTcp(server.server_address);
     runs.write("GET / HTTP/1.0\r\n\r\n");
     while (Waiting::running != 1) yield();
-    server.grace_period = 60s;
+    server.gracePeriod = 60s;
     server.shutdown();
     bool ended = false;
     go([&] {
@@ -851,7 +851,7 @@ TEST_SUITE("hostile: shutdown") {
     ScheduledFile runs = ScheduledFile::connectTcp(server.server_address);
     runs.write("GET / HTTP/1.0\r\n\r\n");
     while (Waiting::running != 1) yield();
-    server.grace_period = 2ms;
+    server.gracePeriod = 2ms;
     server.server_close();
     CHECK(runs.read() == "");
     Waiting::running = 0;

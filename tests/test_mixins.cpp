@@ -23,10 +23,10 @@
 
 #include "comet_handler.hpp"
 #include "helpers.hpp"
-#include "naglfar/forking_mix_in.hpp"
-#include "naglfar/shared_waiters.hpp"
-#include "naglfar/threading_mix_in.hpp"
-#include "naglfar/waiters.hpp"
+#include "naglfar/mixins/forking_mix_in.hpp"
+#include "naglfar/mixins/shared_waiters.hpp"
+#include "naglfar/mixins/threading_mix_in.hpp"
+#include "naglfar/server/waiters.hpp"
 
 using namespace naglfar;
 using namespace helpers;
@@ -57,7 +57,7 @@ class Handler : public comet::QuietCometHandler<Waiters> {
   Handler(ScheduledFile& request, const sys::Address& client,
           TCPServer& accepted_by)
       : comet::QuietCometHandler<Waiters>(request, client, accepted_by) {
-    this->header_timeout = this->timeout = patience;
+    this->headerTimeout = this->timeout = patience;
   }
   void do_POST() override { this->rfile.read(); }
   void do_GET() override {
@@ -109,7 +109,7 @@ class InCoroutines {
 class InThreads {
  public:
   explicit InThreads(std::size_t most = noLimit) {
-    server_.max_connections = most;
+    server_.maxConnections = most;
     thread_ = std::thread([this] { server_.serve_forever(); });
   }
   ~InThreads() {
@@ -132,7 +132,7 @@ class InProcesses {
     const int before = openDescriptors();
     auto server = std::make_unique<ForkingServer>(
         anyPort, handlerFor<Handler<SharedWaiters>>);
-    server->max_connections = most;
+    server->maxConnections = most;
     address_ = server->server_address;
     child_ = sys::check(sys::fork(), "fork");
     if (child_ == 0) ::_exit(serve(std::move(server), before));
@@ -382,7 +382,7 @@ TEST_SUITE("mix-ins: threads") {
   TEST_CASE_FIXTURE(LongRun, "a server without room for one more can end") {
     ThreadingMixIn<Server<SharedWaiters>> server(
         anyPort, handlerFor<Handler<SharedWaiters>>);
-    server.max_connections = 1;
+    server.maxConnections = 1;
     std::thread thread([&] { server.serve_forever(); });
     ScheduledFile asks = ScheduledFile::connectTcp(server.server_address);
     asks.write("GET /");
@@ -554,7 +554,7 @@ TEST_SUITE("mix-ins: processes") {
                       [](ScheduledFile&, const sys::Address&, TCPServer&) {
                         throw std::logic_error("no");
                       });
-      server.max_connections = 1;
+      server.maxConnections = 1;
       for (int i = 0; i < 3; ++i) {
         sys::Fd socket(
             sys::check(sys::socket(sys::Mode::blocking), "socket"));

@@ -27,9 +27,9 @@
 #include <vector>
 
 #include "kernel_under_test.hpp"
-#include "naglfar/ledger.hpp"
 #include "naglfar/poller.hpp"
 #include "naglfar/sys.hpp"
+#include "naglfar/sys/ledger.hpp"
 
 namespace sys = naglfar::sys;
 using naglfar::Call;
@@ -70,8 +70,8 @@ struct Loop {
     poller.poll(timeout, ready);
     run();
   }
-  void forget(int fd) {
-    poller.forget(fd, ready);
+  void deregister(int fd) {
+    poller.deregister(fd, ready);
     run();
   }
   // Until the sleeper was woken that often; false after five seconds.
@@ -615,7 +615,7 @@ TEST_SUITE("poller: nothing is lost") {
     CHECK(
         std::all_of(readers.begin(), readers.end(),
                     [](const Sleeper& reader) { return reader.woken == 1; }));
-    for (const sys::Fd& copy : copies) loop.forget(copy.get());
+    for (const sys::Fd& copy : copies) loop.deregister(copy.get());
   }
 
   TEST_CASE("to forget one descriptor takes no news from another") {
@@ -628,7 +628,7 @@ TEST_SUITE("poller: nothing is lost") {
     loop.watch(second.fd(), Interest::read, reader);
     loop.poll();
     send(second.peer);
-    loop.forget(first.fd());
+    loop.deregister(first.fd());
     loop.poll();
     CHECK(canceled.woken == 1);
     CHECK(reader.woken == 1);
@@ -687,7 +687,7 @@ TEST_SUITE("poller: who waits where") {
     for (const int fd : {-1, pair.peer.get(), 100'000}) {
       loop.unwatch(fd, Interest::read, reader);
       loop.unwatch(fd, Interest::write, reader);
-      loop.forget(fd);
+      loop.deregister(fd);
     }
     loop.unwatch(pair.fd(), Interest::write, reader);
     const Sleeper stranger;
@@ -720,7 +720,7 @@ TEST_SUITE("poller: who waits where") {
     send(second.peer);
     loop.poll();
     CHECK(loop.poller.watching() == 1);
-    loop.forget(first.fd());
+    loop.deregister(first.fd());
     CHECK(loop.poller.watching() == 0);
   }
 }
@@ -741,7 +741,7 @@ TEST_SUITE("poller: forgetting") {
     SUBCASE("after") {
       loop.poll();
     }
-    loop.forget(pair.fd());
+    loop.deregister(pair.fd());
     CHECK(reader.woken == 1);
     CHECK(writer.woken == 1);
     CHECK(reader.waiter.error == ECANCELED);
@@ -762,7 +762,7 @@ TEST_SUITE("poller: forgetting") {
     loop.watch(number, Interest::read, reader);
     loop.poll();
     const sys::Fd copy(sys::check(sys::dup(number), "dup"));
-    loop.forget(number);
+    loop.deregister(number);
     close(pair.ours);
     CHECK(reader.waiter.error == ECANCELED);
     send(pair.peer);
@@ -803,7 +803,7 @@ TEST_SUITE("poller: forgetting") {
         CHECK(drain(number));
         loop.watch(number, Interest::read, reader);
       }
-      loop.forget(number);
+      loop.deregister(number);
     }
   }
 
@@ -818,7 +818,7 @@ TEST_SUITE("poller: forgetting") {
       loop.watch(number, Interest::read, first);
       loop.poll();
       send(pair.peer);
-      loop.forget(number);
+      loop.deregister(number);
       CHECK(first.waiter.error == ECANCELED);
     }
     Pair next;
@@ -835,7 +835,7 @@ TEST_SUITE("poller: forgetting") {
     Sleeper reader;
     loop.watch(pair.fd(), Interest::read, reader);
     loop.poll();
-    loop.forget(pair.fd());
+    loop.deregister(pair.fd());
     send(pair.peer);
     loop.poll();
     CHECK(reader.woken == 1);
@@ -913,7 +913,7 @@ TEST_SUITE("poller: defects of the original") {
     loop.poll();
     CHECK(first.woken == (refused ? 0 : 1));
     CHECK(second.woken == 1);
-    loop.forget(large.get());
+    loop.deregister(large.get());
   }
 
   TEST_CASE(
@@ -964,7 +964,7 @@ TEST_SUITE("poller: defects of the original") {
     send(good.peer);
     loop.poll();
     CHECK(reader.woken == 1);
-    loop.forget(number);  // epoll says nothing of its own
+    loop.deregister(number);  // epoll says nothing of its own
     CHECK(stray.woken == 1);
     CHECK((stray.waiter.error == EBADF || stray.waiter.error == ECANCELED));
     CHECK(loop.poller.watching() == 0);
@@ -1099,10 +1099,10 @@ TEST_SUITE("poller: fork") {
       send(own.peer);
       loop.poll();
       if (third.woken != 1) return false;
-      loop.forget(pair.fd());
+      loop.deregister(pair.fd());
       send(other.peer);  // to be seen by both, and left for the parent
       loop.poll();
-      loop.forget(other.fd());
+      loop.deregister(other.fd());
       return second.woken == 1 && second.waiter.error == 0;
     }));
     CHECK(loop.poller.watching() == 2);
@@ -1280,7 +1280,7 @@ class Walk {
     const bool leaveGhosts = ghosts_.size() < 20 && pick(2) == 0;
     for (int i = first; i < first + 2; ++i) {
       const int fd = ends_[i].fd.get();
-      loop_.forget(fd);
+      loop_.deregister(fd);
       for (auto& sleeper : ends_[i].sleepers) {
         if (sleeper == nullptr) continue;
         if (sleeper->woken != 1 || sleeper->waiter.error != ECANCELED)
@@ -1381,7 +1381,7 @@ TEST_CASE("epoll: one epoll_ctl in the life of a descriptor") {
   }
   CHECK(made(Call::epollCtl) == 1);
   CHECK(made(Call::epollWait) == 3);
-  loop.forget(pair.fd());
+  loop.deregister(pair.fd());
   CHECK(made(Call::epollCtl) == 1);  // close does the rest
 }
 #endif
@@ -1404,11 +1404,11 @@ TEST_CASE("kqueue: to watch costs no call of its own") {
   CHECK(calls() == 0);
   loop.poll();
   CHECK(calls() == 1);
-  loop.forget(pair.fd());  // both filters in one call
-  loop.forget(pair.fd());
+  loop.deregister(pair.fd());  // both filters in one call
+  loop.deregister(pair.fd());
   CHECK(calls() == 2);
   loop.watch(pair.fd(), Interest::read, reader);
-  loop.forget(pair.fd());  // the kernel never heard of it
+  loop.deregister(pair.fd());  // the kernel never heard of it
   CHECK(calls() == 2);
   close(pair.ours);
   loop.pollsWithin(10ms);  // nor hears of it now: it has nothing to answer

@@ -236,12 +236,12 @@ TEST_SUITE("ScheduledFile: reading") {
       go([&] {
         feed(sockets.b, file, {stream.substr(0, cut), stream.substr(cut)});
       });
-      CHECK(file.readline(ScheduledFile::all, "\r\n") == "one\r\n");
-      CHECK(file.readline(ScheduledFile::all, "\r\n") == "two\r\r\n");
-      CHECK(file.readline(ScheduledFile::all, "\r\n") == "\r\n");
-      CHECK(file.readline(ScheduledFile::all, "\r\n") == "\nthree\n\r\r\n");
-      CHECK(file.readline(ScheduledFile::all, "\r\n") == "four\r");
-      CHECK(file.readline(ScheduledFile::all, "\r\n") == "");
+      CHECK(file.readline(naglfar::unlimited, "\r\n") == "one\r\n");
+      CHECK(file.readline(naglfar::unlimited, "\r\n") == "two\r\r\n");
+      CHECK(file.readline(naglfar::unlimited, "\r\n") == "\r\n");
+      CHECK(file.readline(naglfar::unlimited, "\r\n") == "\nthree\n\r\r\n");
+      CHECK(file.readline(naglfar::unlimited, "\r\n") == "four\r");
+      CHECK(file.readline(naglfar::unlimited, "\r\n") == "");
       scheduler.run();
     }
   }
@@ -287,17 +287,17 @@ TEST_SUITE("ScheduledFile: reading") {
       ScheduledFile file(std::move(sockets.a));
       go([&] { feed(sockets.b, file, pieces); });
       while (model.position < model.data.size()) {
-        const std::size_t n = below(3) == 0 ? ScheduledFile::all : below(20);
+        const std::size_t n = below(3) == 0 ? naglfar::unlimited : below(20);
         const std::string& separator = separators[below(separators.size())];
         const bool including = below(2) == 0;
         switch (below(4)) {
           case 0:
-            if (n != ScheduledFile::all)
+            if (n != naglfar::unlimited)
               REQUIRE(file.read(n) == model.read(n));
             break;
           case 1:
             REQUIRE(file.readline() ==
-                    model.readline(ScheduledFile::all, "\n"));
+                    model.readline(naglfar::unlimited, "\n"));
             break;
           case 2:
             REQUIRE(file.readline(n, separator) ==
@@ -326,7 +326,7 @@ TEST_SUITE("ScheduledFile: reading") {
         pair.c.write(line + line + "end");
         pair.c.close();
       });
-      CHECK((pair.d.readline(ScheduledFile::all, "-+-") == line));
+      CHECK((pair.d.readline(naglfar::unlimited, "-+-") == line));
       CHECK((pair.d.readUntil("-+-").join() == line));
       CHECK(pair.d.read() == "end");
     }
@@ -375,7 +375,7 @@ TEST_SUITE("ScheduledFile: reading") {
       pair.d.write("b");
     });
     const std::size_t before = bytesSearched;
-    const std::string line = pair.c.readline(ScheduledFile::all, "ab");
+    const std::string line = pair.c.readline(naglfar::unlimited, "ab");
     CHECK(line.size() == pieces * piece.size() + 1);
     CHECK(bytesSearched - before >= line.size() - 1);
     CHECK(bytesSearched - before < 2 * line.size());
@@ -964,10 +964,10 @@ TEST_SUITE("ScheduledFile: life") {
     CHECK_FALSE(isOpen(fd));
   }
 
-  TEST_CASE_FIXTURE(Run, "closeAfterPeer drops what comes until the end") {
+  TEST_CASE_FIXTURE(Run, "lingeringClose drops what comes until the end") {
     Pair pair;
     pair.c.write("the answer");
-    go([&] { pair.c.closeAfterPeer(60s); });
+    go([&] { pair.c.lingeringClose(60s); });
     CHECK(pair.d.read() == "the answer");  // and the end, before its own
     for (int i = 0; i < 3; ++i) {
       pair.d.write(std::string(100000, 'x'));
@@ -979,13 +979,13 @@ TEST_SUITE("ScheduledFile: life") {
     CHECK(pair.c.nread == 300000);
   }
 
-  TEST_CASE_FIXTURE(Run, "closeAfterPeer has two limits") {
+  TEST_CASE_FIXTURE(Run, "lingeringClose has two limits") {
     for (const bool bySize : {true, false}) {
       Pair pair;
       pair.d.write(std::string(1000, 'x'));
       pair.d.flush();
-      pair.c.closeAfterPeer(bySize ? sys::Duration(60s) : 1ms,
-                            bySize ? 1000 : ScheduledFile::all);
+      pair.c.lingeringClose(bySize ? sys::Duration(60s) : 1ms,
+                            bySize ? 1000 : naglfar::unlimited);
       CHECK(pair.c.closed());
       CHECK(pair.c.nread == 1000);
     }

@@ -28,11 +28,11 @@
 #include <utility>
 #include <vector>
 
-#include "naglfar/ledger.hpp"
 #include "naglfar/scheduler.hpp"
-#include "naglfar/signals.hpp"
+#include "naglfar/scheduler/signals.hpp"
+#include "naglfar/scheduler/timer_heap.hpp"
 #include "naglfar/sys.hpp"
-#include "naglfar/timer_heap.hpp"
+#include "naglfar/sys/ledger.hpp"
 
 namespace sys = naglfar::sys;
 using naglfar::after;
@@ -51,7 +51,7 @@ using naglfar::Signals;
 using naglfar::Timer;
 using naglfar::TimerHeap;
 using naglfar::Waiter;
-using naglfar::WaitLine;
+using naglfar::WaitQueue;
 using namespace std::chrono_literals;
 
 namespace {
@@ -284,18 +284,18 @@ TEST_CASE("those who are woken run in the order of their waking") {
 TEST_CASE("a program that watches nothing makes no poll calls") {
   Scheduler scheduler;
   const Since since;
-  WaitLine line;
+  WaitQueue line;
   int turns = 0;
   for (int i = 0; i < 100; ++i)
     go([&] {
-      WaitLine::Place place(line);
-      while (place.inLine()) scheduler.park("a call");
+      WaitQueue::Entry entry(line);
+      while (entry.waiting()) scheduler.park("a call");
       naglfar::yield();
       ++turns;
     });
   go([&] {
     while (line.first() != nullptr) {
-      line.first()->call();
+      line.first()->notify();
       naglfar::yield();
     }
   });
@@ -307,21 +307,21 @@ TEST_CASE("a program that watches nothing makes no poll calls") {
 
 TEST_CASE("who waits in line is called in the order of coming") {
   Log log;
-  WaitLine line;
+  WaitQueue line;
   Scheduler scheduler;
   std::vector<Coroutine*> all;
   for (const char* name : {"a", "b", "c", "d"})
     all.push_back(&go([&, name] {
-      WaitLine::Place place(line);
-      while (place.inLine()) scheduler.park("a call");
+      WaitQueue::Entry entry(line);
+      while (entry.waiting()) scheduler.park("a call");
       log.push_back(name);
     }));
   naglfar::yield();
-  line.first()->call();
+  line.first()->notify();
   naglfar::yield();
   CHECK(log == Log{"a"});
   Coroutine::destroy(*all[2]);  // leaves the line from its middle
-  line.callAll();
+  line.notifyAll();
   CHECK(line.first() == nullptr);
   scheduler.run();
   CHECK(log == Log{"a", "b", "d"});
@@ -329,12 +329,12 @@ TEST_CASE("who waits in line is called in the order of coming") {
 
 TEST_CASE("who leaves the end of a line leaves it to the next") {
   Log log;
-  WaitLine line;
+  WaitQueue line;
   Scheduler scheduler;
   const auto join = [&](const char* name) -> Coroutine& {
     return go([&, name] {
-      WaitLine::Place place(line);
-      while (place.inLine()) scheduler.park("a call");
+      WaitQueue::Entry entry(line);
+      while (entry.waiting()) scheduler.park("a call");
       log.push_back(name);
     });
   };
@@ -344,7 +344,7 @@ TEST_CASE("who leaves the end of a line leaves it to the next") {
   Coroutine::destroy(last);
   join("c");
   naglfar::yield();
-  line.callAll();
+  line.notifyAll();
   scheduler.run();
   CHECK(log == Log{"a", "c"});
 }
@@ -820,7 +820,7 @@ TEST_CASE("who waits for a descriptor that is forgotten gets ECANCELED") {
   std::error_code error;
   go([&] { error = errorOfWait(pipe.reader.get()); });
   naglfar::yield();
-  scheduler.forget(pipe.reader.get());
+  scheduler.deregister(pipe.reader.get());
   naglfar::yield();  // within one turn
   CHECK(error == std::errc::operation_canceled);
   CHECK(coroutines() == 0);
@@ -837,7 +837,7 @@ TEST_CASE("news and a close before the waiter's turn are ECANCELED") {
   REQUIRE_FALSE(reader.queued());
   pipe.put();
   while (!reader.queued()) naglfar::yield();
-  scheduler.forget(pipe.reader.get());
+  scheduler.deregister(pipe.reader.get());
   scheduler.run();
   CHECK(error == std::errc::operation_canceled);
 }
@@ -1009,13 +1009,13 @@ TEST_CASE("dump says who runs") {
 
 TEST_CASE("a scheduler that goes unwinds whoever is left") {
   const Pipe pipe;
-  WaitLine line;
+  WaitQueue line;
   Log log;
   {
     Scheduler scheduler;
     go([&] {
       const Leaves scope(log, "line");
-      WaitLine::Place place(line);
+      WaitQueue::Entry entry(line);
       scheduler.park("a call");
     });
     go([&] {

@@ -29,7 +29,7 @@
 #include "comet_handler.hpp"
 #include "helpers.hpp"
 #include "naglfar/server.hpp"
-#include "naglfar/waiters.hpp"
+#include "naglfar/server/waiters.hpp"
 
 using namespace naglfar;
 using namespace helpers;
@@ -464,7 +464,7 @@ TEST_SUITE("server: ScheduledMixIn") {
         ScheduledFile::connectTcp(serving.server.server_address);
     yieldTimes(10);
     serving.stop();
-    serving.server.grace_period = {};
+    serving.server.gracePeriod = {};
     serving.server.server_close();
     CHECK(client.read() == "");
     CHECK(serving.server.errors.empty());
@@ -475,7 +475,7 @@ TEST_SUITE("server: ScheduledMixIn") {
   TEST_CASE_FIXTURE(Run, "a server that ends counts whom nobody has taken") {
     const ManyDescriptors enough(2000);
     Scheduled server(anyPort, answer, 2000);
-    server.grace_period = sys::Duration::max();
+    server.gracePeriod = sys::Duration::max();
     const auto crowd = [&](int clients) {
       for (int i = 0; i < clients; ++i) {
         ScheduledFile::connectTcp(server.server_address);
@@ -555,7 +555,7 @@ TEST_SUITE("server: ScheduledMixIn") {
           request.readline();
           throw std::logic_error("no");
         });
-    server.max_connections = 1;
+    server.maxConnections = 1;
     go([&] { server.serve_forever(); });
     for (int i = 1; i <= 3; ++i) {
       CHECK(ask(server.server_address, "hello\n") == "");

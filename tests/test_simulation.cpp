@@ -731,14 +731,14 @@ std::uint64_t failingSeed(void (*program)(simulate::World&),
 template <bool looksAgain>
 struct ChannelWithIf {
   std::vector<int> messages;
-  WaitLine readers;
+  WaitQueue readers;
   void write(int message) {
     messages.push_back(message);
-    readers.callAll();
+    readers.notifyAll();
   }
   std::optional<int> read() {
     const auto wait = [this] {
-      WaitLine::Place place(readers);
+      WaitQueue::Entry entry(readers);
       Scheduler::current().park("a message");
     };
     if (looksAgain)

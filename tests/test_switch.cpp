@@ -18,11 +18,11 @@
 #include <string>
 #include <vector>
 
-#include "naglfar/fiber_hooks.hpp"
-#include "naglfar/ledger.hpp"
-#include "naglfar/stack_pool.hpp"
-#include "naglfar/switch.hpp"
+#include "naglfar/coroutine/fiber_hooks.hpp"
+#include "naglfar/coroutine/stack_pool.hpp"
+#include "naglfar/coroutine/switch.hpp"
 #include "naglfar/sys.hpp"
+#include "naglfar/sys/ledger.hpp"
 
 #ifdef __ELF__
 #include <link.h>
@@ -76,7 +76,7 @@ class Other {
  public:
   explicit Other(void (*function)(), std::size_t unused = 0,
                  void (*first)() = entry)
-      : stack_(pool_.take()), hooks_(stack_, StackPool::stackSize) {
+      : stack_(pool_.acquire()), hooks_(stack_, StackPool::stackSize) {
     FiberHooks::clean(stack_, StackPool::stackSize);
     // As if somebody had used it: a fresh one is full of zeros.
     std::fill_n(stack_ + StackPool::stackSize - 256, 256, '\xff');
@@ -84,7 +84,7 @@ class Other {
     body = function;
     makeContext(otherContext, stack_, StackPool::stackSize - unused, first);
   }
-  ~Other() { pool_.give(stack_); }
+  ~Other() { pool_.release(stack_); }
   Other(const Other&) = delete;
   Other& operator=(const Other&) = delete;
 

@@ -15,8 +15,8 @@
 #include <thread>
 #include <utility>
 
-#include "naglfar/ledger.hpp"
 #include "naglfar/sys.hpp"
+#include "naglfar/sys/ledger.hpp"
 
 namespace sys = naglfar::sys;
 using naglfar::Call;
@@ -257,8 +257,8 @@ TEST_SUITE("sys: ledger") {
     ++naglfar::ledger.parks;
     ++naglfar::ledger.coroutines;
     ++naglfar::ledger.allocations;
-    naglfar::settle();
-    naglfar::settle();
+    naglfar::flushLedger();
+    naglfar::flushLedger();
     CHECK(naglfar::ledger[Call::dup] == 0);
     const naglfar::Ledger after = naglfar::totalLedger();
     CHECK(after[Call::dup] - before[Call::dup] == 1);
@@ -274,7 +274,7 @@ TEST_SUITE("sys: ledger") {
     const naglfar::Ledger before = naglfar::totalLedger();
     const auto work = [] {
       for (int i = 0; i < 10'000; ++i) naglfar::count(Call::read);
-      naglfar::settle();
+      naglfar::flushLedger();
     };
     std::thread first(work);
     std::thread second(work);
@@ -291,7 +291,7 @@ TEST_SUITE("sys: ledger") {
     naglfar::count(Call::listen);  // the parent's, not settled at the fork
     CHECK(inChild([] {
       for (int i = 0; i < 3; ++i) naglfar::count(Call::recv);
-      naglfar::settle();
+      naglfar::flushLedger();
       return true;
     }));
     const naglfar::Ledger after = naglfar::totalLedger();

@@ -24,8 +24,8 @@
 
 #include "comet_handler.hpp"
 #include "helpers.hpp"
-#include "naglfar/shared_waiters.hpp"
-#include "naglfar/waiters.hpp"
+#include "naglfar/mixins/shared_waiters.hpp"
+#include "naglfar/server/waiters.hpp"
 
 using namespace naglfar;
 using namespace helpers;

@@ -4,7 +4,7 @@
 #include <cstdlib>
 #include <new>
 
-#include "naglfar/ledger.hpp"
+#include "naglfar/sys/ledger.hpp"
 
 // [operator-new]
 void* operator new(std::size_t size) {

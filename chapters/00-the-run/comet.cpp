@@ -124,7 +124,7 @@ static std::thread startThread(Body body) {
       } catch (const std::exception& error) {
         giveUp(error.what());
       }
-      settle();
+      flushLedger();
     });
   } catch (const std::system_error& error) {
     giveUp(std::string("cannot start one more thread: ") + error.what() +

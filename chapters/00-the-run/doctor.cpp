@@ -14,7 +14,7 @@
 #include "limits.hpp"
 
 #ifdef NAGLFAR_HAS_STACK_POOL
-#include "naglfar/stack_pool.hpp"
+#include "naglfar/coroutine/stack_pool.hpp"
 #endif
 
 // [ask-the-system]

@@ -244,7 +244,7 @@ int Run::finish() {
                                         " clients were answered");
   if (progress_) std::fprintf(stderr, "\r%40s\r", "");
   if (half_ == Half::clients) {
-    settle();
+    flushLedger();
     _exit(failed_ ? 1 : 0);
   }
   reapChild();

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <string>
 
-#include "naglfar/ledger.hpp"
+#include "naglfar/sys/ledger.hpp"
 
 namespace comet {
 

@@ -44,7 +44,7 @@ class Stream : public Job {
   }
 
   void close() {
-    loop_.poller.forget(fd_.get(), loop_.ready);
+    loop_.poller.deregister(fd_.get(), loop_.ready);
     fd_ = sys::Fd();
   }
 

@@ -49,7 +49,7 @@ struct Shared {
   }
 
   void close(sys::Fd& fd) {
-    loop.poller.forget(fd.get(), loop.ready);
+    loop.poller.deregister(fd.get(), loop.ready);
     fd = sys::Fd();
   }
 };

@@ -8,7 +8,7 @@
 
 #include "harness.hpp"
 #include "naglfar/scheduler.hpp"
-#include "naglfar/signals.hpp"
+#include "naglfar/scheduler/signals.hpp"
 #include "streams.hpp"
 
 using namespace naglfar;
@@ -26,8 +26,8 @@ static void close(sys::Fd& fd) {
 
 // [server]
 // A waiting request: its place in the line, and what it was told.
-struct Waiting : WaitLine::Place {
-  using Place::Place;
+struct Waiting : WaitQueue::Entry {
+  using Entry::Entry;
   std::size_t number = 0;
 };
 
@@ -71,12 +71,12 @@ class Server {
     const std::size_t n = std::exchange(count_, 0);
     while (auto* waiting = static_cast<Waiting*>(line_.first())) {
       waiting->number = n;
-      waiting->call();
+      waiting->notify();
     }
   }
 
   sys::Fd listener_;
-  WaitLine line_;
+  WaitQueue line_;
   std::size_t count_ = 0;
 };
 // [/server]

@@ -8,7 +8,7 @@
 
 #include "harness.hpp"
 #include "naglfar/channel.hpp"
-#include "naglfar/signals.hpp"
+#include "naglfar/scheduler/signals.hpp"
 #include "streams.hpp"
 
 using namespace naglfar;

@@ -9,7 +9,7 @@
 #include "harness.hpp"
 #include "naglfar/channel.hpp"
 #include "naglfar/scheduled_file.hpp"
-#include "naglfar/signals.hpp"
+#include "naglfar/scheduler/signals.hpp"
 
 using namespace naglfar;
 

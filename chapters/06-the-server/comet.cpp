@@ -2,8 +2,8 @@
 
 #include "comet_handler.hpp"
 #include "harness.hpp"
-#include "naglfar/signals.hpp"
-#include "naglfar/waiters.hpp"
+#include "naglfar/scheduler/signals.hpp"
+#include "naglfar/server/waiters.hpp"
 
 #include <csignal>
 #include <iostream>

@@ -1,7 +1,7 @@
 // comet-server: the post's handler, to be tried with a browser or curl.
 
 #include "comet_handler.hpp"
-#include "naglfar/waiters.hpp"
+#include "naglfar/server/waiters.hpp"
 #include "serve.hpp"
 
 // [comet-server-main]

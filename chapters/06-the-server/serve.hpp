@@ -13,7 +13,7 @@
 
 #include "harness.hpp"
 #include "naglfar/http.hpp"
-#include "naglfar/signals.hpp"
+#include "naglfar/scheduler/signals.hpp"
 
 namespace comet {
 

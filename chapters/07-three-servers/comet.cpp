@@ -12,10 +12,10 @@
 
 #include "comet_handler.hpp"
 #include "harness.hpp"
-#include "naglfar/forking_mix_in.hpp"
-#include "naglfar/shared_waiters.hpp"
-#include "naglfar/threading_mix_in.hpp"
-#include "naglfar/waiters.hpp"
+#include "naglfar/mixins/forking_mix_in.hpp"
+#include "naglfar/mixins/shared_waiters.hpp"
+#include "naglfar/mixins/threading_mix_in.hpp"
+#include "naglfar/server/waiters.hpp"
 
 using namespace naglfar;
 
@@ -54,7 +54,7 @@ struct ThreadingRunner final : Runner {
   explicit ThreadingRunner(sys::Fd listener)
       : server(std::move(listener), handler<SharedWaiters>), thread([this] {
           server.serve_forever();
-          settle();
+          flushLedger();
         }) {}
   void stop() override {
     server.shutdown();
@@ -75,7 +75,7 @@ struct ForkingRunner final : Runner {
     if (process != 0) return;
     server->serve_forever();
     server.reset();  // waits for its children
-    settle();
+    flushLedger();
     _exit(0);
   }
   void stop() override {

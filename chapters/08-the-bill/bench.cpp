@@ -10,9 +10,9 @@
 #include <deque>
 
 #include "naglfar/channel.hpp"
+#include "naglfar/coroutine/switch.hpp"
 #include "naglfar/scheduler.hpp"
-#include "naglfar/switch.hpp"
-#include "naglfar/timer_heap.hpp"
+#include "naglfar/scheduler/timer_heap.hpp"
 
 using namespace naglfar;
 using benchmark::State;
@@ -28,10 +28,10 @@ static void goBackAndForth() {
 // From one stack to another, and nothing else.
 static void oneSwitch(State& state) {
   StackPool pool;
-  char* stack = pool.take();
+  char* stack = pool.acquire();
   makeContext(there, stack, StackPool::stackSize, goBackAndForth);
   while (state.KeepRunningBatch(2)) switchContext(here, there);
-  pool.give(stack);
+  pool.release(stack);
 }
 BENCHMARK(oneSwitch)->Name("switch");
 

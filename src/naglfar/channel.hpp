@@ -13,14 +13,13 @@
 /// - Writers wait only while there is no room, so nobody overtakes them.
 /// - Who wait()s takes nothing, so it never holds up a message.
 ///
-/// Asks of the scheduler: park, and WaitLine.
+/// Asks of the scheduler: park, and WaitQueue.
 
 #pragma once
 
 #include <cassert>
 #include <cstddef>
 #include <iterator>
-#include <limits>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -69,10 +68,6 @@ class MessageQueue {
 template <class T>
 class Channel {
  public:
-  /// No limit: writers never wait.
-  static constexpr std::size_t unlimited =
-      std::numeric_limits<std::size_t>::max();
-
   /// @param limit How many messages may wait before writers do; at least 1.
   explicit Channel(std::size_t limit = unlimited) : limit_(limit) {
     assert(limit > 0);
@@ -136,14 +131,14 @@ class Channel {
 
  private:
   // Who reads has a slot for one message. Who only waits has none.
-  struct Reader : WaitLine::Place {
-    Reader(WaitLine& line, std::optional<T>* where)
-        : Place(line), slot(where) {}
+  struct Reader : WaitQueue::Entry {
+    Reader(WaitQueue& line, std::optional<T>* where)
+        : Entry(line), slot(where) {}
     std::optional<T>* slot;
   };
   // Who waits for room keeps its message until there is some.
-  struct Writer : WaitLine::Place {
-    Writer(WaitLine& line, T& what) : Place(line), message(what) {}
+  struct Writer : WaitQueue::Entry {
+    Writer(WaitQueue& line, T& what) : Entry(line), message(what) {}
     T& message;
     bool admitted = false;
   };
@@ -151,8 +146,8 @@ class Channel {
 
   std::size_t limit_;
   MessageQueue<T> messages_;
-  WaitLine readers_;
-  WaitLine writers_;
+  WaitQueue readers_;
+  WaitQueue writers_;
   bool closed_ = false;
 };
 // [/channel-class]
@@ -162,9 +157,9 @@ template <class T>
 void Channel<T>::write(T message, Deadline deadline) {
   if (messages_.size() >= limit_ && !closed_) {
     Writer writer(writers_, message);
-    while (writer.inLine())
+    while (writer.waiting())
       if (!Scheduler::current().park("room in a channel", -1, deadline) &&
-          writer.inLine())
+          writer.waiting())
         sys::fail(ETIMEDOUT, "write to a channel");
     if (writer.admitted) return;
   }
@@ -173,9 +168,9 @@ void Channel<T>::write(T message, Deadline deadline) {
   while (auto* reader = static_cast<Reader*>(readers_.first())) {
     if (reader->slot != nullptr) {
       reader->slot->emplace(std::move(message));
-      return reader->call();
+      return reader->notify();
     }
-    reader->call();
+    reader->notify();
   }
   messages_.push(std::move(message));
 }
@@ -211,7 +206,7 @@ void Channel<T>::admitWriters() {
     if (writer == nullptr) return;
     messages_.push(std::move(writer->message));
     writer->admitted = true;
-    writer->call();
+    writer->notify();
   }
 }
 // [/channel-read]
@@ -241,8 +236,8 @@ std::vector<T> Channel<T>::readWaiting(bool block) {
 template <class T>
 void Channel<T>::close() {
   closed_ = true;
-  readers_.callAll();
-  writers_.callAll();
+  readers_.notifyAll();
+  writers_.notifyAll();
 }
 // [/channel-wait]
 

@@ -27,10 +27,10 @@
 #include <type_traits>
 #include <utility>
 
-#include "naglfar/fiber_hooks.hpp"
+#include "naglfar/coroutine/fiber_hooks.hpp"
+#include "naglfar/coroutine/stack_pool.hpp"
+#include "naglfar/coroutine/switch.hpp"
 #include "naglfar/poller.hpp"
-#include "naglfar/stack_pool.hpp"
-#include "naglfar/switch.hpp"
 
 namespace naglfar {
 
@@ -152,7 +152,7 @@ Coroutine& Coroutine::make(StackPool& pool, Function&& function) {
   static_assert(sizeof(Closure) <= 16 << 10,
                 "the closure stands on the stack: keep large data elsewhere");
 
-  char* stack = pool.take();
+  char* stack = pool.acquire();
   FiberHooks::clean(stack, StackPool::stackSize);
   const auto below = [](char* place, std::size_t size) {
     const auto address = reinterpret_cast<std::uintptr_t>(place) - size;
@@ -169,7 +169,7 @@ Coroutine& Coroutine::make(StackPool& pool, Function&& function) {
     return *new (control) Coroutine(pool, stack, body);
   } catch (...) {
     if (made != nullptr) made->~Closure();
-    pool.give(stack);
+    pool.release(stack);
     throw;
   }
 }

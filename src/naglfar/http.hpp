@@ -21,7 +21,7 @@
 #include <string>
 #include <string_view>
 
-#include "naglfar/http_message.hpp"
+#include "naglfar/http/message.hpp"
 #include "naglfar/server.hpp"
 
 namespace naglfar {
@@ -103,13 +103,13 @@ class BaseHTTPRequestHandler {
   /// Ends the headers of a response whose length nobody knows yet. Its body
   /// goes in chunks to clients that know chunks (RFC 9112 section 7.1); for
   /// others the end of the connection is the end of the body.
-  void start_chunks();
+  void startChunks();
   /// Sends a piece of such a body now.
   /// @param data The piece. An empty one changes nothing.
   /// @throws std::system_error As ScheduledFile::flush().
-  void send_chunk(std::string_view data);
+  void sendChunk(std::string_view data);
   /// Ends such a body.
-  void end_chunks();
+  void endChunks();
   // [/responding]
 
   /// Logs an answered request.
@@ -157,31 +157,31 @@ class BaseHTTPRequestHandler {
   std::string_view protocol_version = "HTTP/1.0";
   /// How long a client may take for the request line and the headers, all
   /// together. Then it is answered by 408.
-  sys::Duration header_timeout = std::chrono::seconds(10);
+  sys::Duration headerTimeout = std::chrono::seconds(10);
   /// How long a client may take for the next bytes of a body, or to make room
   /// for the next bytes of an answer.
   sys::Duration timeout = std::chrono::seconds(30);
   /// How long a connection may stay open without a request, after the first.
-  sys::Duration keep_alive_timeout = std::chrono::seconds(15);
+  sys::Duration keepAliveTimeout = std::chrono::seconds(15);
   /// How long a client may go on sending what nobody wants, after its answer.
-  sys::Duration linger_timeout = std::chrono::seconds(2);
+  sys::Duration lingerTimeout = std::chrono::seconds(2);
   /// How much of that is read and dropped, in bytes. Past either limit the
   /// connection is closed, and what comes then is answered by a reset.
-  std::size_t linger_limit = std::size_t{16} << 20;
+  std::size_t lingerLimit = std::size_t{16} << 20;
   /// How long the request line may be, and each header, in bytes with the
   /// line end. Past that: 414 and 431.
-  std::size_t max_line = 65536;
+  std::size_t maxLine = 65536;
   /// How many headers a request may have. Past that: 431.
-  std::size_t max_headers = 100;
+  std::size_t maxHeaders = 100;
   /// @}
   // [/handler-settings]
 
  private:
   // [handler-private]
-  bool await_request(sys::Duration patience);
+  bool awaitRequest(sys::Duration patience);
   bool parse_request();
-  void parse_version(std::string_view version);
-  void read_headers();
+  void parseVersion(std::string_view version);
+  void readHeaders();
   void dispatch();
   void unsupported();
   void refuse(int code, std::string_view message = "");

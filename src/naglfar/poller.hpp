@@ -118,7 +118,7 @@ class Poller {
  public:
   /// Whether the kernel tells its news again and again while nobody acts on
   /// them (level triggered: select), or once (edge triggered).
-  static const bool repeatsNews;
+  static const bool levelTriggered;
 
   /// @throws std::system_error If the kernel gives no epoll or kqueue.
   Poller();
@@ -163,7 +163,7 @@ class Poller {
   /// this call they concern nobody.
   /// @param fd A descriptor.
   /// @param ready Where the waiters' jobs go.
-  void forget(int fd, JobQueue& ready);
+  void deregister(int fd, JobQueue& ready);
 
   /// Asks the kernel for news and appends the jobs of those concerned. A
   /// signal ends the wait early, and so may news that concerns nobody.

@@ -12,13 +12,12 @@
 ///   lost because it came in the background.
 ///
 /// Asks of io: goReadSome, tryWrite, trySendfile, goConnect, goClose; of the
-/// scheduler: WaitLine, watch.
+/// scheduler: WaitQueue, watch.
 
 #pragma once
 
 #include <algorithm>
 #include <iterator>
-#include <limits>
 #include <string>
 #include <string_view>
 
@@ -34,9 +33,6 @@ namespace naglfar {
 /// library).
 class ScheduledFile {
  public:
-  /// No limit to how many bytes are read.
-  static constexpr std::size_t all = std::numeric_limits<std::size_t>::max();
-
   /// @param fd A descriptor, which the file owns from now on.
   explicit ScheduledFile(sys::Fd fd) : fd_(std::move(fd)) {}
   /// Moves a file that nobody is waiting in.
@@ -68,10 +64,10 @@ class ScheduledFile {
 
   // [file-reading]
   /// Reads until `n` bytes are there or the file ends.
-  /// @param n How many bytes, or `all`.
+  /// @param n How many bytes, or `unlimited`.
   /// @return The bytes; fewer only at the end of file.
   /// @throws std::system_error As goReadSome(). What came before stays.
-  std::string read(std::size_t n = all);
+  std::string read(std::size_t n = unlimited);
 
   /// Reads a line with its separator.
   /// @param n At most so many bytes.
@@ -79,7 +75,7 @@ class ScheduledFile {
   /// @return The line; without a separator if the limit or the end of file
   ///         came first, and empty only at the end of file.
   /// @throws std::system_error As goReadSome(). What came before stays.
-  std::string readline(std::size_t n = all,
+  std::string readline(std::size_t n = unlimited,
                        std::string_view separator = "\n");
 
   /// Looks at what comes next, and waits until there is something.
@@ -143,7 +139,7 @@ class ScheduledFile {
   /// @param patience How long to wait for the peer's end.
   /// @param most How many bytes to drop.
   /// @throws std::system_error As flush().
-  void closeAfterPeer(sys::Duration patience, std::size_t most = all);
+  void lingeringClose(sys::Duration patience, std::size_t most = unlimited);
   // [/file-writing]
 
   bool autoflush = false;          ///< Whether each write() is sent at once.
@@ -188,7 +184,7 @@ class ScheduledFile {
   bool sendingFile_ = false;  // and nothing else, until it is there
   bool last_ = false;         // the end comes right after what is sent now
   Flusher flusher_{*this};
-  WaitLine flushing_;
+  WaitQueue flushing_;
   // [/file-private]
 };
 // [/scheduled-file]

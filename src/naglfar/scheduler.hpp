@@ -24,7 +24,7 @@
 
 #include "naglfar/coroutine.hpp"
 #include "naglfar/poller.hpp"
-#include "naglfar/timer_heap.hpp"
+#include "naglfar/scheduler/timer_heap.hpp"
 
 namespace naglfar {
 
@@ -139,7 +139,7 @@ class Scheduler {
 
   /// Wakes whoever waits for a descriptor, before it is closed.
   /// @param fd The descriptor.
-  void forget(int fd) { poller_.forget(fd, ready_); }
+  void deregister(int fd) { poller_.deregister(fd, ready_); }
   // [/scheduler-waiting]
 
   /// Lists all coroutines, and what each waits for.
@@ -213,49 +213,49 @@ void sleep(sys::Duration duration);
 
 // [wait-line]
 /// Those who wait for the same thing, in the order in which they came.
-class WaitLine {
+class WaitQueue {
  public:
   /// A place in the line, on the stack of who waits. It leaves the line when
   /// it goes out of scope, however that happens.
-  class Place {
+  class Entry {
    public:
     /// Joins the line at its end.
     /// @param line The line.
-    explicit Place(WaitLine& line);
-    ~Place() { leave(); }
-    Place(const Place&) = delete;
-    Place& operator=(const Place&) = delete;
+    explicit Entry(WaitQueue& line);
+    ~Entry() { leave(); }
+    Entry(const Entry&) = delete;
+    Entry& operator=(const Entry&) = delete;
     /// @return True until somebody called it out of the line.
-    bool inLine() const { return line_ != nullptr; }
+    bool waiting() const { return line_ != nullptr; }
     /// Leaves the line and is woken.
-    void call();
+    void notify();
 
    private:
-    friend class WaitLine;
+    friend class WaitQueue;
     void leave();
-    WaitLine* line_;
+    WaitQueue* line_;
     Job& job_;
-    Place* next_ = nullptr;
-    Place* previous_;
+    Entry* next_ = nullptr;
+    Entry* previous_;
   };
 
-  WaitLine() = default;
+  WaitQueue() = default;
   /// Who still waits is not called. That is for coroutines which are unwound
   /// after what they wait for has gone, as at the end of a program.
-  ~WaitLine() {
+  ~WaitQueue() {
     while (first_ != nullptr) first_->leave();
   }
-  WaitLine(const WaitLine&) = delete;
-  WaitLine& operator=(const WaitLine&) = delete;
+  WaitQueue(const WaitQueue&) = delete;
+  WaitQueue& operator=(const WaitQueue&) = delete;
 
   /// @return Who came first, or null.
-  Place* first() const { return first_; }
+  Entry* first() const { return first_; }
   /// Calls everybody.
-  void callAll();
+  void notifyAll();
 
  private:
-  Place* first_ = nullptr;
-  Place* last_ = nullptr;
+  Entry* first_ = nullptr;
+  Entry* last_ = nullptr;
 };
 // [/wait-line]
 

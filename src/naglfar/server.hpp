@@ -13,7 +13,7 @@
 ///   and a lack of descriptors; it never spins.
 /// - After shutdown() no connection is accepted; under ScheduledMixIn none
 ///   waits for another request, under the other mix-ins each may until
-///   keep_alive_timeout is over.
+///   keepAliveTimeout is over.
 ///
 /// Asks of the layers below: ScheduledFile, Channel, goAccept.
 
@@ -23,7 +23,6 @@
 
 #include <atomic>
 #include <cstdint>
-#include <limits>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -132,8 +131,6 @@ class TCPServer {
   // [/tcp-server-hooks]
 
   // [tcp-server-room]
-  /// No limit to how many connections are open.
-  static constexpr std::size_t any = std::numeric_limits<std::size_t>::max();
   /// @return Whether one more connection may be open. get_request() asks
   ///         before it accepts. If not, it asks again when somebody has said
   ///         that a request has ended, and now and then.
@@ -178,7 +175,7 @@ class ScheduledMixIn : public Base {
   /// Stops accepting, and unwinds the requests that are being served.
   ~ScheduledMixIn() override {
     Coroutine::destroyOwnedBy(this);
-    Scheduler::current().forget(this->fileno());
+    Scheduler::current().deregister(this->fileno());
   }
 
   /// Ends serve_forever() and stops accepting, and ends the wait of those
@@ -196,9 +193,9 @@ class ScheduledMixIn : public Base {
   /// How many connections may be open at a time. The next ones wait in the
   /// backlog of the listener until one of them is closed. By default as many
   /// as there are descriptors.
-  std::size_t max_connections = TCPServer::any;
+  std::size_t maxConnections = unlimited;
   /// How long server_close() waits.
-  sys::Duration grace_period = std::chrono::seconds(5);
+  sys::Duration gracePeriod = std::chrono::seconds(5);
   // [/scheduled-mix-in-settings]
 
  protected:
@@ -219,7 +216,7 @@ class ScheduledMixIn : public Base {
   // so that the server's first read finds it.
   Channel<TCPServer::Request> acceptStream_{1024};
   std::size_t connections_ = 0;  // accepted, and not ended
-  WaitLine endOfRequest_;
+  WaitQueue endOfRequest_;
   std::vector<bool> idle_;  // by descriptor
 };
 // [/scheduled-mix-in]
@@ -237,7 +234,7 @@ void ScheduledMixIn<Base>::acceptConnections() {
   using enum TCPServer::AcceptError;
   while (!acceptStream_.closed()) {
     try {
-      if (connections_ >= max_connections) {
+      if (connections_ >= maxConnections) {
         awaitEndOfRequest(never);
         continue;
       }
@@ -268,7 +265,7 @@ void ScheduledMixIn<Base>::acceptConnections() {
 // False at the deadline.
 template <class Base>
 bool ScheduledMixIn<Base>::awaitEndOfRequest(Deadline deadline) {
-  WaitLine::Place place(endOfRequest_);
+  WaitQueue::Entry entry(endOfRequest_);
   return Scheduler::current().park("a request to end", -1, deadline);
 }
 // [/scheduled-mix-in-accept]
@@ -296,7 +293,7 @@ void ScheduledMixIn<Base>::process_request(TCPServer::Request request) {
 template <class Base>
 void ScheduledMixIn<Base>::requestEnded() {
   --connections_;
-  endOfRequest_.callAll();
+  endOfRequest_.notifyAll();
 }
 // [/scheduled-mix-in-serve]
 
@@ -312,10 +309,10 @@ template <class Base>
 void ScheduledMixIn<Base>::shutdown() {
   Base::shutdown();
   acceptStream_.close();
-  Scheduler::current().forget(this->fileno());
-  endOfRequest_.callAll();  // the accept loop may wait for one
+  Scheduler::current().deregister(this->fileno());
+  endOfRequest_.notifyAll();  // the accept loop may wait for one
   for (std::size_t fd = 0; fd < idle_.size(); ++fd)
-    if (idle_[fd]) Scheduler::current().forget(static_cast<int>(fd));
+    if (idle_[fd]) Scheduler::current().deregister(static_cast<int>(fd));
 }
 
 template <class Base>
@@ -323,7 +320,7 @@ void ScheduledMixIn<Base>::server_close() {
   shutdown();
   Base::server_close();
   while (acceptStream_.next()) --connections_;  // nobody will serve them
-  const Deadline end = after(grace_period);
+  const Deadline end = after(gracePeriod);
   while (connections_ > 0 && awaitEndOfRequest(end)) continue;
   Coroutine::destroyOwnedBy(this);
 }

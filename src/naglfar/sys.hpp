@@ -23,14 +23,25 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
-#include "naglfar/ledger.hpp"
+#include "naglfar/sys/ledger.hpp"
 
 struct epoll_event;  // <sys/epoll.h>, on Linux
 struct kevent;       // <sys/event.h>, on macOS and the BSDs
+
+namespace naglfar {
+
+/// No limit: to bytes, messages or connections.
+/// @ingroup sys
+inline constexpr std::size_t unlimited =
+    std::numeric_limits<std::size_t>::max();
+
+}  // namespace naglfar
 
 namespace naglfar::sys {
 

@@ -9,7 +9,7 @@
 #include <string_view>
 
 #include "naglfar/http.hpp"
-#include "naglfar/signals.hpp"
+#include "naglfar/scheduler/signals.hpp"
 
 using namespace naglfar;
 

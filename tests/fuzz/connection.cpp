@@ -34,9 +34,9 @@ class Handler : public BaseHTTPRequestHandler {
           TCPServer& accepted_by)
       : BaseHTTPRequestHandler(request, client, accepted_by) {
     protocol_version = "HTTP/1.1";
-    header_timeout = timeout = keep_alive_timeout = linger_timeout = 1h;
-    max_line = 200;
-    max_headers = 8;
+    headerTimeout = timeout = keepAliveTimeout = lingerTimeout = 1h;
+    maxLine = 200;
+    maxHeaders = 8;
     rfile.limit = 1000;
   }
   void do_GET() override {
@@ -75,10 +75,10 @@ class Handler : public BaseHTTPRequestHandler {
   void chunks() {
     note("");
     send_response(200);
-    start_chunks();
+    startChunks();
     if (request_version == "HTTP/0.9") wfile.write("0.9 ");
-    for (const char* word : {"one", "", "\r\n0\r\n\r\n"}) send_chunk(word);
-    end_chunks();
+    for (const char* word : {"one", "", "\r\n0\r\n\r\n"}) sendChunk(word);
+    endChunks();
   }
 };
 
@@ -239,11 +239,11 @@ Answers converse(sim::Kernel& kernel, const sys::Address& address,
   try {
     ScheduledFile file = ScheduledFile::connectTcp(address);
     bool sent = false;
-    WaitLine line;
+    WaitQueue line;
     go([&] {
       if (!send(kernel, file, client)) answers.reset = true;
       sent = true;
-      line.callAll();
+      line.notifyAll();
     });
     try {
       while (!file.peek().empty())
@@ -252,7 +252,7 @@ Answers converse(sim::Kernel& kernel, const sys::Address& address,
       answers.reset = true;
     }
     while (!sent) {
-      WaitLine::Place place(line);
+      WaitQueue::Entry entry(line);
       Scheduler::current().park("the sender");
     }
   } catch (const std::system_error&) {
@@ -291,7 +291,7 @@ Outcome run(const std::vector<Client>& clients, const World& world) {
       std::rethrow_exception(error);
     };
     Server server(sys::Address("localhost", 0), handlerFor<Handler>);
-    server.max_connections = world.connections;
+    server.maxConnections = world.connections;
     kernel.setFaults(world.faults);
     const sys::Time start = sys::now();
     std::size_t left = clients.size();

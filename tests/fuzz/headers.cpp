@@ -7,7 +7,7 @@
 #include <strings.h>
 
 #include "fuzz.hpp"
-#include "naglfar/http_message.hpp"
+#include "naglfar/http/message.hpp"
 
 using namespace fuzz;
 

@@ -45,7 +45,7 @@ void step(char kind, unsigned char number, ScheduledFile& file,
               reference.take(std::min(reference.upTo("\n", true), {number})),
           "readline with a limit");
     case 's':
-      return expect(file.readline(file.all, separator) ==
+      return expect(file.readline(naglfar::unlimited, separator) ==
                         reference.take(reference.upTo(separator, true)),
                     "readline with a separator");
     case 'b': {

@@ -12,7 +12,7 @@
 #include <optional>
 
 #include "fuzz.hpp"
-#include "naglfar/http_message.hpp"
+#include "naglfar/http/message.hpp"
 
 using namespace fuzz;
 

@@ -3,7 +3,7 @@
 // nothing but wait: what is measured is the server and the scheduler.
 
 #include "comet_handler.hpp"
-#include "naglfar/waiters.hpp"
+#include "naglfar/server/waiters.hpp"
 #include "scenarios.hpp"
 
 #include <malloc.h>

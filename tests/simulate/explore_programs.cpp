@@ -7,7 +7,7 @@
 
 #include "naglfar/channel.hpp"
 #include "naglfar/io.hpp"
-#include "naglfar/waiters.hpp"
+#include "naglfar/server/waiters.hpp"
 
 #include <algorithm>
 #include <array>
@@ -264,7 +264,7 @@ class SmallChannel {
   explicit SmallChannel(Run& run) : run_(run) {}
   void write(int message) {
     messages_.push_back(message);
-    if (WaitLine::Place* reader = readers_.first()) reader->call();
+    if (WaitQueue::Entry* reader = readers_.first()) reader->notify();
   }
   int read() {
     if (mistake == Mistake::ifForWhile) {
@@ -284,12 +284,12 @@ class SmallChannel {
 
  private:
   void wait() {
-    WaitLine::Place place(readers_);
-    while (place.inLine()) Scheduler::current().park("a message");
+    WaitQueue::Entry entry(readers_);
+    while (entry.waiting()) Scheduler::current().park("a message");
   }
   Run& run_;
   std::vector<int> messages_;
-  WaitLine readers_;
+  WaitQueue readers_;
 };
 
 }  // namespace

@@ -20,7 +20,7 @@ void chain(World& world) {
   std::deque<Channel<std::size_t>> channels;
   for (std::size_t i = 0; i <= length; ++i)
     channels.emplace_back(world.coin() ? world.roll(1, 3)
-                                       : Channel<std::size_t>::unlimited);
+                                       : naglfar::unlimited);
   for (std::size_t i = 0; i < length; ++i)
     go([&, i] {
       while (auto message = channels[i].next()) {
@@ -49,7 +49,7 @@ void market(World& world) {
     std::size_t number;
   };
   Channel<Message> channel(world.coin() ? world.roll(1, 4)
-                                        : Channel<Message>::unlimited);
+                                        : naglfar::unlimited);
   const std::size_t writers = world.roll(1, 6);
   const std::size_t readers = world.roll(1, 6);
   const std::size_t each = world.roll(1, 20);

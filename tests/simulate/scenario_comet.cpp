@@ -2,7 +2,7 @@
 // vanish, reset, dawdle, stop writing, or give up.
 
 #include "comet_handler.hpp"
-#include "naglfar/waiters.hpp"
+#include "naglfar/server/waiters.hpp"
 #include "scenarios.hpp"
 
 #include <charconv>

@@ -15,7 +15,7 @@ using namespace naglfar;
 static void countOnce(std::barrier<>& both) {
   both.arrive_and_wait();
   count(Call::read);  // in this thread's own ledger
-  settle();
+  flushLedger();
 }
 #else
 static std::atomic<std::uint64_t> reads = 0;

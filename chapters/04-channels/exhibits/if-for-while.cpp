@@ -10,11 +10,11 @@
 using namespace naglfar;
 
 static std::deque<int> messages;
-static WaitLine readers;
+static WaitQueue readers;
 
 static void waitInLine() {
-  WaitLine::Place place(readers);
-  while (place.inLine()) Scheduler::current().park("a message");
+  WaitQueue::Entry entry(readers);
+  while (entry.waiting()) Scheduler::current().park("a message");
 }
 
 static bool read(const char* who) {
@@ -35,7 +35,7 @@ static bool read(const char* who) {
 
 static void write(int message) {
   messages.push_back(message);
-  readers.callAll();
+  readers.notifyAll();
 }
 
 int main() {

@@ -13,12 +13,12 @@ class Everybody {
  public:
   void write(int message) {
     messages_.push_back(message);
-    readers_.callAll();
+    readers_.notifyAll();
   }
   int read() {
     while (messages_.empty()) {
-      WaitLine::Place place(readers_);
-      while (place.inLine()) Scheduler::current().park("a message");
+      WaitQueue::Entry entry(readers_);
+      while (entry.waiting()) Scheduler::current().park("a message");
     }
     const int message = messages_.front();
     messages_.pop_front();
@@ -27,7 +27,7 @@ class Everybody {
 
  private:
   std::deque<int> messages_;
-  WaitLine readers_;
+  WaitQueue readers_;
 };
 
 template <class Messages>

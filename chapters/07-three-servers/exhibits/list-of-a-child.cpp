@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "naglfar/forking_mix_in.hpp"
+#include "naglfar/mixins/forking_mix_in.hpp"
 
 using namespace naglfar;
 

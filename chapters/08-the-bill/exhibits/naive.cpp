@@ -20,8 +20,8 @@
 #include <vector>
 
 #include "harness.hpp"
-#include "naglfar/stack_pool.hpp"
-#include "naglfar/switch.hpp"
+#include "naglfar/coroutine/stack_pool.hpp"
+#include "naglfar/coroutine/switch.hpp"
 
 using namespace naglfar;
 
@@ -38,7 +38,7 @@ constexpr std::size_t pageSize = 4096;
 static StackPool pool;
 
 static char* takeStack() {
-  if (better.stacksFromPool) return pool.take();
+  if (better.stacksFromPool) return pool.acquire();
   const std::size_t size = pageSize + StackPool::stackSize;
   char* guard = static_cast<char*>(sys::check(sys::mapStacks(size), "mmap"));
   sys::check(sys::protect(guard, pageSize), "mprotect");
@@ -46,7 +46,7 @@ static char* takeStack() {
 }
 
 static void giveStack(char* stack) {
-  if (better.stacksFromPool) return pool.give(stack);
+  if (better.stacksFromPool) return pool.release(stack);
   sys::unmap(stack - pageSize, pageSize + StackPool::stackSize);
 }
 // [/naive-stacks]

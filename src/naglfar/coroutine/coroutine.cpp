@@ -1,0 +1,199 @@
+// Resuming, suspending, ending and unwinding; and the report that a stack
+// which grew too far gets instead of a bare crash.
+//
+// Invariant: `current_` is the coroutine whose stack the thread stands on.
+
+#include "naglfar/coroutine.hpp"
+
+#include <cxxabi.h>
+#include <unistd.h>
+
+#include <array>
+#include <cassert>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+
+namespace naglfar {
+
+// [exchange-exceptions]
+namespace {
+
+ExceptionState& threadExceptions() {
+  return *reinterpret_cast<ExceptionState*>(abi::__cxa_get_globals());
+}
+
+}  // namespace
+// [/exchange-exceptions]
+
+// [life]
+Coroutine::Coroutine(StackPool& pool, char* stack, const Body& body)
+    : pool_(pool),
+      stack_(stack),
+      body_(body),
+      hooks_(stack, StackPool::stackSize),
+      number_(++made_),
+      previous_(last_) {
+  ++ledger.coroutines;
+  catchOverflows();
+  const auto size = static_cast<char*>(body.closure) - stack;
+  makeContext(context_, stack, static_cast<std::size_t>(size), entry);
+  (last_ != nullptr ? last_->next_ : first_) = this;
+  last_ = this;
+}
+
+Coroutine::~Coroutine() {
+  (previous_ != nullptr ? previous_->next_ : first_) = next_;
+  (next_ != nullptr ? next_->previous_ : last_) = previous_;
+}
+
+// The object stands on the stack that it gives back, so first the one, then
+// the other; and by somebody who stands on another stack.
+void Coroutine::release() {
+  assert(current_ != this);
+  StackPool& pool = pool_;
+  char* stack = stack_;
+  this->~Coroutine();
+  pool.release(stack);
+}
+// [/life]
+
+// [resume]
+void Coroutine::resume() {
+  assert(state_ == State::made || state_ == State::suspended);
+  Context here;
+  resumerContext_ = &here;
+  resumer_ = std::exchange(current_, this);
+  state_ = State::running;
+  ++ledger.switches;
+  std::swap(exceptions_, threadExceptions());
+  hooks_.enter();
+  switchContext(here, context_);
+  hooks_.returned();
+  std::swap(exceptions_, threadExceptions());
+  current_ = resumer_;
+  if (state_ != State::done) return;
+
+  const std::exception_ptr escaped = std::move(escaped_);
+  release();
+  if (escaped) std::rethrow_exception(escaped);
+}
+// [/resume]
+
+// [suspend]
+void Coroutine::suspend() {
+  assert(current_ != nullptr);
+  Coroutine& self = *current_;
+  if (self.unwinding_) throw Unwind{};
+  self.state_ = State::suspended;
+  self.leave();
+  if (self.unwinding_) throw Unwind{};
+}
+
+void Coroutine::leave() {
+  ++ledger.switches;
+  hooks_.leave(state_ == State::done);
+  switchContext(context_, *resumerContext_);
+  hooks_.arrived();
+}
+// [/suspend]
+
+// [entry]
+// The first frame of every coroutine. Nothing is below it to return to.
+void Coroutine::entry() {
+  Coroutine& self = *current_;
+  self.hooks_.arrived();
+  try {
+    self.body_.call(self.body_.closure);
+  } catch (const Unwind&) {
+    assert(self.unwinding_);
+  } catch (...) {
+    self.escaped_ = std::current_exception();
+  }
+  self.body_.destroy(self.body_.closure);
+  self.state_ = State::done;
+  self.leave();
+  std::abort();  // a coroutine that is done was resumed
+}
+// [/entry]
+
+// [destroy]
+void Coroutine::destroy(Coroutine& coroutine) {
+  if (coroutine.state_ == State::made) {
+    coroutine.body_.destroy(coroutine.body_.closure);
+    coroutine.release();
+    return;
+  }
+  coroutine.unwinding_ = true;  // suspend() throws from now on
+  try {
+    coroutine.resume();
+  } catch (...) {
+    // Nobody is left who waits for what it might still have to say.
+  }
+}
+
+// Unwinding one may end others, so each time the search begins anew.
+void Coroutine::destroyOwnedBy(const void* owner) {
+  for (Coroutine* coroutine = first_; coroutine != nullptr;) {
+    if (coroutine->owner != owner) {
+      coroutine = coroutine->next_;
+      continue;
+    }
+    destroy(*coroutine);
+    coroutine = first_;
+  }
+}
+// [/destroy]
+
+// [describe]
+std::string Coroutine::describe() const {
+  return std::string(name != nullptr ? name : "coroutine") + " #" +
+         std::to_string(number_);
+}
+// [/describe]
+
+// [report-overflow]
+// Runs on a stack of its own, for the coroutine's is used up. Only calls that
+// signal-safety(7) allows, but for snprintf, which allocates nothing for
+// these formats. SA_RESETHAND has put the default action back, and the signal
+// is raised again, to end the process on return as any other would: a fault
+// would happen again by itself, but not a signal that somebody has sent.
+void Coroutine::reportOverflow(int signal, siginfo_t* info, void*) {
+  std::raise(signal);
+  const auto* address = static_cast<const char*>(info->si_addr);
+  const Coroutine* self = current_;
+  if (self == nullptr || address >= self->stack_ ||
+      address < self->stack_ - StackPool::stackSize)
+    return;
+  std::array<char, 256> text;
+  const int n = std::snprintf(
+      text.data(), text.size(),
+      "naglfar: stack overflow: %s #%llu has used up its stack of %zu "
+      "bytes. Keep large buffers off the stack, and recursion shallow.\n",
+      self->name != nullptr ? self->name : "coroutine",
+      static_cast<unsigned long long>(self->number_), StackPool::stackSize);
+  sys::write(STDERR_FILENO, text.data(), static_cast<std::size_t>(n));
+}
+
+void Coroutine::catchOverflows() {
+  if (fiberHooksOn) return;  // the sanitizers have a handler of their own
+  constexpr std::size_t size = 32 << 10;
+  struct Free {
+    void operator()(char* memory) const {
+      sys::signalStack(nullptr, 0);  // before the memory is somebody else's
+      delete[] memory;
+    }
+  };
+  static thread_local const auto stack = [] {
+    std::unique_ptr<char[], Free> memory(new char[size]);
+    sys::signalStack(memory.get(), size);
+    for (const int signal : {SIGSEGV, SIGBUS})
+      sys::signalAction(signal, reportOverflow, SA_ONSTACK | SA_RESETHAND);
+    return memory;
+  }();
+  (void)stack;
+}
+// [/report-overflow]
+
+}  // namespace naglfar

@@ -1,0 +1,122 @@
+// A slab is one mapping that holds many stacks:
+//
+//   slab                                                          slab end
+//   | guard | stack 0      | guard | stack 1      | guard | ...          |
+//           ^ low     high ^       ^
+//
+// Stacks grow down, from high to low, so that one that grows too far runs
+// into the guard below it. A stack and its guard are together not a power of
+// two: tops of stacks that were all a multiple of 64 KiB apart would compete
+// for the same few lines of the cache.
+
+#include "naglfar/coroutine/stack_pool.hpp"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <cassert>
+
+#include "naglfar/coroutine/fiber_hooks.hpp"
+#include "naglfar/sys.hpp"
+
+namespace naglfar {
+
+// [slab-sizes]
+const std::size_t StackPool::stackSize = fiberHooksOn ? 256 << 10 : 64 << 10;
+
+namespace {
+constexpr std::size_t stacksInSlab = 128;
+
+std::size_t guardSize() {
+  static const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  return page;
+}
+
+std::size_t slabSize() {
+  return stacksInSlab * (guardSize() + StackPool::stackSize);
+}
+}  // namespace
+// [/slab-sizes]
+
+// [guards]
+namespace {
+
+// MADV_GUARD_INSTALL leaves the mapping in one piece. mprotect cuts it in
+// two for each guard, and a process may have only vm.max_map_count pieces.
+std::atomic<bool> guardByMadvise = true;  // until the kernel refuses
+
+// False if this kernel does not take the list.
+bool guardSlab(char* slab) {
+  std::array<iovec, stacksInSlab> guards;
+  for (iovec& page : guards) {
+    page = {slab, guardSize()};
+    slab += guardSize() + StackPool::stackSize;
+  }
+  const ssize_t guarded = sys::guardAll(guards.data(), guards.size());
+  return guarded == static_cast<ssize_t>(guards.size() * guardSize());
+}
+
+bool installGuard(char* page) {
+  if (guardByMadvise && sys::guard(page, guardSize()) == 0) return true;
+  guardByMadvise = false;
+  return sys::protect(page, guardSize()) == 0;
+}
+
+}  // namespace
+
+const char* StackPool::guardMethod() {
+  StackPool pool;
+  pool.release(pool.acquire());
+  return guardByMadvise ? "MADV_GUARD_INSTALL" : "mprotect";
+}
+// [/guards]
+
+// [slabs]
+StackPool::~StackPool() {
+  assert(inUse_ == 0);
+  for (char* slab : slabs_) sys::unmap(slab, slabSize());
+}
+
+void StackPool::mapSlab() {
+  // First the places in the lists. A slab that is not in its list would be
+  // lost; and all its stacks must find room in theirs, whenever they end.
+  if (slabs_.size() == slabs_.capacity()) {
+    const std::size_t slabs = 2 * slabs_.size() + 8;
+    free_.reserve(slabs * stacksInSlab);
+    slabs_.reserve(slabs);
+  }
+  fresh_ = static_cast<char*>(
+      sys::check(sys::mapStacks(slabSize()), "mmap of stacks"));
+  slabEnd_ = fresh_ + slabSize();
+  slabs_.push_back(fresh_);
+  slabGuarded_ = guardByMadvise && guardSlab(fresh_);
+}
+// [/slabs]
+
+// [take-and-give]
+char* StackPool::acquire() {
+  if (!free_.empty()) {
+    char* stack = free_.back();
+    free_.pop_back();
+    ++inUse_;
+    return stack;
+  }
+  if (fresh_ == slabEnd_) mapSlab();
+  if (!slabGuarded_ && !installGuard(fresh_))
+    sys::fail(errno, "guard page of a stack");
+  char* stack = fresh_ + guardSize();
+  fresh_ = stack + stackSize;
+  ++inUse_;
+  return stack;
+}
+
+void StackPool::release(char* stack) noexcept {
+  assert(inUse_ > 0);
+  --inUse_;
+  free_.push_back(stack);
+}
+// [/take-and-give]
+
+}  // namespace naglfar

@@ -1,0 +1,64 @@
+/// @file coroutine/stack_pool.hpp
+/// Stacks for coroutines: cut from large mappings, each with a guard page,
+/// handed out again last in, first out, while their pages are still warm.
+///
+/// Invariants:
+/// - The page below a stack cannot be touched: an overflow is a fault, and
+///   never another coroutine's data. A frame larger than that page must not
+///   step over it, so the build asks for -fstack-clash-protection.
+/// - A stack that nobody has used yet costs address space and no memory.
+///
+/// Asks of sys: mmap; and MADV_GUARD_INSTALL, by process_madvise for a whole
+/// slab or by madvise for a page, or else mprotect.
+
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+namespace naglfar {
+
+/// @addtogroup coroutine
+/// @{
+
+// [stack-pool]
+/// Hands out stacks of one size.
+class StackPool {
+ public:
+  /// Bytes in a stack. Sanitizers make frames several times larger.
+  static const std::size_t stackSize;
+
+  StackPool() = default;
+  /// Unmaps all stacks; none may be in use.
+  ~StackPool();
+  StackPool(const StackPool&) = delete;
+  StackPool& operator=(const StackPool&) = delete;
+
+  /// @return The low end of a stack that nobody uses.
+  /// @throws std::system_error If the system gives no more memory, or no more
+  ///         mappings (vm.max_map_count, where guards need mappings).
+  char* acquire();
+
+  /// Takes a stack back. Nobody may be standing on it. Needs no memory: those
+  /// who end must not fail for want of any.
+  /// @param stack What acquire() returned.
+  void release(char* stack) noexcept;
+
+  /// @return How guards are made here: "MADV_GUARD_INSTALL" or "mprotect".
+  static const char* guardMethod();
+
+ private:
+  void mapSlab();
+
+  std::vector<char*> slabs_;
+  std::vector<char*> free_;
+  char* fresh_ = nullptr;  // the first stack never handed out
+  char* slabEnd_ = nullptr;
+  bool slabGuarded_ = false;  // or its guards are made one by one
+  std::size_t inUse_ = 0;
+};
+// [/stack-pool]
+
+/// @}
+
+}  // namespace naglfar

@@ -1,0 +1,36 @@
+// The switch in assembly, as far as it is C++: the rest is one file for each
+// processor, switch_x86_64.S and switch_aarch64.S.
+//
+// Invariant: nobody is told. A switch makes no system call, so the signal
+// mask belongs to the thread and not to its coroutines.
+
+#include <cerrno>
+
+#include "naglfar/coroutine/switch.hpp"
+#include "naglfar/sys.hpp"
+
+namespace naglfar {
+
+// [assembly]
+extern "C" {
+// Puts on an empty stack what naglfar_switch expects on one that has stopped.
+const std::uintptr_t* naglfar_first_frame(void* high, void (*entry)());
+void naglfar_switch(const std::uintptr_t** here, const std::uintptr_t* there);
+}
+
+void makeContext(Context& context, void* stack, std::size_t size,
+                 void (*entry)()) {
+  context.stackPointer =
+      naglfar_first_frame(static_cast<char*>(stack) + size, entry);
+  if (context.stackPointer == nullptr)
+    sys::fail(ENOTSUP,
+              "this process has a shadow stack, which the switch in assembly "
+              "does not move: build with NAGLFAR_SWITCH=ucontext");
+}
+
+void switchContext(Context& here, const Context& there) {
+  naglfar_switch(&here.stackPointer, there.stackPointer);
+}
+// [/assembly]
+
+}  // namespace naglfar

@@ -1,0 +1,268 @@
+// Writing a response, and what stands in it.
+//
+// Invariant: after the status line of a final answer nobody sends another. An
+// answer that fails is cut off. A client sees that where it was told the
+// length or gets chunks; where the end of the answer is that of the
+// connection it cannot.
+
+#include "naglfar/http.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstdio>
+#include <ctime>
+#include <iostream>
+#include <stdexcept>
+
+namespace naglfar {
+
+// [send-response]
+namespace {
+
+void refuseLineEnds(std::string_view text) {
+  if (std::ranges::any_of(
+          text, [](char c) { return c == '\r' || c == '\n' || c == '\0'; }))
+    throw std::invalid_argument(
+        "a line end or NUL in what becomes one line of a response");
+}
+
+}  // namespace
+
+void BaseHTTPRequestHandler::send_response(int code,
+                                           std::string_view message) {
+  log_request(code);
+  send_response_only(code, message);
+  send_header("Server", version_string());
+  send_header("Date", date_time_string());
+}
+
+void BaseHTTPRequestHandler::send_response_only(int code,
+                                                std::string_view message) {
+  refuseLineEnds(message);
+  if (code < 100 || code > 999)
+    throw std::invalid_argument("a status of other than three digits");
+  status_ = code;
+  framed_ = code < 200 || code == 204 || code == 304 || command == "HEAD";
+  chunked_ = saidConnection_ = false;
+  if (request_version == "HTTP/0.9") return;
+  wfile.write(protocol_version);
+  wfile.write(' ' + std::to_string(code) + ' ');
+  wfile.write(message.empty() ? reasonPhrase(code) : message);
+  wfile.write("\r\n");
+}
+
+void BaseHTTPRequestHandler::send_header(std::string_view keyword,
+                                         std::string_view value) {
+  refuseLineEnds(keyword);
+  refuseLineEnds(value);
+  if (sameName(keyword, "Content-Length") ||
+      sameName(keyword, "Transfer-Encoding"))
+    framed_ = true;
+  if (sameName(keyword, "Connection")) {
+    saidConnection_ = true;
+    if (sameName(value, "close")) close_connection = true;
+    if (sameName(value, "keep-alive")) close_connection = false;
+  }
+  if (request_version == "HTTP/0.9") return;
+  wfile.write(keyword);
+  wfile.write(": ");
+  wfile.write(value);
+  wfile.write("\r\n");
+}
+
+void BaseHTTPRequestHandler::end_headers() {
+  if (!framed_ || server.stopping()) close_connection = true;
+  if (close_connection && !saidConnection_ && status_ >= 200 &&
+      protocol_version >= "HTTP/1.1")
+    send_header("Connection", "close");
+  if (request_version != "HTTP/0.9") wfile.write("\r\n");
+}
+// [/send-response]
+
+// [send-chunks]
+void BaseHTTPRequestHandler::startChunks() {
+  chunked_ = protocol_version >= "HTTP/1.1" && request_version >= "HTTP/1.1";
+  if (chunked_) send_header("Transfer-Encoding", "chunked");
+  end_headers();
+}
+
+void BaseHTTPRequestHandler::sendChunk(std::string_view data) {
+  // An empty chunk would be the last one.
+  if (data.empty() || command == "HEAD") return;
+  if (chunked_) {
+    std::array<char, 2 * sizeof(std::size_t)> size;
+    const char* const end =
+        std::to_chars(size.begin(), size.end(), data.size(), 16).ptr;
+    wfile.write(std::string_view(size.begin(), end));
+    wfile.write("\r\n");
+  }
+  wfile.write(data);
+  if (chunked_) wfile.write("\r\n");
+  wfile.flush();
+}
+
+void BaseHTTPRequestHandler::endChunks() {
+  if (chunked_ && command != "HEAD") wfile.write("0\r\n\r\n");
+}
+// [/send-chunks]
+
+// [send-error]
+namespace {
+
+std::string escaped(std::string_view text) {
+  std::string html;
+  for (const char c : text) {
+    if (c == '&')
+      html += "&amp;";
+    else if (c == '<')
+      html += "&lt;";
+    else if (c == '>')
+      html += "&gt;";
+    else
+      html += c;
+  }
+  return html;
+}
+
+// A reason phrase may quote what the client sent.
+std::string oneLine(std::string_view text) {
+  std::string line(text);
+  std::ranges::replace_if(
+      line, [](unsigned char c) { return c < ' ' || c > '~'; }, '?');
+  return line;
+}
+
+}  // namespace
+
+void BaseHTTPRequestHandler::send_error(int code, std::string_view message,
+                                        std::string_view explain) {
+  const std::string reason =
+      oneLine(message.empty() ? reasonPhrase(code) : message);
+  log_error("code " + std::to_string(code) + ", message " + reason);
+  const std::string body =
+      "<!DOCTYPE html>\n<title>Error " + std::to_string(code) +
+      "</title>\n<h1>Error " + std::to_string(code) + "</h1>\n<p>" +
+      escaped(reason) + ".\n<p>" + escaped(explain) + "\n";
+  send_response(code, reason);
+  send_header("Connection", "close");
+  const bool hasBody =
+      code >= 200 && code != 204 && code != 205 && code != 304;
+  if (hasBody) {
+    send_header("Content-Type", "text/html;charset=utf-8");
+    send_header("Content-Length", std::to_string(body.size()));
+  }
+  end_headers();
+  if (hasBody && command != "HEAD") wfile.write(body);
+}
+// [/send-error]
+
+// [log]
+void BaseHTTPRequestHandler::log_request(int code, std::string_view size) {
+  log_message("\"" + requestline + "\" " + std::to_string(code) + " " +
+              std::string(size));
+}
+
+void BaseHTTPRequestHandler::log_message(std::string_view message) {
+  std::cerr << address_string() + " - - [" + log_date_time_string() + "] " +
+                   oneLine(message) + "\n";
+}
+
+std::string BaseHTTPRequestHandler::address_string() const {
+  return client_address.host();
+}
+
+std::string BaseHTTPRequestHandler::version_string() const {
+  return "Naglfar/0.1";
+}
+// [/log]
+
+// [dates]
+namespace {
+
+// In English whatever the locale is, as RFC 9110 wants it.
+constexpr const char* days[] = {"Sun", "Mon", "Tue", "Wed",
+                                "Thu", "Fri", "Sat"};
+constexpr const char* months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                  "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+
+}  // namespace
+
+std::string_view BaseHTTPRequestHandler::date_time_string() {
+  static thread_local std::time_t formatted = -1;
+  static thread_local std::array<char, 64> text;
+  const std::time_t now = std::time(nullptr);
+  if (now != formatted) {
+    std::tm utc{};
+    gmtime_r(&now, &utc);
+    std::snprintf(text.data(), text.size(),
+                  "%s, %02d %s %04d %02d:%02d:%02d GMT", days[utc.tm_wday],
+                  utc.tm_mday, months[utc.tm_mon], utc.tm_year + 1900,
+                  utc.tm_hour, utc.tm_min, utc.tm_sec);
+    formatted = now;
+  }
+  return text.data();
+}
+
+std::string BaseHTTPRequestHandler::log_date_time_string() {
+  const std::time_t now = std::time(nullptr);
+  std::tm local{};
+  localtime_r(&now, &local);
+  std::array<char, 64> text;
+  std::snprintf(text.data(), text.size(), "%02d/%s/%04d %02d:%02d:%02d",
+                local.tm_mday, months[local.tm_mon], local.tm_year + 1900,
+                local.tm_hour, local.tm_min, local.tm_sec);
+  return text.data();
+}
+// [/dates]
+
+// [reasons]
+std::string_view reasonPhrase(int code) {
+  struct Reason {
+    int code;
+    std::string_view phrase;
+  };
+  static constexpr Reason reasons[] = {
+      {100, "Continue"},
+      {101, "Switching Protocols"},
+      {200, "OK"},
+      {201, "Created"},
+      {202, "Accepted"},
+      {204, "No Content"},
+      {205, "Reset Content"},
+      {206, "Partial Content"},
+      {301, "Moved Permanently"},
+      {302, "Found"},
+      {303, "See Other"},
+      {304, "Not Modified"},
+      {307, "Temporary Redirect"},
+      {308, "Permanent Redirect"},
+      {400, "Bad Request"},
+      {401, "Unauthorized"},
+      {403, "Forbidden"},
+      {404, "Not Found"},
+      {405, "Method Not Allowed"},
+      {408, "Request Timeout"},
+      {409, "Conflict"},
+      {410, "Gone"},
+      {411, "Length Required"},
+      {413, "Content Too Large"},
+      {414, "URI Too Long"},
+      {415, "Unsupported Media Type"},
+      {417, "Expectation Failed"},
+      {426, "Upgrade Required"},
+      {429, "Too Many Requests"},
+      {431, "Request Header Fields Too Large"},
+      {500, "Internal Server Error"},
+      {501, "Not Implemented"},
+      {502, "Bad Gateway"},
+      {503, "Service Unavailable"},
+      {504, "Gateway Timeout"},
+      {505, "HTTP Version Not Supported"},
+  };
+  const auto* found = std::ranges::find(reasons, code, &Reason::code);
+  return found == std::end(reasons) ? "" : found->phrase;
+}
+// [/reasons]
+
+}  // namespace naglfar

@@ -1,0 +1,88 @@
+/// @file mixins/threading_mix_in.hpp
+/// A thread for each request (in Python, socketserver.ThreadingMixIn).
+///
+/// Invariant: no request's thread outlives the server.
+///
+/// Asks of the server layer: TCPServer. No scheduler runs in these threads:
+/// they wait themselves.
+
+#pragma once
+
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+#include "naglfar/server.hpp"
+
+namespace naglfar {
+
+/// @addtogroup server
+/// @{
+
+// [threading-mix-in]
+/// Serves each request in a new thread.
+/// @tparam Base TCPServer, or a class derived from it.
+template <class Base>
+class ThreadingMixIn : public Base {
+ public:
+  using Base::Base;
+  /// Waits for the requests that are being served.
+  ~ThreadingMixIn() override {
+    std::unique_lock lock(mutex_);
+    idle_.wait(lock, [this] { return running_ == 0; });
+  }
+
+  /// How many connections may be open at a time, each with its thread. The
+  /// next ones wait in the backlog of the listener until one of them is
+  /// closed. To be set before the server serves.
+  std::size_t maxConnections = unlimited;
+
+ protected:
+  bool hasRoom() override;
+  void process_request(TCPServer::Request request) override;
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable idle_;
+  std::size_t running_ = 0;
+  bool full_ = false;  // get_request() waits for one of them to end
+};
+// [/threading-mix-in]
+
+// [threading-process]
+template <class Base>
+bool ThreadingMixIn<Base>::hasRoom() {
+  const std::lock_guard lock(mutex_);
+  full_ = running_ >= maxConnections;
+  if (full_)
+    while (this->nextEnded()) continue;  // of an earlier wait
+  return !full_;
+}
+
+template <class Base>
+void ThreadingMixIn<Base>::process_request(TCPServer::Request request) {
+  const sys::Address client = request.client;
+  const auto change = [this](int difference) {
+    const std::lock_guard lock(mutex_);
+    running_ += static_cast<std::size_t>(difference);
+    // Under the lock: as soon as it is free, this object may be gone.
+    if (full_ && difference < 0) this->tellEnded();
+    if (running_ == 0) idle_.notify_all();
+  };
+  change(+1);
+  try {
+    std::thread([this, change, request = std::move(request)]() mutable {
+      this->serve(request);
+      flushLedger();
+      change(-1);
+    }).detach();
+  } catch (const std::system_error& error) {  // no more threads
+    change(-1);
+    this->handle_error(client, error);
+  }
+}
+// [/threading-process]
+
+/// @}
+
+}  // namespace naglfar

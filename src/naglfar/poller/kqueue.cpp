@@ -1,0 +1,146 @@
+// The poller on kqueue(2): a filter for each direction, registered once, when
+// somebody first waits there, and edge triggered (EV_CLEAR).
+//
+// New filters are gathered and handed over by the kevent(2) that asks for
+// news anyhow: to watch costs no call of its own. For why edges lose no
+// wake-up, see poller_epoll.cpp.
+//
+// Invariants:
+// - A bit of a slot's `registered` says that the kernel has the filter or
+//   that its EV_ADD stands in `changes`.
+// - `changes` names no forgotten descriptor: when the kernel reads the list,
+//   that number may be somebody else's.
+
+#include <sys/event.h>
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <vector>
+
+#include "naglfar/poller.hpp"
+
+namespace naglfar {
+
+// [kqueue-backend]
+using Event = struct kevent;  // kevent is a function, too
+
+const bool Poller::levelTriggered = false;
+
+struct Poller::Backend {
+  sys::Fd kqueue{sys::check(sys::kqueue(), "kqueue")};
+  std::vector<Event> changes;
+  std::vector<Event> events = std::vector<Event>(256);
+};
+
+Poller::Backend* Poller::makeBackend() {
+  return std::make_unique<Backend>().release();
+}
+
+// A child of fork(2) has not inherited the kqueue. Its number may by now be a
+// file of the child's, which is not ours to close.
+void Poller::freeBackend(Backend* backend, bool inherited) {
+  if (inherited && backend != nullptr) backend->kqueue.release();
+  delete backend;
+}
+// [/kqueue-backend]
+
+// [kqueue-attach]
+namespace {
+
+// FreeBSD's kevent has a member more than others: EV_SET knows.
+Event change(int fd, Interest interest, int flags) {
+  Event event{};
+  const short filter =
+      interest == Interest::read ? EVFILT_READ : EVFILT_WRITE;
+  EV_SET(&event, static_cast<std::uintptr_t>(fd), filter,
+         static_cast<unsigned short>(flags), 0, 0, nullptr);
+  return event;
+}
+
+}  // namespace
+
+// A descriptor that cannot be watched is found out by the next poll.
+void Poller::attach(int fd, Interest interest, Slot& slot) {
+  backend_->changes.push_back(change(fd, interest, EV_ADD | EV_CLEAR));
+  slot.registered |= bit(interest);
+}
+// [/kqueue-attach]
+
+// [kqueue-detach]
+// Now, not with the next poll: by then the number may mean something else.
+// EV_RECEIPT makes the kernel answer each change with an entry and nothing
+// more. Without it there would be room for news, and the call would take some
+// that concerns others. What the answers say is no matter: a filter that is
+// gone already (ENOENT, EBADF) is what we want.
+void Poller::detach(int fd, Slot& slot) {
+  auto& changes = backend_->changes;
+  Event deletions[2];
+  int n = 0;
+  for (const Interest interest : {Interest::read, Interest::write}) {
+    if ((slot.registered & bit(interest)) == 0) continue;
+    const Event deletion = change(fd, interest, EV_DELETE | EV_RECEIPT);
+    const auto same = [&](const Event& other) {
+      return other.ident == deletion.ident && other.filter == deletion.filter;
+    };
+    if (std::erase_if(changes, same) == 0) deletions[n++] = deletion;
+  }
+  const timespec none{};
+  if (n > 0)
+    sys::kevent(backend_->kqueue.get(), deletions, n, deletions, n, &none);
+}
+// [/kqueue-detach]
+
+// [kqueue-timeout]
+namespace {
+
+// An hour stands for more: some kernels refuse large numbers, and to return
+// early is legal.
+timespec limited(sys::Duration timeout) {
+  using namespace std::chrono;
+  timeout = std::min<sys::Duration>(timeout, hours(1));
+  const auto whole = duration_cast<seconds>(timeout);
+  timespec wait{};
+  wait.tv_sec = static_cast<time_t>(whole.count());
+  wait.tv_nsec = static_cast<long>((timeout - whole).count());
+  return wait;
+}
+
+}  // namespace
+// [/kqueue-timeout]
+
+// [kqueue-poll]
+// All changes are applied before the kernel looks for news or waits, so after
+// EINTR they are done as well; one that failed would have ended the wait with
+// an entry. There must be room for an entry for each.
+void Poller::poll(sys::Duration timeout, JobQueue& ready) {
+  auto& changes = backend_->changes;
+  auto& events = backend_->events;
+  if (events.size() < changes.size()) events.resize(changes.size());
+  const timespec wait = limited(timeout);
+  const int n = sys::kevent(backend_->kqueue.get(), changes.data(),
+                            static_cast<int>(changes.size()), events.data(),
+                            static_cast<int>(events.size()),
+                            timeout.count() < 0 ? nullptr : &wait);
+  if (n == -1 && errno != EINTR) sys::fail(errno, "kevent");
+  changes.clear();
+  // [/kqueue-poll]
+
+  // [kqueue-news]
+  // EV_EOF needs no case of its own: data may be left before the end, and
+  // whoever wakes reads until there is none. An EV_ADD that failed leaves no
+  // filter behind; its waiter learns why.
+  for (int i = 0; i < n; ++i) {
+    const Event& event = events[static_cast<std::size_t>(i)];
+    const int fd = static_cast<int>(event.ident);
+    const bool failed = (event.flags & EV_ERROR) != 0 && event.data != 0;
+    const Interest interest =
+        event.filter == EVFILT_READ ? Interest::read : Interest::write;
+    if (Slot* slot = find(fd); failed && slot)
+      slot->registered &= ~bit(interest);
+    wake(fd, interest, failed ? static_cast<int>(event.data) : 0, ready);
+  }
+}
+// [/kqueue-news]
+
+}  // namespace naglfar

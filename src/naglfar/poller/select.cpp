@@ -1,0 +1,112 @@
+// The poller on select(2), for systems that have nothing better: level
+// triggered, and the sets are built anew for every call.
+//
+// It holds the kernel to nothing between calls, so there is nothing to
+// register: `registered` only says that a descriptor's number was found small
+// enough.
+//
+// Invariant: no descriptor from FD_SETSIZE on has a waiter, for FD_SET would
+// write past the end of the set.
+
+#include <algorithm>
+#include <chrono>
+#include <string>
+#include <system_error>
+
+#include "naglfar/poller.hpp"
+
+namespace naglfar {
+
+// [select-backend]
+const bool Poller::levelTriggered = true;
+
+struct Poller::Backend {};
+
+static constexpr int setSize = FD_SETSIZE;  // unsigned in FreeBSD
+
+Poller::Backend* Poller::makeBackend() {
+  return nullptr;
+}
+
+void Poller::freeBackend(Backend* /*backend*/, bool /*inherited*/) {}
+
+void Poller::attach(int fd, Interest /*interest*/, Slot& slot) {
+  if (fd >= setSize)
+    throw std::system_error(
+        EINVAL, std::generic_category(),
+        "select: descriptor " + std::to_string(fd) +
+            " is not below FD_SETSIZE (" + std::to_string(setSize) +
+            "); build with NAGLFAR_POLLER=epoll or kqueue");
+  // select(2) passes over numbers that no descriptor of the process has
+  // reached. Any call tells; this one changes nothing, socket or not.
+  sys::Address ignored;
+  if (sys::localAddress(fd, ignored) == -1 && errno == EBADF)
+    sys::fail(EBADF, "select");
+  slot.registered = bit(Interest::read) | bit(Interest::write);
+}
+
+void Poller::detach(int /*fd*/, Slot& /*slot*/) {}
+// [/select-backend]
+
+// [select-timeout]
+namespace {
+
+// Rounded up: a wait of 0.3 us must not become none. An hour stands for more:
+// some kernels refuse large numbers, and to return early is legal.
+timeval limited(sys::Duration timeout) {
+  using namespace std::chrono;
+  timeout = std::min<sys::Duration>(timeout, hours(1));
+  const auto micros = ceil<microseconds>(timeout).count();
+  timeval wait{};
+  wait.tv_sec = static_cast<time_t>(micros / 1'000'000);
+  wait.tv_usec = static_cast<suseconds_t>(micros % 1'000'000);
+  return wait;
+}
+
+// Whether the kernel knows no such descriptor (any more).
+bool isClosed(int fd) {
+  fd_set set;
+  FD_ZERO(&set);
+  FD_SET(fd, &set);
+  timeval none{};
+  return sys::select(fd + 1, &set, nullptr, &none) == -1 && errno == EBADF;
+}
+
+}  // namespace
+// [/select-timeout]
+
+// [select-poll]
+void Poller::poll(sys::Duration timeout, JobQueue& ready) {
+  const auto end = std::min<std::size_t>(slots_.size(), setSize);
+  fd_set sets[2];
+  for (fd_set& set : sets) FD_ZERO(&set);
+  int n = 0;
+  for (std::size_t fd = 0; fd < end; ++fd)
+    for (int direction = 0; direction < 2; ++direction)
+      if (slots_[fd].waiters[direction] != nullptr) {
+        n = static_cast<int>(fd) + 1;
+        FD_SET(n - 1, &sets[direction]);
+      }
+
+  timeval wait = limited(timeout);
+  const int found = sys::select(n, &sets[0], &sets[1],
+                                timeout.count() < 0 ? nullptr : &wait);
+  // [/select-poll]
+  // [select-news]
+  if (found == -1 && errno == EINTR) return;
+  const bool badSet = found == -1 && errno == EBADF;
+  if (!badSet) sys::check(found, "select");
+
+  // One closed descriptor fails the call for all. Who waits there learns it;
+  // for the others there is no news this time.
+  for (int fd = 0; fd < n; ++fd) {
+    const int error = badSet && isClosed(fd) ? EBADF : 0;
+    for (const Interest interest : {Interest::read, Interest::write})
+      if (error != 0 ||
+          (found > 0 && FD_ISSET(fd, &sets[static_cast<int>(interest)])))
+        wake(fd, interest, error, ready);
+  }
+}
+// [/select-news]
+
+}  // namespace naglfar

@@ -1,0 +1,93 @@
+// The pipe between the signal handlers and the poller.
+//
+// Invariant: pipeForHandlers is the pipe's write end while a Signals object
+// lives, and -1 otherwise.
+
+#include "naglfar/scheduler/signals.hpp"
+
+#include <pthread.h>
+
+#include <cerrno>
+#include <csignal>
+
+namespace naglfar {
+
+// [signals-life]
+namespace {
+volatile std::sig_atomic_t pipeForHandlers = -1;
+}
+
+Signals::Signals() {
+  if (only_ != nullptr)
+    throw std::logic_error("this process has a Signals object already");
+  Scheduler& scheduler = Scheduler::current();
+  int ends[2];
+  sys::check(sys::pipe(ends, sys::Mode::nonblocking), "pipe");
+  readEnd_ = sys::Fd(ends[0]);
+  writeEnd_ = sys::Fd(ends[1]);
+  static const int once = pthread_atfork(nullptr, nullptr, inChild);
+  (void)once;
+  scheduler.background(+1);  // first: the poller need not look for it
+  try {
+    scheduler.watch(readEnd_.get(), Interest::read, waiter_);
+  } catch (...) {
+    scheduler.background(-1);
+    throw;
+  }
+  pipeForHandlers = ends[1];
+  only_ = this;
+}
+
+Signals::~Signals() {
+  for (const auto& [signal, action] : actions_) sys::defaultSignal(signal);
+  only_ = nullptr;
+  stopWatching();
+}
+
+void Signals::inChild() {
+  if (only_ == nullptr) return;
+  for (const auto& [signal, action] : only_->actions_)
+    sys::defaultSignal(signal);
+  only_->stopWatching();  // what comes out of the pipe is its parent's
+}
+
+void Signals::stopWatching() {
+  const bool watching = pipeForHandlers != -1;
+  pipeForHandlers = -1;
+  Scheduler* scheduler = Scheduler::ofThread();
+  if (!watching || scheduler == nullptr) return;
+  scheduler->unwatch(readEnd_.get(), Interest::read, waiter_);
+  scheduler->background(-1);
+}
+
+void Signals::on(int signal, std::function<void()> action) {
+  actions_[signal] = std::move(action);
+  sys::check(sys::signalAction(signal, handle, SA_RESTART), "sigaction");
+}
+// [/signals-life]
+
+// [signals-handle]
+// Runs in the middle of anything: only what signal-safety(7) allows, and
+// errno as it was. A full pipe has signals enough to wake the poller.
+void Signals::handle(int signal, siginfo_t*, void*) {
+  const int error = errno;
+  const auto byte = static_cast<char>(signal);
+  sys::write(pipeForHandlers, &byte, 1);
+  errno = error;
+}
+
+// One signal to a turn, and the next turn is sure before the action runs: an
+// action that throws stops nobody else's.
+void Signals::run() {
+  if (pipeForHandlers == -1) return;  // it was queued, and then forked
+  char byte;
+  if (sys::read(readEnd_.get(), &byte, 1) != 1)
+    return Scheduler::current().watch(readEnd_.get(), Interest::read,
+                                      waiter_);
+  Scheduler::current().wake(*this);
+  const auto action = actions_.at(byte);  // which may replace itself
+  action();
+}
+// [/signals-handle]
+
+}  // namespace naglfar

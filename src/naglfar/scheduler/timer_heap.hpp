@@ -1,0 +1,149 @@
+/// @file scheduler/timer_heap.hpp
+/// Who wants to be woken when: a binary heap, earliest on top.
+///
+/// Invariant: every timer in the heap knows its place, so that one which is
+/// no longer needed is taken out in O(log n) instead of being left to expire.
+
+#pragma once
+
+#include <cstddef>
+#include <utility>
+#include <vector>
+
+#include "naglfar/poller.hpp"
+
+namespace naglfar {
+
+/// @addtogroup scheduler
+/// @{
+
+// [deadline]
+/// A point in time after which waiting is over.
+using Deadline = sys::Time;
+
+/// The deadline that never comes.
+inline constexpr Deadline never = Deadline::max();
+
+/// @param duration How long from now.
+/// @return The deadline that is so far away; `never` if that is past all
+///         time.
+inline Deadline after(sys::Duration duration) {
+  const Deadline now = sys::now();
+  return duration < never - now ? now + duration : never;
+}
+// [/deadline]
+
+// [timer]
+class TimerHeap;
+
+/// A job that is due at a deadline. It lives on the stack of who waits, and
+/// is in the heap from its construction until it expires or goes out of
+/// scope. A timer for `never` is in no heap.
+class Timer {
+ public:
+  /// @param heap The scheduler's timers.
+  /// @param job Appended to the queue when the time has come.
+  /// @param at When.
+  Timer(TimerHeap& heap, Job& job, Deadline at);
+  ~Timer();
+  Timer(const Timer&) = delete;
+  Timer& operator=(const Timer&) = delete;
+
+  /// @return True if its time has come before somebody else queued its job.
+  bool expired() const { return expired_; }
+
+ private:
+  friend class TimerHeap;
+  TimerHeap& heap_;
+  Job& job_;
+  Deadline at_;
+  bool expired_ = false;
+  static constexpr auto outside = static_cast<std::size_t>(-1);
+  std::size_t place_ = outside;
+};
+// [/timer]
+
+// [timer-heap]
+/// The timers of one scheduler.
+class TimerHeap {
+ public:
+  /// Takes out what is due and appends its jobs.
+  /// @param now What time it is.
+  /// @param ready Where the jobs go.
+  void expire(sys::Time now, JobQueue& ready) {
+    while (!heap_.empty() && heap_.front()->at_ <= now) {
+      Timer& timer = *heap_.front();
+      remove(timer);
+      timer.expired_ = !timer.job_.queued();  // else it was woken in time
+      ready.append(timer.job_);
+    }
+  }
+
+  /// @return When the next timer is due, or `never`.
+  Deadline next() const { return heap_.empty() ? never : heap_.front()->at_; }
+  /// @return True if there are no timers.
+  bool empty() const { return heap_.empty(); }
+
+ private:
+  // [timer-heap-places]
+  friend class Timer;
+
+  void insert(Timer& timer) {
+    timer.place_ = heap_.size();
+    heap_.push_back(&timer);
+    siftUp(timer.place_);
+  }
+  void remove(Timer& timer) {
+    const std::size_t hole = std::exchange(timer.place_, Timer::outside);
+    Timer* last = heap_.back();
+    heap_.pop_back();
+    if (last == &timer) return;
+    put(hole, last);
+    siftUp(hole);
+    siftDown(last->place_);
+  }
+  void put(std::size_t place, Timer* timer) {
+    heap_[place] = timer;
+    timer->place_ = place;
+  }
+  bool earlier(std::size_t a, std::size_t b) const {
+    return heap_[a]->at_ < heap_[b]->at_;
+  }
+  void swap(std::size_t a, std::size_t b) {
+    Timer* timer = heap_[a];
+    put(a, heap_[b]);
+    put(b, timer);
+  }
+  void siftUp(std::size_t place) {
+    for (; place > 0 && earlier(place, (place - 1) / 2);
+         place = (place - 1) / 2)
+      swap(place, (place - 1) / 2);
+  }
+  void siftDown(std::size_t place) {
+    for (;;) {
+      std::size_t child = 2 * place + 1;
+      if (child >= heap_.size()) return;
+      if (child + 1 < heap_.size() && earlier(child + 1, child)) ++child;
+      if (!earlier(child, place)) return;
+      swap(child, place);
+      place = child;
+    }
+  }
+  // [/timer-heap-places]
+
+  std::vector<Timer*> heap_;
+};
+
+inline Timer::Timer(TimerHeap& heap, Job& job, Deadline at)
+    : heap_(heap), job_(job), at_(at) {
+  if (at_ != never) heap_.insert(*this);
+}
+
+inline Timer::~Timer() {
+  if (place_ != outside) heap_.remove(*this);
+}
+// [/timer-heap]
+
+/// @}
+
+}  // namespace naglfar
