@@ -45,7 +45,7 @@ naglfar_layer(file 05
   LINKS io)
 
 naglfar_layer(server 06
-  HEADERS server.hpp server/waiters.hpp
+  HEADERS server.hpp server/scheduled_mix_in.hpp server/waiters.hpp
   SOURCES server/server.cpp
   LINKS channel file)
 
