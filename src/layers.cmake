@@ -13,21 +13,26 @@ naglfar_layer(sys 00
   HEADERS sys.hpp sys/ledger.hpp
   SOURCES sys/ledger.cpp sys/sys.cpp sys/kernel.cpp sys/process.cpp)
 
+naglfar_layer(job 01
+  HEADERS job.hpp)
+
 naglfar_layer(poller 01
   HEADERS poller.hpp
   SOURCES poller/poller.cpp poller/${poller}.cpp
-  LINKS sys)
+  LINKS job sys)
 
 naglfar_layer(coroutine 02
   HEADERS coroutine.hpp coroutine/fiber_hooks.hpp coroutine/stack_pool.hpp
           coroutine/switch.hpp
   SOURCES coroutine/coroutine.cpp coroutine/stack_pool.cpp
           coroutine/switch_${switch}.cpp ${assembly}
-  LINKS poller)
+  LINKS job sys)
 
 naglfar_layer(scheduler 03
-  HEADERS scheduler.hpp scheduler/signals.hpp scheduler/timer_heap.hpp
+  HEADERS scheduler.hpp scheduler/signals.hpp scheduler/task_group.hpp
+          scheduler/timer_heap.hpp scheduler/wait_queue.hpp
   SOURCES scheduler/scheduler.cpp scheduler/signals.cpp
+          scheduler/task_group.cpp
   LINKS coroutine poller)
 
 naglfar_layer(channel 04

@@ -132,13 +132,13 @@ class Channel {
  private:
   // Who reads has a slot for one message. Who only waits has none.
   struct Reader : WaitQueue::Entry {
-    Reader(WaitQueue& line, std::optional<T>* where)
-        : Entry(line), slot(where) {}
+    Reader(WaitQueue& queue, std::optional<T>* where)
+        : Entry(queue), slot(where) {}
     std::optional<T>* slot;
   };
   // Who waits for room keeps its message until there is some.
   struct Writer : WaitQueue::Entry {
-    Writer(WaitQueue& line, T& what) : Entry(line), message(what) {}
+    Writer(WaitQueue& queue, T& what) : Entry(queue), message(what) {}
     T& message;
     bool admitted = false;
   };
@@ -155,6 +155,7 @@ class Channel {
 // [channel-write]
 template <class T>
 void Channel<T>::write(T message, Deadline deadline) {
+  Scheduler::spend();
   if (messages_.size() >= limit_ && !closed_) {
     Writer writer(writers_, message);
     while (writer.waiting())
@@ -179,6 +180,7 @@ void Channel<T>::write(T message, Deadline deadline) {
 // [channel-read]
 template <class T>
 std::optional<T> Channel<T>::next(Deadline deadline) {
+  Scheduler::spend();
   if (messages_.size() > 0) {
     std::optional<T> message(messages_.pop());
     admitWriters();
@@ -214,6 +216,7 @@ void Channel<T>::admitWriters() {
 // [channel-wait]
 template <class T>
 bool Channel<T>::wait(Deadline deadline) {
+  Scheduler::spend();
   while (messages_.size() == 0 && !closed_) {
     Reader reader(readers_, nullptr);
     if (!Scheduler::current().park("a message", -1, deadline) &&
@@ -225,7 +228,10 @@ bool Channel<T>::wait(Deadline deadline) {
 
 template <class T>
 std::vector<T> Channel<T>::readWaiting(bool block) {
-  if (block) wait();
+  if (block)
+    wait();
+  else
+    Scheduler::spend();
   std::vector<T> all;
   all.reserve(messages_.size());
   while (messages_.size() > 0) all.push_back(messages_.pop());

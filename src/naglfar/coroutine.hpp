@@ -14,8 +14,11 @@
 /// - A coroutine is resumed only while it is suspended, by the thread that
 ///   made it, and suspends back to whoever resumed it.
 /// - A stack goes back to its pool only from another stack.
+/// - A coroutine is its maker's, and in no list, unless the maker puts it
+///   into one and gives it an owner.
 ///
-/// Asks of the poller layer: Job. A coroutine is one, so it can be queued.
+/// Asks of the layers below: Job, so that a coroutine can be queued, and
+/// List, so that its owner can keep it in one.
 
 #pragma once
 
@@ -30,7 +33,8 @@
 #include "naglfar/coroutine/fiber_hooks.hpp"
 #include "naglfar/coroutine/stack_pool.hpp"
 #include "naglfar/coroutine/switch.hpp"
-#include "naglfar/poller.hpp"
+#include "naglfar/job.hpp"
+#include "naglfar/sys.hpp"
 
 namespace naglfar {
 
@@ -38,9 +42,9 @@ namespace naglfar {
 /// @{
 
 // [unwind]
-/// Thrown where a coroutine stopped, when it shall never go on: it runs the
+/// Thrown where a coroutine waits when it is cancelled: it runs the
 /// destructors on the stack. It is not a std::exception, so that `catch
-/// (const std::exception&)` lets it through; who catches `...` rethrows it.
+/// (const std::exception&)` lets it through; a `catch (...)` must rethrow it.
 struct Unwind {};
 
 /// What the C++ runtime keeps for each thread: the exceptions being handled
@@ -54,9 +58,24 @@ struct ExceptionState {
 // [/unwind]
 
 // [coroutine]
+class Task;
+
 /// A function that can be suspended and resumed.
-class Coroutine final : public Job {
+class Coroutine final : public Job, public List<Coroutine>::Link {
  public:
+  /// What a coroutine belongs to, such as a task group.
+  class Owner {
+   public:
+    /// Told that a coroutine has ended, before it is gone.
+    /// @param coroutine Must not be resumed any more.
+    /// @param escaped The exception that left its function, or null.
+    virtual void ended(Coroutine& coroutine,
+                       const std::exception_ptr& escaped) noexcept = 0;
+
+   protected:
+    ~Owner() = default;
+  };
+
   /// Makes a coroutine. It does not run before it is resumed.
   /// @param pool Where its stack comes from and goes back to.
   /// @param function What it runs: called without arguments.
@@ -67,34 +86,30 @@ class Coroutine final : public Job {
   static Coroutine& make(StackPool& pool, Function&& function);
 
   /// Goes on where it stopped, until it suspends or ends. A coroutine that
-  /// has ended is gone when this returns.
-  /// If an exception leaves the coroutine's function, it is thrown here.
+  /// has ended is gone when this returns. If an exception leaves the
+  /// coroutine's function, its owner is told; without an owner it is thrown
+  /// here.
   void resume();
 
   /// As a job, a coroutine runs by being resumed.
   void run() override { resume(); }
 
   /// Stops the running coroutine and goes on where it was resumed.
-  /// @throws Unwind If it is being destroyed.
+  /// @throws Unwind If it was cancelled.
   static void suspend();
 
-  /// Unwinds a suspended coroutine and gives its stack back.
-  /// @param coroutine Suspended, or never resumed.
-  static void destroy(Coroutine& coroutine);
+  /// Cancels a coroutine. If it is suspended, it is unwound now, and gone
+  /// when this returns. If it runs, because it has called this or has resumed
+  /// the coroutine that has, it is unwound where it suspends next. To cancel
+  /// it twice changes nothing.
+  /// @param coroutine In any state.
+  static void destroy(Coroutine& coroutine) noexcept;
 
-  /// Destroys the coroutines that an object has made for itself, before the
-  /// object goes.
-  /// @param owner What their `owner` was set to. None of them may be running.
-  static void destroyOwnedBy(const void* owner);
+  /// @return True once it was cancelled.
+  bool cancelled() const { return unwinding_; }
 
   /// @return The coroutine that runs, or null on the thread's own stack.
   static Coroutine* current() { return current_; }
-
-  /// @return This thread's first coroutine, in the order of making; null if
-  ///         there is none.
-  static Coroutine* first() { return first_; }
-  /// @return The one made after this one, or null.
-  Coroutine* next() const { return next_; }
 
   /// @return Its name, if it has one, and its number.
   std::string describe() const;
@@ -102,7 +117,8 @@ class Coroutine final : public Job {
   const char* name = nullptr;      ///< For messages. A string that stays.
   const char* waitsFor = nullptr;  ///< What it is parked for, or null.
   int waitsOn = -1;                ///< The descriptor that concerns, or -1.
-  const void* owner = nullptr;     ///< See destroyOwnedBy().
+  Owner* owner = nullptr;          ///< Told of its end, if not null.
+  Task* task = nullptr;            ///< The owner's handle of it, or null.
 
  private:
   // [coroutine-private]
@@ -112,7 +128,7 @@ class Coroutine final : public Job {
     void* closure;
   };
   Coroutine(StackPool& pool, char* stack, const Body& body);
-  ~Coroutine();
+  ~Coroutine() = default;
   static void entry();
   void leave();
   void release();
@@ -131,12 +147,8 @@ class Coroutine final : public Job {
   std::uint64_t number_;
   enum class State { made, suspended, running, done } state_ = State::made;
   bool unwinding_ = false;
-  Coroutine* next_ = nullptr;
-  Coroutine* previous_ = nullptr;
 
   static inline constinit thread_local Coroutine* current_ = nullptr;
-  static inline constinit thread_local Coroutine* first_ = nullptr;
-  static inline constinit thread_local Coroutine* last_ = nullptr;
   static inline constinit thread_local std::uint64_t made_ = 0;
   // [/coroutine-private]
 };

@@ -128,9 +128,9 @@ sys::Fd goAccept(int listener, sys::Address& client,
                  sys::Mode mode = sys::Mode::nonblocking,
                  Deadline deadline = never);
 
-/// Connects a socket. Now and then it gives the others a turn before it
-/// returns, so that a program which connects in a loop does not run through
-/// the backlog of a server in the same thread.
+/// Connects a socket. As any call here it counts against the turn's budget,
+/// so a program that connects in a loop lets a server in the same thread
+/// accept.
 /// @param fd A nonblocking TCP socket.
 /// @param address The server.
 /// @param deadline When to give up.
@@ -148,8 +148,9 @@ void goClose(int fd);
 
 // [hangup-watch]
 /// Calls a function when the peer of a socket leaves, while its coroutine
-/// waits for something else. With select(2), which would tell of unread data
-/// again and again, only until the peer sends something or ends its output.
+/// waits for something else. It may outlive its scheduler, and is silent
+/// then. With select(2), which would tell of unread data again and again,
+/// only until the peer sends something or ends its output.
 class HangupWatch final : private Job {
  public:
   /// @param fd A nonblocking socket that nobody reads from meanwhile.
@@ -158,7 +159,6 @@ class HangupWatch final : private Job {
   ///        left. A peer that only ends its output looks the same; if it
   ///        shall count as present, only an error tells that it has left.
   HangupWatch(int fd, std::function<void()> gone, bool endMeansGone = true);
-  ~HangupWatch();
 
  private:
   void run() override;
@@ -166,7 +166,7 @@ class HangupWatch final : private Job {
   int fd_;
   std::function<void()> gone_;
   bool endMeansGone_;
-  unsigned generation_;  // of the descriptor: another means that it is closed
+  Scheduler& scheduler_;  // only used by run(), which it calls
   Waiter waiter_{*this};
 };
 

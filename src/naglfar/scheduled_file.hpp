@@ -41,7 +41,7 @@ class ScheduledFile {
   ScheduledFile& operator=(ScheduledFile&&) = delete;
   /// Closes the descriptor. A destructor cannot wait: what was not flushed by
   /// flush() or close() is lost.
-  ~ScheduledFile();
+  ~ScheduledFile() = default;
 
   /// Makes a file of a duplicate of a socket, which stays the caller's.
   /// @param socket A descriptor.
@@ -160,8 +160,8 @@ class ScheduledFile {
     explicit Flusher(ScheduledFile& owner) : file(owner) {}
     void run() override { file.roomToSend(); }
     ScheduledFile& file;
+    Scheduler* scheduler = nullptr;  // that it waits in, or has waited in
     Waiter waiter{*this};
-    bool watching = false;
   };
 
   std::string_view pending() const;
@@ -172,7 +172,6 @@ class ScheduledFile {
   void roomToSend();
   void awaitRoom(const char* call);
   void waitForRoom();
-  void stopWaiting();
 
   sys::Fd fd_;
   bool shared_ = false;    // fromSocket(): the stream goes on after close()

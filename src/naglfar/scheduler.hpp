@@ -1,18 +1,23 @@
 /// @file scheduler.hpp
-/// Who runs next: one thread, one queue.
+/// Which job runs next: one thread, one queue.
 ///
 /// The scheduler pops a job and runs it until it has nothing to do for now;
 /// then the next. Coroutines are jobs, and so is the poller. There is no
-/// switch after N milliseconds: each job must behave.
+/// switch after N milliseconds. A turn ends when the coroutine waits, or when
+/// it has made `operationsPerTurn` operations that did not have to.
 ///
 /// The thread's own stack takes part: when main waits for something, it runs
-/// the others until somebody wakes it.
+/// the other jobs until it is woken itself.
 ///
 /// Invariants:
-/// - Whoever is not in the queue has said what it waits for, and somebody
-///   holds a pointer to it in order to wake it.
+/// - A coroutine that is not in the queue has said what it waits for, and
+/// what
+///   it waits for holds a pointer to it in order to wake it.
 /// - Every wait stands in a loop or checks its reason: it may end in vain.
-/// - Nobody left to run and somebody still parked is a Deadlock.
+/// - If no job can run and a coroutine is still parked, that is a Deadlock.
+/// - What registers with a scheduler takes itself out of that one, and a
+///   scheduler that ends lets go of what is left: they may be destroyed in
+///   any order.
 ///
 /// Asks of the layers below: Coroutine, Poller.
 
@@ -24,7 +29,9 @@
 
 #include "naglfar/coroutine.hpp"
 #include "naglfar/poller.hpp"
+#include "naglfar/scheduler/task_group.hpp"
 #include "naglfar/scheduler/timer_heap.hpp"
+#include "naglfar/scheduler/wait_queue.hpp"
 
 namespace naglfar {
 
@@ -32,8 +39,8 @@ namespace naglfar {
 /// @{
 
 // [deadlock]
-/// Nobody can run, and some wait for what nobody is left to do. The message
-/// names each of them and what it waits for.
+/// No job can run, and some coroutines wait for ever. The message names each
+/// of them and what it waits for.
 class Deadlock : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
@@ -45,10 +52,17 @@ class Deadlock : public std::runtime_error {
 /// is the thread's for as long as it lives.
 class Scheduler {
  public:
+  /// How many operations a coroutine may make in a row that do not have to
+  /// wait: reads, writes, accepts, connects, messages of channels, pieces of
+  /// sendfile. Before one more, it lets the others run. The model is tokio's
+  /// cooperative budget (tokio::task::coop).
+  static constexpr unsigned operationsPerTurn = 64;
+
   /// Also ignores SIGPIPE, as Python does: a write to a peer that is gone
   /// shall fail with EPIPE and not end the process.
+  /// @throws std::logic_error If the thread has a scheduler already.
   Scheduler();
-  /// Unwinds the coroutines that are left.
+  /// Cancels the coroutines that are left, of all groups.
   ~Scheduler();
   Scheduler(const Scheduler&) = delete;
   Scheduler& operator=(const Scheduler&) = delete;
@@ -65,44 +79,60 @@ class Scheduler {
     sys::beforeClose = nullptr;
   }
 
-  /// Makes a coroutine and queues it.
-  /// @param body What it runs: called without arguments.
-  /// @return The coroutine, which exists until it ends.
-  template <class Body>
-  Coroutine& go(Body&& body) {
-    Coroutine& coroutine = Coroutine::make(stacks_, std::forward<Body>(body));
-    ready_.append(coroutine);
-    return coroutine;
+  /// Runs a callable in a new coroutine of the outermost group.
+  /// @param callable What to run.
+  /// @param args Its arguments: see TaskGroup::go().
+  /// @return Its handle.
+  /// @throws std::system_error If there is no stack to be had.
+  template <class Callable, class... Args>
+  Task go(Callable&& callable, Args&&... args) {
+    return tasks_.go(std::forward<Callable>(callable),
+                     std::forward<Args>(args)...);
   }
 
   /// Runs until nothing is left to run. Called on the thread's own stack.
-  /// @throws Deadlock If somebody waits for ever.
+  /// @throws Deadlock If a coroutine waits for ever.
+  /// @throws ... The exception that left a coroutine and that no call was
+  /// told
+  ///         of, after the other coroutines were cancelled in order.
   void run();
 
-  /// Lets the others run first.
+  /// Cancels all coroutines, of all groups in the order of their making.
+  void cancel() noexcept;
+
+  /// Lets the others run first. A point of cancellation.
   void yield();
-  /// Lets the others run first, each third time that anybody calls it: for
-  /// what is done in a loop, never waits, and makes work for others. A turn
-  /// each time would cost more than that work.
-  void yieldNowAndThen();
+
+  /// Counts one operation that may not have to wait against the turn's budget
+  /// of this thread's running coroutine. Called before the operation, so that
+  /// nothing is half done when the others run. Past the budget it yields. A
+  /// job that is no coroutine has no budget, and must not loop.
+  /// @param fd The descriptor that the operation is on, or -1.
+  /// @throws std::system_error ECANCELED if another coroutine closed the
+  ///         descriptor meanwhile.
+  static void spend(int fd = -1);
 
   // [scheduler-waiting]
-  /// Waits until somebody calls `wake`. It may end in vain.
+  /// Waits until `wake` is called. It may end in vain. A point of
+  /// cancellation.
   /// @param waitsFor What for, for messages. A string that stays.
   /// @param waitsOn The descriptor that concerns, or -1.
   /// @param deadline When to give up.
-  /// @return False if the deadline has passed, and nobody woke it before.
-  /// @throws Deadlock On the thread's own stack, if nobody is left to wake
+  /// @return False if the deadline has passed, and it was not woken before.
+  /// @throws Deadlock On the thread's own stack, if no job is left to wake
   /// it.
   bool park(const char* waitsFor, int waitsOn = -1,
             Deadline deadline = never);
 
   /// Queues a job. To wake one that stands in the queue changes nothing; the
   /// next park of one that runs ends in vain.
-  /// @param job What self() returned to somebody who parked since.
+  /// @param job What self() returned to a job that has parked since.
   void wake(Job& job) { ready_.append(job); }
 
   /// @return The job that runs: what `wake` takes later.
+  /// @throws std::logic_error In a coroutine without a task group, such as a
+  ///         generator: only its maker can resume it, so it cannot wait. And
+  ///         in a job that is no coroutine.
   Job& self();
 
   /// Waits for a descriptor. Only after a system call has said EAGAIN.
@@ -110,48 +140,40 @@ class Scheduler {
   /// @param interest The direction.
   /// @param deadline When to give up.
   /// @throws std::system_error ECANCELED if the descriptor was closed, EBUSY
-  ///         if somebody waits there, errc::timed_out at the deadline.
+  ///         if another waiter waits there, errc::timed_out at the deadline.
   void wait(int fd, Interest interest, Deadline deadline = never);
 
-  /// @param fd A descriptor.
-  /// @return Poller::registered().
-  bool registered(int fd) const { return poller_.registered(fd); }
-
-  /// @param fd A descriptor that somebody has watched.
-  /// @return Poller::generation().
-  unsigned generation(int fd) const { return poller_.generation(fd); }
-  /// Watches a descriptor on behalf of a job that is no coroutine.
+  /// Watches a descriptor on behalf of a job.
   /// @param fd A nonblocking descriptor.
   /// @param interest The direction.
-  /// @param waiter Who is woken.
+  /// @param waiter Is woken. Its destructor ends the watch.
+  /// @throws std::system_error As Poller::watch().
   void watch(int fd, Interest interest, Waiter& waiter);
-  /// Stops that.
-  /// @param fd The descriptor.
-  /// @param interest The direction.
-  /// @param waiter Who waited.
-  void unwatch(int fd, Interest interest, const Waiter& waiter) {
-    poller_.unwatch(fd, interest, waiter);
-  }
-  /// Says that some of the watched descriptors, such as one that signals
-  /// arrive on, are no reason to keep running.
-  /// @param change How many more of them, or fewer.
-  void background(int change) { background_ += change; }
 
-  /// Wakes whoever waits for a descriptor, before it is closed.
+  /// Wakes what waits for a descriptor, before it is closed.
   /// @param fd The descriptor.
   void deregister(int fd) { poller_.deregister(fd, ready_); }
+
+  /// @return The poller, to ask it about a descriptor.
+  const Poller& poller() const { return poller_; }
   // [/scheduler-waiting]
 
   /// Lists all coroutines, and what each waits for.
   /// @param out Where to.
   void dump(std::ostream& out) const;
 
-  /// What becomes of an exception that leaves a coroutine. By default a line
-  /// on standard error; the others go on in any case.
+  /// What becomes of an exception that leaves a coroutine and that no call is
+  /// told of. By default it leaves run(). If this is set, it is called
+  /// instead and the others go on: `scheduler.unhandled = Scheduler::print;`.
   std::function<void(std::exception_ptr)> unhandled;
+  /// Prints a line about an exception on standard error.
+  /// @param escaped The exception.
+  static void print(const std::exception_ptr& escaped);
 
  private:
   // [scheduler-private]
+  friend class TaskGroup;
+
   // The thread's own stack, as a job: to be run means to be woken.
   struct MainJob final : Job {
     void run() override { woken = true; }
@@ -166,9 +188,14 @@ class Scheduler {
 
   void runOne(Job& job);
   void runOthers(const char* waitsFor);
+  void fail(const std::exception_ptr& escaped) noexcept;
+  void throwEscaped();
   void pollOnce();
   bool somethingToPollFor() const;
   void startPolling();
+  bool mayYield() const;
+  template <class Function>
+  void forEachCoroutine(Function function) const;
   std::string parked() const;
   static void inChild();
 
@@ -176,10 +203,13 @@ class Scheduler {
   Poller poller_;
   StackPool stacks_;
   TimerHeap timers_;
+  List<TaskGroup> groups_;
+  TaskGroup tasks_{*this};  // the outermost
   MainJob main_;
   PollerJob pollerJob_{*this};
-  std::size_t background_ = 0;
-  unsigned turnsKept_ = 0;  // by yieldNowAndThen()
+  unsigned operations_ = 0;  // of this turn
+  bool runsJob_ = false;     // or else the thread's own stack runs
+  std::exception_ptr escaped_;
 
   static inline constinit thread_local Scheduler* current_ = nullptr;
   // [/scheduler-private]
@@ -191,14 +221,11 @@ class Scheduler {
 /// when its turn comes, not at once.
 /// @param callable What to run.
 /// @param args Its arguments, copied or moved as std::bind_front does.
-/// @return The coroutine, to give it a name.
+/// @return Its handle, which may be ignored.
 template <class Callable, class... Args>
-Coroutine& go(Callable&& callable, Args&&... args) {
-  return Scheduler::current().go(
-      [callable = std::forward<Callable>(callable),
-       ... args = std::forward<Args>(args)]() mutable {
-        std::invoke(std::move(callable), std::move(args)...);
-      });
+Task go(Callable&& callable, Args&&... args) {
+  return Scheduler::current().go(std::forward<Callable>(callable),
+                                 std::forward<Args>(args)...);
 }
 
 /// Lets the others run first.
@@ -210,54 +237,6 @@ inline void yield() {
 /// @param duration How long, at least.
 void sleep(sys::Duration duration);
 // [/go]
-
-// [wait-line]
-/// Those who wait for the same thing, in the order in which they came.
-class WaitQueue {
- public:
-  /// A place in the line, on the stack of who waits. It leaves the line when
-  /// it goes out of scope, however that happens.
-  class Entry {
-   public:
-    /// Joins the line at its end.
-    /// @param line The line.
-    explicit Entry(WaitQueue& line);
-    ~Entry() { leave(); }
-    Entry(const Entry&) = delete;
-    Entry& operator=(const Entry&) = delete;
-    /// @return True until somebody called it out of the line.
-    bool waiting() const { return line_ != nullptr; }
-    /// Leaves the line and is woken.
-    void notify();
-
-   private:
-    friend class WaitQueue;
-    void leave();
-    WaitQueue* line_;
-    Job& job_;
-    Entry* next_ = nullptr;
-    Entry* previous_;
-  };
-
-  WaitQueue() = default;
-  /// Who still waits is not called. That is for coroutines which are unwound
-  /// after what they wait for has gone, as at the end of a program.
-  ~WaitQueue() {
-    while (first_ != nullptr) first_->leave();
-  }
-  WaitQueue(const WaitQueue&) = delete;
-  WaitQueue& operator=(const WaitQueue&) = delete;
-
-  /// @return Who came first, or null.
-  Entry* first() const { return first_; }
-  /// Calls everybody.
-  void notifyAll();
-
- private:
-  Entry* first_ = nullptr;
-  Entry* last_ = nullptr;
-};
-// [/wait-line]
 
 /// @}
 

@@ -33,23 +33,15 @@ Coroutine::Coroutine(StackPool& pool, char* stack, const Body& body)
       stack_(stack),
       body_(body),
       hooks_(stack, StackPool::stackSize),
-      number_(++made_),
-      previous_(last_) {
+      number_(++made_) {
   ++ledger.coroutines;
   catchOverflows();
   const auto size = static_cast<char*>(body.closure) - stack;
   makeContext(context_, stack, static_cast<std::size_t>(size), entry);
-  (last_ != nullptr ? last_->next_ : first_) = this;
-  last_ = this;
 }
 
-Coroutine::~Coroutine() {
-  (previous_ != nullptr ? previous_->next_ : first_) = next_;
-  (next_ != nullptr ? next_->previous_ : last_) = previous_;
-}
-
-// The object stands on the stack that it gives back, so first the one, then
-// the other; and by somebody who stands on another stack.
+// The object stands on the stack that it gives back: the object goes first,
+// and the caller stands on another stack.
 void Coroutine::release() {
   assert(current_ != this);
   StackPool& pool = pool_;
@@ -76,8 +68,10 @@ void Coroutine::resume() {
   if (state_ != State::done) return;
 
   const std::exception_ptr escaped = std::move(escaped_);
+  Owner* const told = owner;
+  if (told != nullptr) told->ended(*this, escaped);
   release();
-  if (escaped) std::rethrow_exception(escaped);
+  if (escaped && told == nullptr) std::rethrow_exception(escaped);
 }
 // [/resume]
 
@@ -119,29 +113,19 @@ void Coroutine::entry() {
 // [/entry]
 
 // [destroy]
-void Coroutine::destroy(Coroutine& coroutine) {
+void Coroutine::destroy(Coroutine& coroutine) noexcept {
   if (coroutine.state_ == State::made) {
     coroutine.body_.destroy(coroutine.body_.closure);
-    coroutine.release();
-    return;
+    if (coroutine.owner != nullptr)
+      coroutine.owner->ended(coroutine, nullptr);
+    return coroutine.release();
   }
   coroutine.unwinding_ = true;  // suspend() throws from now on
+  if (coroutine.state_ != State::suspended) return;
   try {
     coroutine.resume();
   } catch (...) {
-    // Nobody is left who waits for what it might still have to say.
-  }
-}
-
-// Unwinding one may end others, so each time the search begins anew.
-void Coroutine::destroyOwnedBy(const void* owner) {
-  for (Coroutine* coroutine = first_; coroutine != nullptr;) {
-    if (coroutine->owner != owner) {
-      coroutine = coroutine->next_;
-      continue;
-    }
-    destroy(*coroutine);
-    coroutine = first_;
+    // It has no owner, and what cancels it does not want to hear more.
   }
 }
 // [/destroy]
@@ -158,7 +142,7 @@ std::string Coroutine::describe() const {
 // signal-safety(7) allows, but for snprintf, which allocates nothing for
 // these formats. SA_RESETHAND has put the default action back, and the signal
 // is raised again, to end the process on return as any other would: a fault
-// would happen again by itself, but not a signal that somebody has sent.
+// would happen again by itself, but not a signal that a process has sent.
 void Coroutine::reportOverflow(int signal, siginfo_t* info, void*) {
   std::raise(signal);
   const auto* address = static_cast<const char*>(info->si_addr);
@@ -181,7 +165,7 @@ void Coroutine::catchOverflows() {
   constexpr std::size_t size = 32 << 10;
   struct Free {
     void operator()(char* memory) const {
-      sys::signalStack(nullptr, 0);  // before the memory is somebody else's
+      sys::signalStack(nullptr, 0);  // before the memory is used again
       delete[] memory;
     }
   };

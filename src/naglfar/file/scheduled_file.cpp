@@ -30,17 +30,13 @@ ScheduledFile::ScheduledFile(ScheduledFile&& other) noexcept
       outgoing_(std::move(other.outgoing_)),
       sending_(std::move(other.sending_)),
       sent_(std::exchange(other.sent_, 0)) {
-  assert(other.flushing_.first() == nullptr);
-  // What leaves in the background goes on from here.
-  if (!other.flusher_.watching && !other.flusher_.queued()) return;
-  other.flusher_.watching = false;
-  Scheduler& scheduler = Scheduler::current();
-  scheduler.unwatch(fileno(), Interest::write, other.flusher_.waiter);
-  scheduler.wake(flusher_);  // sends what it can, and waits again
-}
-
-ScheduledFile::~ScheduledFile() {
-  stopWaiting();
+  assert(other.flushing_.empty());
+  // What leaves in the background goes on from here: the flusher sends what
+  // it can, and waits again. It is neither if its scheduler has ended.
+  if (!other.flusher_.waiter.watching() && !other.flusher_.queued()) return;
+  other.flusher_.waiter.unwatch();
+  flusher_.scheduler = other.flusher_.scheduler;
+  flusher_.scheduler->wake(flusher_);
 }
 
 ScheduledFile ScheduledFile::fromSocket(int socket) {
@@ -100,11 +96,13 @@ std::string ScheduledFile::take(std::size_t n) {
 
 // [read]
 std::string ScheduledFile::read(std::size_t n) {
+  Scheduler::spend();
   while (pending().size() < n && fill()) continue;
   return take(n);
 }
 
 std::string_view ScheduledFile::peek() {
+  Scheduler::spend();
   if (pending().empty()) fill();
   return pending();
 }
@@ -112,6 +110,7 @@ std::string_view ScheduledFile::peek() {
 std::string ScheduledFile::readline(std::size_t n,
                                     std::string_view separator) {
   assert(!separator.empty());
+  Scheduler::spend();
   std::size_t searched = 0;
   for (;;) {
     const std::size_t found = pending().find(separator, searched);
@@ -150,6 +149,7 @@ ScheduledFile::Chunks::Iterator ScheduledFile::Chunks::begin() {
 // An empty chunk is the end.
 void ScheduledFile::Chunks::advance() {
   chunk_.clear();
+  Scheduler::spend();
   while (!found_) {
     const std::string_view pending = file_.pending();
     const std::size_t position = pending.find(separator_);
@@ -180,8 +180,8 @@ std::string ScheduledFile::Chunks::join() {
 // [send-some]
 // Hands over what the kernel takes now. True if nothing is left.
 bool ScheduledFile::sendSome() {
-  if (sendingFile_) return false;
   for (;;) {
+    if (sendingFile_) return false;
     if (sent_ == sending_.size()) {
       sending_.clear();
       sent_ = 0;
@@ -193,12 +193,16 @@ bool ScheduledFile::sendSome() {
     if (n == 0) return false;
     sent_ += n;
     nwrite += n;
+    if (sent_ == sending_.size()) continue;
+    Scheduler::spend();
+    if (closed()) sys::fail(ECANCELED, "flush");
   }
 }
 // [/send-some]
 
 // [write]
 void ScheduledFile::write(std::string_view data) {
+  if (autoflush) Scheduler::spend();
   if (closed()) sys::fail(EBADF, "write to a closed file");
   const bool idle = sending_.empty() && outgoing_.empty() && !sendingFile_;
   if (autoflush && idle && !data.empty()) {
@@ -219,12 +223,13 @@ void ScheduledFile::write(std::string_view data) {
 
 // [flush]
 void ScheduledFile::flush(bool block) {
+  Scheduler::spend();
   if (closed()) sys::fail(EBADF, "flush of a closed file");
   while (!sendSome()) {
     if (!block && Scheduler::ofThread() != nullptr) return waitForRoom();
     awaitRoom("flush");
   }
-  stopWaiting();
+  flusher_.waiter.unwatch();
   flushing_.notifyAll();  // it was sent for all of them
 }
 // [/flush]
@@ -245,23 +250,17 @@ void ScheduledFile::awaitRoom(const char* call) {
 }
 
 void ScheduledFile::waitForRoom() {
-  if (flusher_.watching) return;
-  Scheduler::current().watch(fileno(), Interest::write, flusher_.waiter);
-  flusher_.watching = true;
+  if (flusher_.waiter.watching()) return;
+  flusher_.scheduler = &Scheduler::current();
+  flusher_.scheduler->watch(fileno(), Interest::write, flusher_.waiter);
 }
 
-void ScheduledFile::stopWaiting() {
-  if (!flusher_.watching) return;
-  Scheduler::current().unwatch(fileno(), Interest::write, flusher_.waiter);
-  flusher_.watching = false;
-}
-
-// There is room, or an error. Whoever flushes will see which. Somebody may
-// have sent all and filled the room again since this job was queued: then it
-// waits already, and must not do so twice.
+// There is room, or an error. The coroutine that flushes will see which.
+// Another may have sent all and filled the room again since this job was
+// queued: then it waits already, and must not do so twice.
 void ScheduledFile::roomToSend() {
-  stopWaiting();
-  if (flushing_.first() != nullptr) return flushing_.notifyAll();
+  flusher_.waiter.unwatch();
+  if (!flushing_.empty()) return flushing_.notifyAll();
   if (closed()) return;
   try {
     flush(false);
@@ -287,6 +286,8 @@ std::size_t ScheduledFile::sendfile(int file, off_t offset,
   } turn(*this);
   std::size_t sent = 0;
   while (sent < nbytes) {
+    Scheduler::spend();
+    if (closed()) sys::fail(ECANCELED, "sendfile");
     const std::optional<std::size_t> n = trySendfile(
         file, fileno(), offset + static_cast<off_t>(sent), nbytes - sent);
     if (n == 0) break;  // the file has ended
@@ -307,7 +308,7 @@ void ScheduledFile::close(bool flushFirst) {
   struct Close {
     ~Close() {
       if (file.closed()) return;  // by somebody else, while this one waited
-      file.stopWaiting();
+      file.flusher_.waiter.unwatch();
       file.fd_ = sys::Fd();
       file.flushing_.notifyAll();
     }
@@ -317,19 +318,16 @@ void ScheduledFile::close(bool flushFirst) {
   if (flushFirst) flush();
 }
 
-// Gives the others a turn after each piece: the peer may have plenty.
+// The peer may have plenty to send: each piece counts against the budget.
 void ScheduledFile::lingeringClose(sys::Duration patience, std::size_t most) {
   last_ = !shared_;
   flush();
   sys::endWriting(fileno());
   deadline = after(patience);
   const std::size_t before = nread;
-  Scheduler* const scheduler = Scheduler::ofThread();
   try {
-    while (nread - before < most && sys::now() < deadline && fill()) {
+    while (nread - before < most && sys::now() < deadline && fill())
       take(unlimited);
-      if (scheduler != nullptr) scheduler->yield();
-    }
   } catch (const std::system_error&) {
     // It has waited long enough, or has reset the connection.
   }

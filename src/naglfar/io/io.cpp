@@ -40,6 +40,7 @@ namespace {
 template <class SystemCall>
 auto attempt(int fd, const char* name, Deadline deadline,
              SystemCall systemCall) {
+  Scheduler::spend(fd);
   for (;;) {
     const auto result = systemCall();
     if (result != -1) return result;
@@ -97,6 +98,7 @@ std::size_t tryWrite(int fd, std::string_view data, bool last) {
 }
 
 std::size_t goWriteSome(int fd, std::string_view data, Deadline deadline) {
+  Scheduler::spend(fd);
   for (;;) {
     if (const std::size_t n = tryWrite(fd, data)) return n;
     goWait(fd, Interest::write, deadline);
@@ -126,6 +128,7 @@ std::size_t goSendfile(int file, int fd, off_t offset, std::size_t nbytes,
                        Deadline deadline) {
   std::size_t sent = 0;
   while (sent < nbytes) {
+    Scheduler::spend(fd);
     const std::optional<std::size_t> more = trySendfile(
         file, fd, offset + static_cast<off_t>(sent), nbytes - sent);
     if (more == 0) break;  // the file has ended
@@ -152,8 +155,9 @@ sys::Fd goAccept(int listener, sys::Address& client, sys::Mode mode,
 // says EINPROGRESS: a second connect(2) tells, and mostly spares the wait. If
 // not, it says EALREADY.
 void goConnect(int fd, const sys::Address& address, Deadline deadline) {
+  Scheduler::spend(fd);
   for (;;) {
-    if (sys::connect(fd, address) == 0 || errno == EISCONN) break;
+    if (sys::connect(fd, address) == 0 || errno == EISCONN) return;
     if (errno == EINTR || errno == EINPROGRESS) continue;
     if (errno != EALREADY) sys::fail(errno, "connect");
     goWait(fd, Interest::write, deadline);
@@ -161,8 +165,6 @@ void goConnect(int fd, const sys::Address& address, Deadline deadline) {
     sys::check(sys::pendingError(fd, error), "getsockopt");
     if (error != 0) sys::fail(error, "connect");
   }
-  if (Scheduler* scheduler = Scheduler::ofThread())
-    scheduler->yieldNowAndThen();
 }
 // [/go-connect]
 
@@ -185,32 +187,28 @@ bool peerIsThere(int fd, bool endMeansGone) {
 
 HangupWatch::HangupWatch(int fd, std::function<void()> gone,
                          bool endMeansGone)
-    : fd_(fd), gone_(std::move(gone)), endMeansGone_(endMeansGone) {
-  Scheduler& scheduler = Scheduler::current();
-  // No system call has said EAGAIN. If somebody read from this descriptor
-  // before, the news that the peer has left may have gone to that one.
-  const bool look = scheduler.registered(fd_);
-  scheduler.watch(fd_, Interest::read, waiter_);
-  generation_ = scheduler.generation(fd_);
-  if (look) scheduler.wake(*this);
-}
-
-HangupWatch::~HangupWatch() {
-  Scheduler::current().unwatch(fd_, Interest::read, waiter_);
+    : fd_(fd),
+      gone_(std::move(gone)),
+      endMeansGone_(endMeansGone),
+      scheduler_(Scheduler::current()) {
+  // No system call has said EAGAIN. If this descriptor was read from before,
+  // the news that the peer has left may have come and gone.
+  const bool look = scheduler_.poller().registered(fd_);
+  scheduler_.watch(fd_, Interest::read, waiter_);
+  if (look) scheduler_.wake(*this);
 }
 
 // Woken by data, by the peer's end, or in vain. Only a look tells which. A
-// poller that repeats its news would tell of unread data for ever.
+// poller that is level triggered would tell of unread data for ever.
 void HangupWatch::run() {
-  Scheduler& scheduler = Scheduler::current();
-  scheduler.unwatch(fd_, Interest::read, waiter_);
-  if (scheduler.generation(fd_) != generation_ || waiter_.error != 0 ||
+  waiter_.unwatch();
+  if (scheduler_.poller().stale(waiter_) || waiter_.error != 0 ||
       !peerIsThere(fd_, endMeansGone_)) {
     const auto gone = std::move(gone_);  // it may end this object
     return gone();
   }
   if (Poller::levelTriggered && sys::peek(fd_) >= 0) return;
-  scheduler.watch(fd_, Interest::read, waiter_);
+  scheduler_.watch(fd_, Interest::read, waiter_);
 }
 // [/hangup-watch-members]
 

@@ -1,6 +1,7 @@
-// What all backends share: the table of who waits where.
+// What all backends share: the table of waiters, by descriptor.
 //
-// Invariant: watching_ is the number of non-null waiters in slots_.
+// Invariants: watching_ is the number of non-null waiters in slots_; and a
+// waiter stands in slots_ exactly while its poller_ is this one.
 
 #include "naglfar/poller.hpp"
 
@@ -10,6 +11,8 @@ namespace naglfar {
 Poller::Poller() : backend_(makeBackend()) {}
 
 Poller::~Poller() {
+  for (Slot& slot : slots_)
+    for (Waiter*& place : slot.waiters) remove(place);
   freeBackend(backend_, false);
 }
 
@@ -28,32 +31,42 @@ void Poller::reopen() {
 
 // [watch]
 void Poller::watch(int fd, Interest interest, Waiter& waiter) {
-  assert(fd >= 0);
-  const auto index = static_cast<std::size_t>(fd);
-  if (index >= slots_.size()) slots_.resize(index + index / 2 + 64);
-  Slot& slot = slots_[index];
+  assert(fd >= 0 && !waiter.watching());
+  Slot& slot = this->slot(fd);
   Waiter*& place = slot.waiters[static_cast<int>(interest)];
   if (place != nullptr)
     sys::fail(EBUSY, interest == Interest::read
-                         ? "watch: somebody waits already to read from it"
-                         : "watch: somebody waits already to write to it");
+                         ? "watch: another waiter waits to read from it"
+                         : "watch: another waiter waits to write to it");
   if ((slot.registered & bit(interest)) == 0) attach(fd, interest, slot);
   waiter.error = 0;
+  waiter.poller_ = this;
+  waiter.fd_ = fd;
+  waiter.interest_ = interest;
+  waiter.generation_ = slot.generation;
   place = &waiter;
   ++watching_;
+  unreferenced_ += waiter.unref ? 1 : 0;
 }
 
-void Poller::unwatch(int fd, Interest interest, const Waiter& waiter) {
-  Slot* slot = find(fd);
-  if (slot == nullptr) return;
-  Waiter*& place = slot->waiters[static_cast<int>(interest)];
-  if (place != &waiter) return;
-  place = nullptr;
+void Waiter::unwatch() noexcept {
+  if (poller_ == nullptr) return;
+  Poller::Slot* slot = poller_->find(fd_);
+  poller_->remove(slot->waiters[static_cast<int>(interest_)]);
+}
+
+// Takes the waiter of a place out, if there is one.
+Waiter* Poller::remove(Waiter*& place) noexcept {
+  Waiter* waiter = std::exchange(place, nullptr);
+  if (waiter == nullptr) return nullptr;
+  waiter->poller_ = nullptr;
   --watching_;
+  unreferenced_ -= waiter->unref ? 1 : 0;
+  return waiter;
 }
 // [/watch]
 
-// [forget]
+// [deregister]
 void Poller::deregister(int fd, JobQueue& ready) {
   Slot* slot = find(fd);
   if (slot == nullptr) return;
@@ -63,7 +76,7 @@ void Poller::deregister(int fd, JobQueue& ready) {
   slot->registered = 0;
   ++slot->generation;
 }
-// [/forget]
+// [/deregister]
 
 // [wake]
 Poller::Slot* Poller::find(int fd) {
@@ -71,15 +84,20 @@ Poller::Slot* Poller::find(int fd) {
   return fd >= 0 && index < slots_.size() ? &slots_[index] : nullptr;
 }
 
+// The same, made if it is not there yet.
+Poller::Slot& Poller::slot(int fd) {
+  const auto index = static_cast<std::size_t>(fd);
+  if (index >= slots_.size()) slots_.resize(index + index / 2 + 64);
+  return slots_[index];
+}
+
 void Poller::wake(int fd, Interest interest, int error, JobQueue& ready) {
   Slot* slot = find(fd);
   if (slot == nullptr) return;
-  Waiter* waiter =
-      std::exchange(slot->waiters[static_cast<int>(interest)], nullptr);
+  Waiter* waiter = remove(slot->waiters[static_cast<int>(interest)]);
   if (waiter == nullptr) return;
-  --watching_;
   waiter->error = error;
-  ready.append(waiter->job);
+  ready.append(waiter->job_);
 }
 // [/wake]
 

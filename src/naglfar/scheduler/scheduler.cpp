@@ -1,8 +1,8 @@
 // The loop, parking and waking, the poller's turn, and the deadlock report.
 //
-// Invariant: while a timer runs, or the poller watches for more than what is
-// in the background, pollerJob_ is queued (or running), so that the queue is
-// empty only if nothing can happen that matters.
+// Invariant: while a timer runs, or the poller has a waiter that is a reason
+// to go on, pollerJob_ is queued (or running). So the queue is empty only if
+// nothing can happen that matters.
 
 #include "naglfar/scheduler.hpp"
 
@@ -15,39 +15,28 @@
 
 namespace naglfar {
 
-// [unhandled]
-namespace {
-
-void printUnhandled(std::exception_ptr escaped) {
-  try {
-    std::rethrow_exception(escaped);
-  } catch (const std::exception& error) {
-    std::cerr << "naglfar: a coroutine ended by an exception: "
-              << error.what() << '\n';
-  } catch (...) {
-    std::cerr << "naglfar: a coroutine ended by an unknown exception\n";
-  }
-}
-
-}  // namespace
-// [/unhandled]
-
 // [scheduler-life]
 Scheduler::Scheduler() {
   if (current_ != nullptr)
     throw std::logic_error("this thread has a Scheduler already");
   current_ = this;
-  unhandled = printUnhandled;
   sys::beforeClose = [](int fd) { current_->deregister(fd); };
   sys::ignoreSignal(SIGPIPE);
   static const int once = pthread_atfork(nullptr, nullptr, inChild);
   (void)once;
 }
 
+// Groups may outlive the scheduler. What their coroutines threw, and nothing
+// can be told of any more, is at least printed.
 Scheduler::~Scheduler() {
   assert(Coroutine::current() == nullptr);
-  while (Coroutine* coroutine = Coroutine::first())
-    Coroutine::destroy(*coroutine);
+  cancel();
+  if (escaped_) print(escaped_);
+  while (TaskGroup* group = groups_.pop()) {
+    while (const std::exception_ptr escaped = group->unclaimed())
+      print(escaped);
+    group->scheduler_ = nullptr;
+  }
   sys::beforeClose = nullptr;
   current_ = nullptr;
 }
@@ -65,26 +54,72 @@ void Scheduler::inChild() {
 // [/scheduler-life]
 
 // [run]
-static constexpr const char* nobodyCanRun =
-    "deadlock: nobody can run, and these wait for ever:\n";
+static constexpr const char* noJobCanRun =
+    "deadlock: no job can run, and these wait for ever:\n";
 
 // inline, for it is in the way of each switch.
 inline void Scheduler::runOne(Job& job) {
+  operations_ = 0;
+  runsJob_ = true;
   try {
     job.run();
   } catch (...) {
-    // A coroutine's own, by which it has ended, or that of a signal's action.
-    unhandled(std::current_exception());
+    fail(std::current_exception());  // of a job that is no coroutine
   }
+  runsJob_ = false;
+  if (escaped_) throwEscaped();
 }
 
 void Scheduler::run() {
   assert(Coroutine::current() == nullptr);
   while (Job* job = ready_.pop()) runOne(*job);
+  for (TaskGroup* g = groups_.first(); g != nullptr; g = groups_.next(*g))
+    if (!escaped_) escaped_ = g->unclaimed();
+  if (escaped_) throwEscaped();
   const std::string waiting = parked();
-  if (!waiting.empty()) throw Deadlock(nobodyCanRun + waiting);
+  if (!waiting.empty()) throw Deadlock(noJobCanRun + waiting);
 }
 // [/run]
+
+// [escaped]
+void Scheduler::fail(const std::exception_ptr& escaped) noexcept {
+  try {
+    if (unhandled) return unhandled(escaped);
+    if (!escaped_) escaped_ = escaped;
+  } catch (...) {
+    escaped_ = std::current_exception();
+  }
+}
+
+void Scheduler::throwEscaped() {
+  const std::exception_ptr escaped = std::exchange(escaped_, nullptr);
+  cancel();
+  escaped_ = nullptr;  // what comes out of those that are cancelled
+  std::rethrow_exception(escaped);
+}
+
+// A coroutine that is cancelled may destroy groups, also the next one. So
+// each time the search begins anew, behind those that were cancelled.
+void Scheduler::cancel() noexcept {
+  List<TaskGroup> cancelled;
+  while (TaskGroup* group = groups_.first()) {
+    cancelled.append(*group);
+    group->cancel();
+  }
+  groups_.append(cancelled);
+}
+
+void Scheduler::print(const std::exception_ptr& escaped) {
+  try {
+    std::rethrow_exception(escaped);
+  } catch (const std::exception& error) {
+    std::cerr << std::string("naglfar: a coroutine ended by an exception: ") +
+                     error.what() + "\n";
+  } catch (...) {
+    std::cerr << "naglfar: a coroutine ended by an unknown exception\n";
+  }
+}
+// [/escaped]
 
 // [park]
 bool Scheduler::park(const char* waitsFor, int waitsOn, Deadline deadline) {
@@ -103,13 +138,14 @@ bool Scheduler::park(const char* waitsFor, int waitsOn, Deadline deadline) {
   return !timer.expired();
 }
 
-// Main has nobody to go back to: it is the loop, until its own turn comes.
+// The thread's own stack has no loop to go back to. It is the loop itself,
+// until its own turn comes.
 void Scheduler::runOthers(const char* waitsFor) {
   main_.woken = false;
   while (!main_.woken) {
     Job* job = ready_.pop();
     if (job == nullptr)
-      throw Deadlock(std::string(nobodyCanRun) + "  main waits for " +
+      throw Deadlock(std::string(noJobCanRun) + "  main waits for " +
                      waitsFor + '\n' + parked());
     runOne(*job);
   }
@@ -118,8 +154,16 @@ void Scheduler::runOthers(const char* waitsFor) {
 
 // [yield]
 Job& Scheduler::self() {
-  if (Coroutine* coroutine = Coroutine::current()) return *coroutine;
-  return main_;
+  Coroutine* coroutine = Coroutine::current();
+  if (coroutine == nullptr && runsJob_)
+    throw std::logic_error(
+        "a job that is no coroutine cannot wait: let it start one by go");
+  if (coroutine == nullptr) return main_;
+  if (coroutine->owner == nullptr)
+    throw std::logic_error(
+        "a coroutine that belongs to no task group cannot wait: only its "
+        "maker resumes it");
+  return *coroutine;
 }
 
 void Scheduler::yield() {
@@ -131,10 +175,21 @@ void Scheduler::yield() {
     runOthers("its turn");
 }
 
-// A server that learns of connections a turn late has to hold those of two
-// turns: 2 * 3 = 6, which a backlog of 5 just holds, Python's default.
-void Scheduler::yieldNowAndThen() {
-  if (++turnsKept_ % 3 == 0) yield();
+// A coroutine that is unwound makes its last operations in one go.
+bool Scheduler::mayYield() const {
+  const Coroutine* coroutine = Coroutine::current();
+  if (coroutine == nullptr) return !runsJob_;
+  return coroutine->owner != nullptr && !coroutine->cancelled();
+}
+
+void Scheduler::spend(int fd) {
+  if (current_ == nullptr || !current_->mayYield()) return;
+  Scheduler& scheduler = *current_;
+  if (++scheduler.operations_ <= operationsPerTurn) return;
+  const unsigned generation = fd < 0 ? 0 : scheduler.poller_.generation(fd);
+  scheduler.yield();
+  if (fd >= 0 && scheduler.poller_.generation(fd) != generation)
+    sys::fail(ECANCELED, "the descriptor was closed by another coroutine");
 }
 // [/yield]
 
@@ -142,23 +197,14 @@ void Scheduler::yieldNowAndThen() {
 void Scheduler::wait(int fd, Interest interest, Deadline deadline) {
   Waiter waiter{self()};
   watch(fd, interest, waiter);
-  struct Cleanup {
-    ~Cleanup() { poller.unwatch(fd, interest, waiter); }
-    Poller& poller;
-    int fd;
-    Interest interest;
-    Waiter& waiter;
-  } cleanup{poller_, fd, interest, waiter};
-
   const bool reads = interest == Interest::read;
   const char* waitsFor =
       reads ? "a descriptor to read from" : "a descriptor to write to";
   const char* call = reads ? "wait to read" : "wait to write";
-  const unsigned generation = poller_.generation(fd);
   const bool woken = park(waitsFor, fd, deadline);
-  // Woken by news, and closed before its turn came: the number may be
-  // somebody else's by now.
-  if (poller_.generation(fd) != generation) waiter.error = ECANCELED;
+  // Woken by news, and closed before its turn came: the number may be another
+  // file's by now.
+  if (poller_.stale(waiter)) waiter.error = ECANCELED;
   if (waiter.error != 0) sys::fail(waiter.error, call);
   if (!woken) sys::fail(ETIMEDOUT, call);
 }
@@ -186,11 +232,11 @@ void Scheduler::pollOnce() {
   startPolling();
 }
 
-// The descriptors in the background are looked at while others run, but they
-// alone keep nobody waiting: without them this would be the end.
+// Waiters that are no reason to go on are looked at while other jobs run, but
+// they alone keep no program running: without them this would be the end.
 bool Scheduler::somethingToPollFor() const {
-  return poller_.watching() > background_ || !timers_.empty() ||
-         (background_ > 0 && !ready_.empty());
+  return poller_.referenced() > 0 || !timers_.empty() ||
+         (poller_.watching() > 0 && !ready_.empty());
 }
 
 void Scheduler::startPolling() {
@@ -216,19 +262,26 @@ void describe(std::ostream& out, const Coroutine& coroutine) {
 
 }  // namespace
 
+template <class Function>
+void Scheduler::forEachCoroutine(Function function) const {
+  for (const TaskGroup* g = groups_.first(); g != nullptr;
+       g = groups_.next(*g))
+    for (const Coroutine* c = g->members_.first(); c != nullptr;
+         c = g->members_.next(*c))
+      function(*c);
+}
+
 void Scheduler::dump(std::ostream& out) const {
   std::size_t n = 0;
-  for (Coroutine* c = Coroutine::first(); c != nullptr; c = c->next()) ++n;
+  forEachCoroutine([&n](const Coroutine&) { ++n; });
   out << n << " coroutines, " << poller_.watching()
       << " waits for descriptors\n";
-  for (Coroutine* c = Coroutine::first(); c != nullptr; c = c->next())
-    describe(out, *c);
+  forEachCoroutine([&out](const Coroutine& c) { describe(out, c); });
 }
 
 std::string Scheduler::parked() const {
   std::ostringstream out;
-  for (Coroutine* c = Coroutine::first(); c != nullptr; c = c->next())
-    describe(out, *c);
+  forEachCoroutine([&out](const Coroutine& c) { describe(out, c); });
   return out.str();
 }
 // [/dump]
@@ -240,28 +293,16 @@ void sleep(sys::Duration duration) {
 }
 // [/sleep]
 
-// [wait-line-members]
-WaitQueue::Entry::Entry(WaitQueue& line)
-    : line_(&line), job_(Scheduler::current().self()), previous_(line.last_) {
-  (previous_ != nullptr ? previous_->next_ : line.first_) = this;
-  line.last_ = this;
-}
-
-void WaitQueue::Entry::leave() {
-  if (line_ == nullptr) return;
-  (previous_ != nullptr ? previous_->next_ : line_->first_) = next_;
-  (next_ != nullptr ? next_->previous_ : line_->last_) = previous_;
-  line_ = nullptr;
+// [wait-queue-members]
+WaitQueue::Entry::Entry(WaitQueue& queue)
+    : scheduler_(Scheduler::current()), job_(scheduler_.self()) {
+  queue.entries_.append(*this);
 }
 
 void WaitQueue::Entry::notify() {
-  leave();
-  Scheduler::current().wake(job_);
+  unlink();
+  scheduler_.wake(job_);
 }
-
-void WaitQueue::notifyAll() {
-  while (first_ != nullptr) first_->notify();
-}
-// [/wait-line-members]
+// [/wait-queue-members]
 
 }  // namespace naglfar

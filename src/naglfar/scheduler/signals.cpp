@@ -1,7 +1,8 @@
 // The pipe between the signal handlers and the poller.
 //
-// Invariant: pipeForHandlers is the pipe's write end while a Signals object
-// lives, and -1 otherwise.
+// Invariants: pipeForHandlers is the pipe's write end while a Signals object
+// lives, and -1 otherwise. While its scheduler lives, the object waits for
+// the pipe or is queued, except in a child.
 
 #include "naglfar/scheduler/signals.hpp"
 
@@ -17,50 +18,38 @@ namespace {
 volatile std::sig_atomic_t pipeForHandlers = -1;
 }
 
-Signals::Signals() {
+Signals::Signals() : scheduler_(Scheduler::current()) {
   if (only_ != nullptr)
     throw std::logic_error("this process has a Signals object already");
-  Scheduler& scheduler = Scheduler::current();
   int ends[2];
   sys::check(sys::pipe(ends, sys::Mode::nonblocking), "pipe");
   readEnd_ = sys::Fd(ends[0]);
   writeEnd_ = sys::Fd(ends[1]);
   static const int once = pthread_atfork(nullptr, nullptr, inChild);
   (void)once;
-  scheduler.background(+1);  // first: the poller need not look for it
-  try {
-    scheduler.watch(readEnd_.get(), Interest::read, waiter_);
-  } catch (...) {
-    scheduler.background(-1);
-    throw;
-  }
+  waiter_.unref = true;
+  scheduler_.watch(readEnd_.get(), Interest::read, waiter_);
   pipeForHandlers = ends[1];
   only_ = this;
 }
 
 Signals::~Signals() {
   for (const auto& [signal, action] : actions_) sys::defaultSignal(signal);
+  pipeForHandlers = -1;
   only_ = nullptr;
-  stopWatching();
 }
 
 void Signals::inChild() {
   if (only_ == nullptr) return;
   for (const auto& [signal, action] : only_->actions_)
     sys::defaultSignal(signal);
-  only_->stopWatching();  // what comes out of the pipe is its parent's
-}
-
-void Signals::stopWatching() {
-  const bool watching = pipeForHandlers != -1;
   pipeForHandlers = -1;
-  Scheduler* scheduler = Scheduler::ofThread();
-  if (!watching || scheduler == nullptr) return;
-  scheduler->unwatch(readEnd_.get(), Interest::read, waiter_);
-  scheduler->background(-1);
+  only_->waiter_.unwatch();  // what comes out of the pipe is its parent's
 }
 
 void Signals::on(int signal, std::function<void()> action) {
+  if (!waiter_.watching() && !queued())
+    throw std::logic_error("Signals::on: its scheduler has ended");
   actions_[signal] = std::move(action);
   sys::check(sys::signalAction(signal, handle, SA_RESTART), "sigaction");
 }
@@ -77,14 +66,13 @@ void Signals::handle(int signal, siginfo_t*, void*) {
 }
 
 // One signal to a turn, and the next turn is sure before the action runs: an
-// action that throws stops nobody else's.
+// action that throws keeps no other from running.
 void Signals::run() {
   if (pipeForHandlers == -1) return;  // it was queued, and then forked
   char byte;
   if (sys::read(readEnd_.get(), &byte, 1) != 1)
-    return Scheduler::current().watch(readEnd_.get(), Interest::read,
-                                      waiter_);
-  Scheduler::current().wake(*this);
+    return scheduler_.watch(readEnd_.get(), Interest::read, waiter_);
+  scheduler_.wake(*this);
   const auto action = actions_.at(byte);  // which may replace itself
   action();
 }

@@ -5,7 +5,7 @@
 /// Invariant: what a signal asks for runs between two jobs, on the
 /// scheduler's stack, where everything is allowed but to wait.
 ///
-/// Asks of the scheduler: watch, background.
+/// Asks of the scheduler: watch and wake.
 
 #pragma once
 
@@ -20,9 +20,10 @@ namespace naglfar {
 /// @{
 
 // [signals]
-/// Calls functions when signals arrive. One to a process; signals alone keep
-/// no scheduler running. In a child made by fork(2) they have their default
-/// actions back: the pipe would carry them to the parent.
+/// Calls functions when signals arrive, in the scheduler that it was made
+/// with. One to a process; signals alone keep no scheduler running. In a
+/// child made by fork(2) they have their default actions back: the pipe would
+/// carry them to the parent.
 class Signals final : private Job {
  public:
   /// @throws std::system_error If no pipe can be had.
@@ -35,14 +36,15 @@ class Signals final : private Job {
   /// Says what a signal shall do.
   /// @param signal Its number, such as SIGTERM.
   /// @param action Called for each signal that arrives; must not wait.
+  /// @throws std::logic_error If the scheduler has ended.
   void on(int signal, std::function<void()> action);
 
  private:
   void run() override;
   static void handle(int signal, siginfo_t* info, void* context);
   static void inChild();
-  void stopWatching();
 
+  Scheduler& scheduler_;  // only used by run(), which it calls
   sys::Fd readEnd_;
   sys::Fd writeEnd_;
   std::map<int, std::function<void()>> actions_;

@@ -1,5 +1,6 @@
 /// @file scheduler/timer_heap.hpp
-/// Who wants to be woken when: a binary heap, earliest on top.
+/// When which job is to be woken: a binary heap, the earliest deadline on
+/// top.
 ///
 /// Invariant: every timer in the heap knows its place, so that one which is
 /// no longer needed is taken out in O(log n) instead of being left to expire.
@@ -10,7 +11,8 @@
 #include <utility>
 #include <vector>
 
-#include "naglfar/poller.hpp"
+#include "naglfar/job.hpp"
+#include "naglfar/sys.hpp"
 
 namespace naglfar {
 
@@ -36,9 +38,9 @@ inline Deadline after(sys::Duration duration) {
 // [timer]
 class TimerHeap;
 
-/// A job that is due at a deadline. It lives on the stack of who waits, and
-/// is in the heap from its construction until it expires or goes out of
-/// scope. A timer for `never` is in no heap.
+/// A job that is due at a deadline. It lives on the stack of the coroutine
+/// that waits, and is in the heap from its construction until it expires or
+/// goes out of scope. A timer for `never` is in no heap.
 class Timer {
  public:
   /// @param heap The scheduler's timers.
@@ -49,7 +51,7 @@ class Timer {
   Timer(const Timer&) = delete;
   Timer& operator=(const Timer&) = delete;
 
-  /// @return True if its time has come before somebody else queued its job.
+  /// @return True if its time has come before its job was queued.
   bool expired() const { return expired_; }
 
  private:
@@ -67,6 +69,14 @@ class Timer {
 /// The timers of one scheduler.
 class TimerHeap {
  public:
+  TimerHeap() = default;
+  /// Timers that are left are in no heap afterwards.
+  ~TimerHeap() {
+    for (Timer* timer : heap_) timer->place_ = Timer::outside;
+  }
+  TimerHeap(const TimerHeap&) = delete;
+  TimerHeap& operator=(const TimerHeap&) = delete;
+
   /// Takes out what is due and appends its jobs.
   /// @param now What time it is.
   /// @param ready Where the jobs go.

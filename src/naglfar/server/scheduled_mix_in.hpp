@@ -35,19 +35,20 @@ class ScheduledMixIn : public Base {
       : Base(std::forward<Args>(args)...) {
     server_activate();
   }
-  /// Stops accepting, and unwinds the requests that are being served.
+  /// Stops accepting, and cancels the requests that are being served.
   ~ScheduledMixIn() override {
-    Coroutine::destroyOwnedBy(this);
-    Scheduler::current().deregister(this->fileno());
+    acceptor_.cancel();
+    requests_.cancel();
   }
 
-  /// Ends serve_forever() and stops accepting, and ends the wait of those
-  /// that wait for a request. From this thread only: a signal gets here
-  /// through Signals.
+  /// Ends serve_forever() and stops accepting, and ends the wait of the
+  /// connections that wait for a request. From this thread only: a signal
+  /// gets here through Signals.
   void shutdown() override;
 
-  /// Waits until the requests that are being served have ended, and unwinds
-  /// those that have not when the grace period is over.
+  /// Waits until the requests that are being served have ended, and cancels
+  /// those that have not when the grace period is over. A handler may call
+  /// this: it waits for the other requests.
   void server_close() override;
 
   void idle(int connection, bool waits) override;
@@ -63,73 +64,58 @@ class ScheduledMixIn : public Base {
 
  protected:
   /// Starts the coroutine that accepts.
-  void server_activate();
+  void server_activate() {
+    acceptor_ = go([this] { acceptConnections(); });
+    acceptor_.name = "accept loop";
+  }
+  /// @return The next connection, or nothing after shutdown().
+  /// @throws std::system_error What has ended the accept loop.
   std::optional<TCPServer::Request> get_request() override {
-    return acceptStream_.next();
+    auto request = acceptStream_.next();
+    if (!request) acceptor_.join();
+    return request;
   }
   void process_request(TCPServer::Request request) override;
 
  private:
   void acceptConnections();
-  bool awaitEndOfRequest(Deadline deadline);
-  void requestEnded();
 
   // As in 2009, connections come through a channel. Its extra turn of the
   // queue gives a client in the same thread the time to send its request,
   // so that the server's first read finds it.
   Channel<TCPServer::Request> acceptStream_{1024};
-  std::size_t connections_ = 0;  // accepted, and not ended
-  WaitQueue endOfRequest_;
+  TaskGroup requests_;
+  Task acceptor_;
   std::vector<bool> idle_;  // by descriptor
 };
 // [/scheduled-mix-in]
 
 // [scheduled-mix-in-accept]
 template <class Base>
-void ScheduledMixIn<Base>::server_activate() {
-  Coroutine& acceptor = go([this] { acceptConnections(); });
-  acceptor.name = "accept loop";
-  acceptor.owner = this;
-}
-
-template <class Base>
 void ScheduledMixIn<Base>::acceptConnections() {
   using enum TCPServer::AcceptError;
-  while (!acceptStream_.closed()) {
+  for (;;) {
     try {
-      if (connections_ >= maxConnections) {
-        awaitEndOfRequest(never);
+      // Those in the stream are open, too.
+      if (requests_.size() + acceptStream_.size() >= maxConnections) {
+        requests_.waitOne();
         continue;
       }
       TCPServer::Request request;
       request.connection = goAccept(this->fileno(), request.client);
-      ++connections_;
-      try {
-        acceptStream_.write(std::move(request));
-      } catch (...) {
-        requestEnded();
-        throw;
-      }
+      acceptStream_.write(std::move(request));
     } catch (const std::system_error& error) {
-      if (acceptStream_.closed()) break;
       const auto kind = TCPServer::classify(error);
       if (kind == connectionGone) continue;
       if (kind == fatal) {
         acceptStream_.close();
-        throw;
+        throw;  // to get_request()
       }
-      // Woken when a request ends, for that frees a descriptor; and now and
-      // then, because others may free some, too.
-      awaitEndOfRequest(after(std::chrono::milliseconds(100)));
+      // The end of a request frees a descriptor. So may other parts of the
+      // program, which do not say so: the accept loop tries again in time.
+      requests_.waitOne(after(std::chrono::milliseconds(100)));
     }
   }
-}
-
-// False at the deadline.
-template <class Base>
-bool ScheduledMixIn<Base>::awaitEndOfRequest(Deadline deadline) {
-  WaitQueue::Entry entry(endOfRequest_);
-  return Scheduler::current().park("a request to end", -1, deadline);
 }
 // [/scheduled-mix-in-accept]
 
@@ -138,25 +124,20 @@ template <class Base>
 void ScheduledMixIn<Base>::process_request(TCPServer::Request request) {
   const sys::Address client = request.client;
   try {
-    Coroutine& server = go([this, request = std::move(request)]() mutable {
-      struct Ended {
-        ~Ended() { server.requestEnded(); }
-        ScheduledMixIn& server;
-      } ended{*this};
-      this->serve(request);
-    });
-    server.name = "request";
-    server.owner = this;
+    requests_
+        .go([this, request = std::move(request)]() mutable {
+          try {
+            this->serve(request);
+          } catch (const Unwind&) {
+            throw;
+          } catch (...) {  // from handle_error(): the other requests go on
+            Scheduler::print(std::current_exception());
+          }
+        })
+        .name = "request";
   } catch (const std::system_error& error) {  // no memory for one more stack
-    requestEnded();
     this->handle_error(client, error);
   }
-}
-
-template <class Base>
-void ScheduledMixIn<Base>::requestEnded() {
-  --connections_;
-  endOfRequest_.notifyAll();
 }
 // [/scheduled-mix-in-serve]
 
@@ -172,20 +153,24 @@ template <class Base>
 void ScheduledMixIn<Base>::shutdown() {
   Base::shutdown();
   acceptStream_.close();
-  Scheduler::current().deregister(this->fileno());
-  endOfRequest_.notifyAll();  // the accept loop may wait for one
-  for (std::size_t fd = 0; fd < idle_.size(); ++fd)
-    if (idle_[fd]) Scheduler::current().deregister(static_cast<int>(fd));
+  acceptor_.cancel();
+  Scheduler* const scheduler = requests_.scheduler();
+  for (std::size_t fd = 0; fd < idle_.size() && scheduler != nullptr; ++fd)
+    if (idle_[fd]) scheduler->deregister(static_cast<int>(fd));
 }
 
 template <class Base>
 void ScheduledMixIn<Base>::server_close() {
   shutdown();
   Base::server_close();
-  while (acceptStream_.next()) --connections_;  // nobody will serve them
-  const Deadline end = after(gracePeriod);
-  while (connections_ > 0 && awaitEndOfRequest(end)) continue;
-  Coroutine::destroyOwnedBy(this);
+  if (requests_.scheduler() == nullptr) return;
+  acceptStream_.readWaiting();  // no request of theirs will be served
+  try {
+    requests_.wait(after(gracePeriod));
+  } catch (const std::system_error& error) {
+    if (error.code() != std::errc::timed_out) throw;
+  }
+  requests_.cancel();
 }
 // [/scheduled-mix-in-end]
 

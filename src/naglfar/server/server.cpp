@@ -155,7 +155,7 @@ std::optional<pid_t> TCPServer::nextEnded() {
 void TCPServer::awaitRoom() {
   auto& poller = bell_->poller;
   if (endedReader_) {
-    poller.unwatch(endedReader_.get(), Interest::read, bell_->room);
+    bell_->room.unwatch();
     poller.watch(endedReader_.get(), Interest::read, bell_->room);
   }
   poller.poll(std::chrono::milliseconds(100), bell_->rung);
@@ -183,7 +183,7 @@ std::optional<TCPServer::Request> TCPServer::get_request() {
       return request;
     }
     if (errno == EAGAIN || errno == EWOULDBLOCK) {
-      poller.unwatch(fileno(), Interest::read, bell_->connection);
+      bell_->connection.unwatch();
       poller.watch(fileno(), Interest::read, bell_->connection);
       patience = sys::Duration{-1};
     } else {

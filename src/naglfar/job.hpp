@@ -1,0 +1,148 @@
+/// @file job.hpp
+/// What can run, and the queue of what runs next.
+///
+/// A Job links itself into a list, so that waking a job never allocates. The
+/// same list serves wherever objects stand in line: the queue of jobs, the
+/// members of a task group, the waiters of a channel.
+///
+/// Invariants:
+/// - An object stands in at most one List of a type, and at most once.
+/// - An object that is destroyed leaves its list, and a list that is
+/// destroyed
+///   leaves its objects unlinked, so either may go first.
+///
+/// Asks of no other layer.
+
+#pragma once
+
+namespace naglfar {
+
+/// @addtogroup job
+/// @{
+
+// [list]
+/// A list of objects that carry their own links: O(1) to append, to take the
+/// first and to remove any.
+/// @tparam T Derived from List<T>::Link.
+template <class T>
+class List {
+ public:
+  /// The links of one object.
+  class Link {
+   public:
+    Link() = default;
+    Link(const Link&) = delete;
+    Link& operator=(const Link&) = delete;
+    /// @return True while the object stands in a list.
+    bool linked() const { return next_ != nullptr; }
+    /// Leaves the list. Does nothing if the object stands in none.
+    void unlink() noexcept {
+      if (!linked()) return;
+      previous_->next_ = next_;
+      next_->previous_ = previous_;
+      next_ = previous_ = nullptr;
+    }
+
+   protected:
+    ~Link() { unlink(); }
+
+   private:
+    friend class List;
+    Link* next_ = nullptr;
+    Link* previous_ = nullptr;
+  };
+
+  List() = default;
+  ~List() { clear(); }
+  List(const List&) = delete;
+  List& operator=(const List&) = delete;
+
+  /// Puts an object at the end.
+  /// @param object It leaves the list that it stands in.
+  void append(T& object) noexcept {
+    Link& link = object;
+    link.unlink();
+    link.next_ = &ends_;
+    link.previous_ = ends_.previous_;
+    ends_.previous_->next_ = &link;
+    ends_.previous_ = &link;
+  }
+  /// Puts all objects of another list at the end.
+  /// @param other Empty afterwards.
+  void append(List& other) noexcept {
+    while (T* object = other.first()) append(*object);
+  }
+  /// Takes an object out.
+  /// @param object Stands in this list, or in none.
+  void remove(T& object) noexcept { static_cast<Link&>(object).unlink(); }
+  /// Takes the first object out.
+  /// @return That object, or null if there is none.
+  T* pop() noexcept {
+    T* object = first();
+    if (object != nullptr) remove(*object);
+    return object;
+  }
+  /// Takes all objects out.
+  void clear() noexcept {
+    while (pop() != nullptr) continue;
+  }
+
+  /// @return The first object, or null.
+  T* first() const { return at(ends_.next_); }
+  /// @param object Stands in this list.
+  /// @return The object behind it, or null.
+  T* next(const T& object) const {
+    return at(static_cast<const Link&>(object).next_);
+  }
+  /// @return True if no object stands in it.
+  bool empty() const { return ends_.next_ == &ends_; }
+
+ private:
+  T* at(Link* link) const {
+    return link == &ends_ ? nullptr : static_cast<T*>(link);
+  }
+
+  // A ring: its first and its last link are the neighbours of this one.
+  struct Ends : Link {
+    Ends() { this->next_ = this->previous_ = this; }
+  } ends_;
+};
+// [/list]
+
+// [job]
+/// Something that can run. When it ends, it leaves the queue.
+class Job : public List<Job>::Link {
+ public:
+  Job() = default;
+  /// Runs until it has nothing to do for now.
+  virtual void run() = 0;
+  /// @return True while it stands in a queue.
+  bool queued() const { return List<Job>::Link::linked(); }
+
+ protected:
+  ~Job() = default;
+};
+
+/// What runs next: first in, first out.
+class JobQueue {
+ public:
+  /// Puts a job at the end. A job that stands in a queue already stays where
+  /// it is: waking it twice is the same as waking it once.
+  /// @param job Leaves the queue when it is popped or destroyed.
+  void append(Job& job) noexcept {
+    if (!job.queued()) jobs_.append(job);
+  }
+  /// Takes the first job out.
+  /// @return That job, or null if there is none.
+  Job* pop() noexcept { return jobs_.pop(); }
+  /// @return True if no job can run.
+  bool empty() const { return jobs_.empty(); }
+
+ private:
+  List<Job> jobs_;
+};
+// [/job]
+
+/// @}
+
+}  // namespace naglfar

@@ -1,0 +1,181 @@
+// How coroutines begin, end and are cancelled together; and the way of an
+// exception from the coroutine that it has left to the call that throws it.
+//
+// Invariant: what is told of an end (Task, TaskGroup) is told before the
+// coroutine's stack goes back to its pool.
+
+#include "naglfar/scheduler/task_group.hpp"
+
+#include <cassert>
+#include <cerrno>
+#include <stdexcept>
+
+#include "naglfar/scheduler.hpp"
+
+namespace naglfar {
+
+// [task-life]
+Task::Task(Coroutine& coroutine) noexcept {
+  name.coroutine_ = &coroutine;
+  coroutine.task = this;
+}
+
+Task& Task::operator=(Task&& other) noexcept {
+  if (this == &other) return *this;
+  assert(joining_.empty() && other.joining_.empty());
+  handOver();
+  name.coroutine_ = std::exchange(other.name.coroutine_, nullptr);
+  if (!done()) name.coroutine_->task = this;
+  escaped_ = std::exchange(other.escaped_, nullptr);
+  if (!other.linked()) return *this;
+  group_ = other.group_;
+  group_->unjoined_.append(*this);
+  other.unlink();
+  return *this;
+}
+
+Task::~Task() {
+  assert(joining_.empty());
+  handOver();
+}
+
+// Called on another stack than the coroutine's.
+void Task::ended(TaskGroup& group,
+                 const std::exception_ptr& escaped) noexcept {
+  name.coroutine_ = nullptr;
+  if (escaped) {
+    escaped_ = escaped;
+    group_ = &group;
+    group.unjoined_.append(*this);
+  }
+  joining_.notifyAll();
+}
+
+// The coroutine has no handle any more, and its exception no call to join it.
+void Task::handOver() noexcept {
+  if (!done()) name.coroutine_->task = nullptr;
+  if (linked()) group_->fail(escaped_);
+  unlink();
+}
+// [/task-life]
+
+// [join]
+void Task::join(Deadline deadline) {
+  if (!done() && name.coroutine_ == Coroutine::current())
+    sys::fail(EDEADLK, "join: a coroutine cannot wait for its own end");
+  while (!done()) {
+    // Waits for TaskGroup::ended(), which notifies.
+    const WaitQueue::Entry entry(joining_);
+    if (!Scheduler::current().park("a task to end", -1, deadline) && !done())
+      sys::fail(ETIMEDOUT, "join");
+  }
+  unlink();
+  if (escaped_) std::rethrow_exception(std::exchange(escaped_, nullptr));
+}
+
+void Task::cancel() noexcept {
+  if (!done()) Coroutine::destroy(*name.coroutine_);
+}
+// [/join]
+
+// [task-group-life]
+TaskGroup::TaskGroup() : TaskGroup(Scheduler::current()) {}
+
+TaskGroup::TaskGroup(Scheduler& scheduler) : scheduler_(&scheduler) {
+  scheduler.groups_.append(*this);
+}
+
+TaskGroup::~TaskGroup() {
+  if (scheduler_ == nullptr) return;
+  cancel();
+  TaskGroup& outermost = scheduler_->tasks_;
+  if (this == &outermost) return;
+  // Only those that run are left: the caller, and those that have resumed it.
+  while (Coroutine* coroutine = members_.first()) {
+    coroutine->owner = &outermost;
+    outermost.members_.append(*coroutine);
+    ++outermost.size_;
+  }
+  while (const std::exception_ptr escaped = unclaimed())
+    outermost.fail(escaped);
+}
+
+StackPool& TaskGroup::stacks() {
+  if (scheduler_ == nullptr)
+    throw std::logic_error("go: the scheduler of this task group has ended");
+  return scheduler_->stacks_;
+}
+
+Task TaskGroup::start(Coroutine& coroutine) noexcept {
+  coroutine.owner = this;
+  members_.append(coroutine);
+  ++size_;
+  scheduler_->wake(coroutine);
+  return Task(coroutine);
+}
+// [/task-group-life]
+
+// [task-group-wait]
+// More than the coroutine that asks.
+bool TaskGroup::othersLeft() const {
+  const Coroutine* self = Coroutine::current();
+  return size_ > (self != nullptr && self->owner == this ? 1 : 0);
+}
+
+bool TaskGroup::waitOne(Deadline deadline) {
+  const WaitQueue::Entry entry(waiting_);
+  // Waits for ended(), which notifies. A wake-up in vain is as good.
+  return Scheduler::current().park("a task to end", -1, deadline);
+}
+
+void TaskGroup::wait(Deadline deadline) {
+  while (othersLeft()) {
+    // Waits for ended(), which notifies.
+    const WaitQueue::Entry entry(waiting_);
+    if (!Scheduler::current().park("a task group to end", -1, deadline) &&
+        othersLeft())
+      sys::fail(ETIMEDOUT, "wait for a task group");
+  }
+  if (escaped_) std::rethrow_exception(std::exchange(escaped_, nullptr));
+}
+
+// A coroutine that runs cannot be unwound here, and stays. Those that end
+// meanwhile, and those that are made meanwhile, make the loop no longer.
+void TaskGroup::cancel() noexcept {
+  List<Coroutine> running;
+  while (Coroutine* coroutine = members_.first()) {
+    running.append(*coroutine);
+    Coroutine::destroy(*coroutine);
+  }
+  members_.append(running);
+}
+// [/task-group-wait]
+
+// [task-group-ended]
+void TaskGroup::ended(Coroutine& coroutine,
+                      const std::exception_ptr& escaped) noexcept {
+  static_cast<List<Coroutine>::Link&>(coroutine).unlink();
+  --size_;
+  if (Task* task = coroutine.task) {
+    task->ended(*this, escaped);
+  } else if (escaped) {
+    fail(escaped);
+  }
+  waiting_.notifyAll();
+}
+
+void TaskGroup::fail(const std::exception_ptr& escaped) noexcept {
+  if (this == &scheduler_->tasks_) return scheduler_->fail(escaped);
+  if (!escaped_) escaped_ = escaped;
+  cancel();
+}
+
+// An exception that nothing was told of yet, or null.
+std::exception_ptr TaskGroup::unclaimed() noexcept {
+  if (escaped_) return std::exchange(escaped_, nullptr);
+  Task* task = unjoined_.pop();
+  return task != nullptr ? std::exchange(task->escaped_, nullptr) : nullptr;
+}
+// [/task-group-ended]
+
+}  // namespace naglfar

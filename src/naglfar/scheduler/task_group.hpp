@@ -1,0 +1,192 @@
+/// @file scheduler/task_group.hpp
+/// Every coroutine has an owner: a task group (libdill's bundle, Trio's
+/// nursery), and a handle for its maker.
+///
+/// A group can be waited for and cancelled as a whole, and when it is
+/// destroyed none of its coroutines runs any more. The outermost group is the
+/// scheduler's.
+///
+/// Invariants:
+/// - A coroutine is in exactly one group, until it ends.
+/// - An exception that leaves a coroutine is handed over once: to the call
+///   that joins its Task; without a Task to TaskGroup::wait(); and if nothing
+///   calls either, it leaves Scheduler::run().
+/// - Tasks, groups and the scheduler may be destroyed in any order.
+///
+/// Cancellation is Unwind, thrown at the point where the coroutine waits. The
+/// points of cancellation are park() and yield(), and whatever calls them:
+/// wait, sleep, join, the go calls of io.hpp, channels, files. A call that
+/// does not have to wait is one only when it ends the turn's budget.
+///
+/// Asks of the layers below: Coroutine; of the scheduler: park, and the
+/// queue.
+
+#pragma once
+
+#include <cstddef>
+#include <exception>
+#include <functional>
+#include <utility>
+
+#include "naglfar/coroutine.hpp"
+#include "naglfar/scheduler/timer_heap.hpp"
+#include "naglfar/scheduler/wait_queue.hpp"
+
+namespace naglfar {
+
+class TaskGroup;
+
+/// @addtogroup scheduler
+/// @{
+
+// [task]
+/// The handle of a coroutine, which `go` returns. It stays valid after the
+/// coroutine has ended, and may be ignored: to destroy it changes nothing for
+/// the coroutine.
+class Task : public List<Task>::Link {
+ public:
+  /// A handle of nothing, which is done.
+  Task() = default;
+  /// @param other A handle of nothing afterwards. No coroutine may be joining
+  ///        it.
+  Task(Task&& other) noexcept { *this = std::move(other); }
+  /// Destroys one handle and moves the other.
+  /// @param other As above.
+  /// @return This handle.
+  Task& operator=(Task&& other) noexcept;
+  /// An exception that was not joined goes to the group.
+  ~Task();
+
+  /// @return True if the coroutine has ended.
+  bool done() const { return name.coroutine_ == nullptr; }
+
+  /// Waits until the coroutine has ended. What ends the wait early leaves the
+  /// coroutine running.
+  /// @param deadline When to give up.
+  /// @throws std::system_error errc::timed_out at the deadline, and EDEADLK
+  /// if
+  ///         a coroutine joins itself.
+  /// @throws ... The exception that left the coroutine, to the first call
+  /// that
+  ///         can be told.
+  void join(Deadline deadline = never);
+
+  /// Cancels the coroutine: see Coroutine::destroy(). Does nothing if it has
+  /// ended, or was cancelled already.
+  void cancel() noexcept;
+
+  /// The coroutine's name, for messages: `go(serve).name = "server"`.
+  class Name {
+   public:
+    /// @param name A string that stays.
+    /// @return This name.
+    Name& operator=(const char* name) {
+      if (coroutine_ != nullptr) coroutine_->name = name;
+      return *this;
+    }
+    /// @return The name, or null if it has none or has ended.
+    operator const char*() const {
+      return coroutine_ != nullptr ? coroutine_->name : nullptr;
+    }
+
+   private:
+    friend class Task;
+    Coroutine* coroutine_ = nullptr;  // null once it has ended
+  };
+  Name name;  ///< Assign a string to it.
+
+ private:
+  // [task-private]
+  friend class TaskGroup;
+  explicit Task(Coroutine& coroutine) noexcept;
+  void ended(TaskGroup& group, const std::exception_ptr& escaped) noexcept;
+  void handOver() noexcept;
+
+  WaitQueue joining_;
+  // Not joined yet. Until then this stands in the group's list unjoined_.
+  std::exception_ptr escaped_;
+  TaskGroup* group_ = nullptr;  // valid while it stands there
+  // [/task-private]
+};
+// [/task]
+
+// [task-group]
+/// Coroutines that belong together.
+class TaskGroup final : public List<TaskGroup>::Link,
+                        private Coroutine::Owner {
+ public:
+  /// Makes a group of this thread's scheduler.
+  /// @throws std::logic_error If the thread has none.
+  TaskGroup();
+  /// Cancels what is left. A coroutine of the group that calls this itself
+  /// goes on, cancelled, and is the scheduler's from now on. An exception
+  /// that nothing was told of leaves Scheduler::run().
+  ~TaskGroup();
+
+  /// Runs a callable in a new coroutine of this group.
+  /// @param callable What to run.
+  /// @param args Its arguments, copied or moved as std::bind_front does.
+  /// @return Its handle.
+  /// @throws std::system_error If there is no stack to be had.
+  /// @throws std::logic_error If the scheduler has ended.
+  template <class Callable, class... Args>
+  Task go(Callable&& callable, Args&&... args) {
+    return start(Coroutine::make(
+        stacks(), [callable = std::forward<Callable>(callable),
+                   ... args = std::forward<Args>(args)]() mutable {
+          std::invoke(std::move(callable), std::move(args)...);
+        }));
+  }
+
+  /// Waits until all coroutines of the group have ended; all others, if one
+  /// of them calls this.
+  /// @param deadline When to give up.
+  /// @throws std::system_error errc::timed_out at the deadline: the group
+  /// goes
+  ///         on.
+  /// @throws ... The first exception that left one of them and that no Task
+  ///         was there for. The others were cancelled then.
+  void wait(Deadline deadline = never);
+
+  /// Waits until one more coroutine of the group has ended.
+  /// @param deadline When to give up.
+  /// @return False if none has at the deadline.
+  bool waitOne(Deadline deadline = never);
+
+  /// Cancels all coroutines of the group, in the order in which they were
+  /// made. Those that wait are gone when this returns; one that runs, such as
+  /// the caller, is unwound where it waits next. To cancel twice changes
+  /// nothing, and new coroutines can be made afterwards.
+  void cancel() noexcept;
+
+  /// @return How many coroutines of the group there are.
+  std::size_t size() const { return size_; }
+  /// @return The scheduler that runs them, or null if it has ended.
+  Scheduler* scheduler() const { return scheduler_; }
+
+ private:
+  // [task-group-private]
+  friend class Scheduler;
+  friend class Task;
+  explicit TaskGroup(Scheduler& scheduler);  // the outermost
+  StackPool& stacks();
+  Task start(Coroutine& coroutine) noexcept;
+  void ended(Coroutine& coroutine,
+             const std::exception_ptr& escaped) noexcept override;
+  void fail(const std::exception_ptr& escaped) noexcept;
+  bool othersLeft() const;
+  std::exception_ptr unclaimed() noexcept;
+
+  Scheduler* scheduler_;  // null once it has ended
+  List<Coroutine> members_;
+  std::size_t size_ = 0;
+  List<Task> unjoined_;         // handles that hold an exception
+  std::exception_ptr escaped_;  // of a member without a handle
+  WaitQueue waiting_;
+  // [/task-group-private]
+};
+// [/task-group]
+
+/// @}
+
+}  // namespace naglfar

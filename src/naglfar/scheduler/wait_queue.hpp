@@ -1,0 +1,63 @@
+/// @file scheduler/wait_queue.hpp
+/// Coroutines that wait for the same thing, in the order in which they came.
+///
+/// Invariant: an entry stands in its queue until it is notified or destroyed.
+/// Either may be destroyed first, the entry or the queue.
+///
+/// Asks of the scheduler: self and wake.
+
+#pragma once
+
+#include "naglfar/job.hpp"
+
+namespace naglfar {
+
+class Scheduler;
+
+/// @addtogroup scheduler
+/// @{
+
+// [wait-queue]
+/// A queue of waiting jobs. A coroutine makes an Entry on its stack and parks
+/// until that was notified:
+///
+///     WaitQueue::Entry entry(queue);
+///     while (entry.waiting()) scheduler.park("its turn");
+class WaitQueue {
+ public:
+  /// A place in the queue. It leaves the queue when it goes out of scope,
+  /// however that happens.
+  class Entry : public List<Entry>::Link {
+   public:
+    /// Enqueues the running job, at the end.
+    /// @param queue The queue.
+    /// @throws std::logic_error As Scheduler::current() and
+    ///         Scheduler::self().
+    explicit Entry(WaitQueue& queue);
+    /// @return True until it was notified, or its queue was destroyed.
+    bool waiting() const { return linked(); }
+    /// Leaves the queue, and wakes its job.
+    void notify();
+
+   private:
+    Scheduler& scheduler_;
+    Job& job_;
+  };
+
+  /// @return The entry that came first, or null.
+  Entry* first() const { return entries_.first(); }
+  /// @return True if no job waits.
+  bool empty() const { return entries_.empty(); }
+  /// Notifies all entries.
+  void notifyAll() {
+    while (Entry* entry = first()) entry->notify();
+  }
+
+ private:
+  List<Entry> entries_;
+};
+// [/wait-queue]
+
+/// @}
+
+}  // namespace naglfar
