@@ -27,11 +27,7 @@ struct Bounded {
 
 // A scheduler for one test. What leaves a coroutine fails the test.
 struct Run : Bounded {
-  explicit Run(unsigned seconds = 60) : Bounded(seconds) {
-    scheduler.unhandled = [](std::exception_ptr error) {
-      std::rethrow_exception(error);
-    };
-  }
+  explicit Run(unsigned seconds = 60) : Bounded(seconds) {}
   naglfar::Scheduler scheduler;
 };
 

@@ -262,15 +262,6 @@ void describe(std::ostream& out, const Coroutine& coroutine) {
 
 }  // namespace
 
-template <class Function>
-void Scheduler::forEachCoroutine(Function function) const {
-  for (const TaskGroup* g = groups_.first(); g != nullptr;
-       g = groups_.next(*g))
-    for (const Coroutine* c = g->members_.first(); c != nullptr;
-         c = g->members_.next(*c))
-      function(*c);
-}
-
 void Scheduler::dump(std::ostream& out) const {
   std::size_t n = 0;
   forEachCoroutine([&n](const Coroutine&) { ++n; });
