@@ -72,6 +72,7 @@ inline void Scheduler::runOne(Job& job) {
 
 void Scheduler::run() {
   assert(Coroutine::current() == nullptr);
+  if (escaped_) throwEscaped();  // by a handle that was dropped meanwhile
   while (Job* job = ready_.pop()) runOne(*job);
   for (TaskGroup* g = groups_.first(); g != nullptr; g = groups_.next(*g))
     if (!escaped_) escaped_ = g->unclaimed();
