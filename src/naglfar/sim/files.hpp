@@ -241,13 +241,13 @@ struct Socket final : File {
   ssize_t write(const char* data, std::size_t n) override;
   void closed() override;
 
-  ssize_t connect(const sys::Address& address);
+  int connect(const sys::Address& address);
   void established(Socket& listener);
   void refused(int why);
   void broken();
   void end();
   Socket* peer() const { return static_cast<Socket*>(out->reader); }
-  ssize_t takeError() { return -std::exchange(error, 0); }
+  int takeError() { return -std::exchange(error, 0); }
 
   bool tcp = true;  // else one of a socketpair: unix(7)
   Phase phase = Phase::fresh;

@@ -183,7 +183,7 @@ void knock(const std::weak_ptr<File>& client, std::uint16_t port, int tries) {
         [=] { knock(client, port, tries + 1); });
 }
 
-ssize_t Socket::connect(const sys::Address& address) {
+int Socket::connect(const sys::Address& address) {
   const Faults& faults = state().faults;
   switch (phase) {
     case Phase::listening:
