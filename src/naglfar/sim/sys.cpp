@@ -346,7 +346,6 @@ int ended(int fd, Ended& what) {
   return waitingCall(Call::poll, fd, attempt, false);
 }
 
-// The kernel's own function says what comes of it.
 int endWriting(int fd) {
   enter(Call::shutdown);
   return Kernel::current().shutdownWrite(fd);
