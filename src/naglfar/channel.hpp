@@ -24,6 +24,7 @@
 #include <utility>
 #include <vector>
 
+#include "naglfar/channel/input_range.hpp"
 #include "naglfar/channel/message_queue.hpp"
 #include "naglfar/scheduler.hpp"
 
@@ -91,16 +92,22 @@ class Channel {
   std::size_t size() const { return messages_.size(); }
   // [/channel-operations]
 
-  class Iterator;
-  class Batches;
   /// Iterates over the messages, until the channel is closed and drained.
   /// @return The first message, once there is one.
-  Iterator begin() { return Iterator(*this); }
+  auto begin() {
+    return InputIterator([this] { return next(); });
+  }
   /// @return The end.
   std::default_sentinel_t end() { return {}; }
   /// Iterates over what readWaiting(true) returns, until the end.
   /// @return A range of vectors of messages, none of them empty.
-  Batches iterateWaiting() { return Batches{*this}; }
+  auto iterateWaiting() {
+    return InputRange([this]() -> std::optional<std::vector<T>> {
+      std::vector<T> batch = readWaiting(true);
+      if (batch.empty()) return std::nullopt;
+      return batch;
+    });
+  }
 
  private:
   // Who reads has a slot for one message. Who only waits has none.
@@ -219,58 +226,6 @@ void Channel<T>::close() {
   writers_.notifyAll();
 }
 // [/channel-wait]
-
-// [channel-iterators]
-/// An input iterator over messages: what a range-based `for` needs.
-template <class T>
-class Channel<T>::Iterator {
- public:
-  /// @param channel Read from, at once.
-  explicit Iterator(Channel& channel)
-      : channel_(channel), message_(channel.next()) {}
-  /// @return The message.
-  T& operator*() { return *message_; }
-  /// Reads the next message.
-  /// @return This iterator.
-  Iterator& operator++() {
-    message_.reset();  // T need not be assignable
-    if (auto next = channel_.next()) message_.emplace(std::move(*next));
-    return *this;
-  }
-  /// @return True at the end of the channel.
-  bool operator==(std::default_sentinel_t) const { return !message_; }
-
- private:
-  Channel& channel_;
-  std::optional<T> message_;
-};
-
-/// A range over batches of messages.
-template <class T>
-class Channel<T>::Batches {
- public:
-  /// An input iterator over batches.
-  struct Iterator {
-    Channel& channel;      ///< Read from.
-    std::vector<T> batch;  ///< What was there.
-    /// @return The batch.
-    std::vector<T>& operator*() { return batch; }
-    /// Reads the next batch.
-    /// @return This iterator.
-    Iterator& operator++() {
-      batch = channel.readWaiting(true);
-      return *this;
-    }
-    /// @return True at the end of the channel.
-    bool operator==(std::default_sentinel_t) const { return batch.empty(); }
-  };
-  Channel& channel;  ///< Read from.
-  /// @return The first batch, once there is one.
-  Iterator begin() { return {channel, channel.readWaiting(true)}; }
-  /// @return The end.
-  std::default_sentinel_t end() { return {}; }
-};
-// [/channel-iterators]
 
 /// @}
 

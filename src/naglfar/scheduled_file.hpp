@@ -18,9 +18,11 @@
 
 #include <algorithm>
 #include <iterator>
+#include <optional>
 #include <string>
 #include <string_view>
 
+#include "naglfar/channel/input_range.hpp"
 #include "naglfar/io.hpp"
 
 namespace naglfar {
@@ -97,10 +99,15 @@ class ScheduledFile {
   ///         of file.
   Chunks readUntil(std::string separator, bool includingTxt = true);
 
-  class Lines;
   /// Iterates over the lines until the end of file.
   /// @return The first line.
-  Lines begin();
+  auto begin() {
+    return InputIterator([this]() -> std::optional<std::string> {
+      std::string line = readline();
+      if (line.empty()) return std::nullopt;
+      return line;
+    });
+  }
   /// @return The end.
   std::default_sentinel_t end() { return {}; }
   // [/file-reading]
@@ -189,65 +196,33 @@ class ScheduledFile {
 // [/scheduled-file]
 
 // [chunks]
-/// A range over what stands before a separator.
+/// What stands before a separator, in chunks.
 class ScheduledFile::Chunks {
  public:
   /// @param file Read from.
   /// @param separator What to look for.
   /// @param includingTxt Whether to read it, too.
-  Chunks(ScheduledFile& file, std::string separator, bool includingTxt);
-  /// An input iterator over the chunks.
-  struct Iterator {
-    Chunks& chunks;  ///< What it iterates over.
-    /// @return The chunk.
-    std::string& operator*() { return chunks.chunk_; }
-    /// Reads the next chunk.
-    /// @return This iterator.
-    Iterator& operator++() {
-      chunks.advance();
-      return *this;
-    }
-    /// @return True at the end.
-    bool operator==(std::default_sentinel_t) const {
-      return chunks.chunk_.empty();
-    }
-  };
+  Chunks(ScheduledFile& file, std::string separator, bool includingTxt)
+      : file_(file),
+        separator_(std::move(separator)),
+        includingTxt_(includingTxt) {}
+  /// @return The next chunk; nothing at the end.
+  /// @throws std::system_error As goReadSome(). What came before stays.
+  std::optional<std::string> next();
   /// @return The first chunk.
-  Iterator begin();
+  auto begin() {
+    return InputIterator([this] { return next(); });
+  }
   /// @return The end.
   std::default_sentinel_t end() { return {}; }
   /// @return All chunks in one string.
   std::string join();
 
  private:
-  void advance();
-
   ScheduledFile& file_;
   std::string separator_;
   bool includingTxt_;
   bool found_ = false;
-  std::string chunk_;
-};
-
-/// An input iterator over lines.
-class ScheduledFile::Lines {
- public:
-  /// @param file Read from, at once.
-  explicit Lines(ScheduledFile& file) : file_(file), line_(file.readline()) {}
-  /// @return The line, with its newline.
-  std::string& operator*() { return line_; }
-  /// Reads the next line.
-  /// @return This iterator.
-  Lines& operator++() {
-    line_ = file_.readline();
-    return *this;
-  }
-  /// @return True at the end of file.
-  bool operator==(std::default_sentinel_t) const { return line_.empty(); }
-
- private:
-  ScheduledFile& file_;
-  std::string line_;
 };
 // [/chunks]
 

@@ -124,9 +124,6 @@ std::string ScheduledFile::readline(std::size_t n,
   }
 }
 
-ScheduledFile::Lines ScheduledFile::begin() {
-  return Lines(*this);
-}
 // [/read]
 
 // [read-until]
@@ -135,39 +132,25 @@ ScheduledFile::Chunks ScheduledFile::readUntil(std::string separator,
   return Chunks(*this, std::move(separator), includingTxt);
 }
 
-ScheduledFile::Chunks::Chunks(ScheduledFile& file, std::string separator,
-                              bool includingTxt)
-    : file_(file),
-      separator_(std::move(separator)),
-      includingTxt_(includingTxt) {}
-
-ScheduledFile::Chunks::Iterator ScheduledFile::Chunks::begin() {
-  advance();
-  return Iterator{*this};
-}
-
-// An empty chunk is the end.
-void ScheduledFile::Chunks::advance() {
-  chunk_.clear();
+std::optional<std::string> ScheduledFile::Chunks::next() {
   Scheduler::spend();
-  while (!found_) {
+  std::string chunk;
+  while (chunk.empty() && !found_) {
     const std::string_view pending = file_.pending();
     const std::size_t position = pending.find(separator_);
     found_ = position != std::string_view::npos;
-    if (found_) {
-      chunk_ = file_.take(position + (includingTxt_ ? separator_.size() : 0));
-      return;
-    }
-    // All but what might be the beginning of the separator can go.
-    if (pending.size() >= separator_.size()) {
-      chunk_ = file_.take(pending.size() - separator_.size() + 1);
-      return;
-    }
-    if (!file_.fill()) {
+    if (found_)
+      chunk = file_.take(position + (includingTxt_ ? separator_.size() : 0));
+    else if (pending.size() >= separator_.size())
+      // All but what might be the beginning of the separator can go.
+      chunk = file_.take(pending.size() - separator_.size() + 1);
+    else if (!file_.fill()) {
       found_ = true;
-      chunk_ = file_.take(unlimited);
+      chunk = file_.take(unlimited);
     }
   }
+  if (chunk.empty()) return std::nullopt;
+  return chunk;
 }
 
 std::string ScheduledFile::Chunks::join() {
