@@ -6,9 +6,9 @@
 /// waits: see io.hpp.
 ///
 /// Invariants:
-/// - Every byte that was read stays until somebody takes it.
+/// - Every byte that was read stays until a call takes it.
 /// - A byte to be written stays until the kernel has taken it, and they leave
-///   in order. So an error is met again by whoever flushes next, and none is
+///   in order. So an error is met again by the next flush, and none is
 ///   lost because it came in the background.
 ///
 /// Asks of io: goReadSome, tryWrite, trySendfile, goConnect, goClose; of the
@@ -37,7 +37,7 @@ class ScheduledFile {
  public:
   /// @param fd A descriptor, which the file owns from now on.
   explicit ScheduledFile(sys::Fd fd) : fd_(std::move(fd)) {}
-  /// Moves a file that nobody is waiting in.
+  /// Moves a file in which no coroutine waits.
   /// @param other Closed afterwards.
   ScheduledFile(ScheduledFile&& other) noexcept;
   ScheduledFile& operator=(ScheduledFile&&) = delete;
@@ -151,7 +151,7 @@ class ScheduledFile {
 
   bool autoflush = false;          ///< Whether each write() is sent at once.
   std::size_t bufferSize = 65536;  ///< In bytes: more than that is sent.
-  /// When each of the calls above gives up, whoever has made it. A change
+  /// When each of the calls above gives up. A change
   /// binds from the next wait on.
   Deadline deadline = never;
   /// How long one wait for the peer may last, to read or to send. Every bit
@@ -162,7 +162,8 @@ class ScheduledFile {
 
  private:
   // [file-private]
-  // Waits for room on behalf of all who flush, and of those who do not wait.
+  // Waits for room on behalf of all coroutines that flush, and of those that
+  // did not wait for it.
   struct Flusher final : Job {
     explicit Flusher(ScheduledFile& owner) : file(owner) {}
     void run() override { file.roomToSend(); }

@@ -3,7 +3,8 @@
 // Invariants:
 // - Nothing yields between a read into the thread's scratch buffer and its
 //   copy into the file, so one scratch buffer serves all coroutines.
-// - Only flusher_ ever waits for room to write. Who sends waits for it.
+// - Only flusher_ waits for room to write. A coroutine that sends waits for
+//   the flusher.
 // - While sendingFile_, only sendfile() sends.
 
 #include "naglfar/scheduled_file.hpp"
@@ -218,17 +219,18 @@ void ScheduledFile::flush(bool block) {
 // [/flush]
 
 // [room]
-// Waits until roomToSend() calls, or whoever has sent what was there.
+// Waits until roomToSend() notifies, or the flush that has sent what was
+// there.
 void ScheduledFile::awaitRoom(const char* call) {
-  if (Scheduler::ofThread() == nullptr)  // nobody else would send
+  if (Scheduler::ofThread() == nullptr)  // no flusher would send
     return goWait(fileno(), Interest::write, patience());
   waitForRoom();
   WaitQueue::Entry entry(flushing_);
   const bool woken = Scheduler::current().park("a descriptor to write to",
                                                fileno(), patience());
   if (closed()) sys::fail(ECANCELED, call);
-  // Who was called out of the line in the same turn has to look, for there
-  // may be nobody else left who waits for room.
+  // A coroutine that was notified in the same turn has to look, for there may
+  // be no other left that waits for room.
   if (!woken && entry.waiting()) sys::fail(ETIMEDOUT, call);
 }
 
@@ -290,7 +292,8 @@ void ScheduledFile::close(bool flushFirst) {
   if (closed()) return;
   struct Close {
     ~Close() {
-      if (file.closed()) return;  // by somebody else, while this one waited
+      if (file.closed())
+        return;  // by another coroutine, while this one waited
       file.flusher_.waiter.unwatch();
       file.fd_ = sys::Fd();
       file.flushing_.notifyAll();
