@@ -7,13 +7,16 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <cstdlib>
 #include <deque>
 #include <exception>
 #include <iterator>
 #include <memory>
+#include <new>
 #include <numeric>
 #include <random>
 #include <set>
+#include <stdexcept>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -81,6 +84,23 @@ void settleDown(int turns = 5) {
   for (int i = 0; i < turns; ++i) naglfar::yield();
 }
 
+// Calls of operator new, and whether it fails.
+std::uint64_t allocations = 0;
+bool outOfMemory = false;
+
+// A message with a move constructor and no assignment. The move constructor
+// throws if the test says so.
+struct MoveOnly {
+  explicit MoveOnly(int number) : value(number) {}
+  MoveOnly(MoveOnly&& other) : value(other.value) {
+    if (failing) throw std::runtime_error("the message does not move");
+    other.value = -1;
+  }
+  MoveOnly& operator=(MoveOnly&&) = delete;
+  static inline bool failing = false;
+  int value;
+};
+
 Numbers upTo(int n) {
   Numbers all(static_cast<std::size_t>(n));
   std::iota(all.begin(), all.end(), 0);
@@ -88,6 +108,19 @@ Numbers upTo(int n) {
 }
 
 }  // namespace
+
+void* operator new(std::size_t size) {
+  ++allocations;
+  void* memory = outOfMemory ? nullptr : std::malloc(size == 0 ? 1 : size);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+void operator delete(void* memory) noexcept {
+  std::free(memory);
+}
+void operator delete(void* memory, std::size_t) noexcept {
+  std::free(memory);
+}
 
 // --- the 2009 library's own ---
 
@@ -217,6 +250,35 @@ TEST_CASE("messages that can only be moved are moved") {
   Channel<std::unique_ptr<int>> other;
   other.write(std::make_unique<int>(4));
   CHECK(*other.readWaiting().front() == 4);
+}
+
+TEST_CASE("a message needs nothing but a move constructor") {
+  Channel<MoveOnly> channel(2);
+  Strict scheduler;
+  Numbers read;
+  go([&] {
+    for (MoveOnly& message : channel) read.push_back(message.value);
+  });
+  settleDown();
+  for (int i = 0; i < 5; ++i) channel.write(MoveOnly(i));
+  settleDown();
+  CHECK(read == upTo(5));
+  channel.close();
+  scheduler.run();
+
+  Channel<MoveOnly> other(2);
+  go([&] {
+    for (int i = 0; i < 5; ++i) other.write(MoveOnly(i));
+  });
+  settleDown();
+  CHECK(other.read().value == 0);
+  CHECK(other.next()->value == 1);
+  CHECK(other.readWaiting().front().value == 2);
+  settleDown();
+  auto batches = other.iterateWaiting().begin();
+  CHECK((*batches).front().value == 3);
+  other.close();
+  CHECK(++batches == std::default_sentinel);
 }
 
 TEST_CASE("a channel of bool works like any other") {
@@ -678,6 +740,64 @@ TEST_CASE("the queue of messages does not keep what was read") {
   }
   CHECK(queue.size() == 10);
   CHECK(most <= 2 * 11);
+}
+
+TEST_CASE("the queue of messages keeps all if a move constructor throws") {
+  naglfar::MessageQueue<MoveOnly> queue;
+  constexpr int n = 300;  // several blocks of memory
+  for (int i = 0; i < n; ++i) {
+    MoveOnly message(i);
+    MoveOnly::failing = true;
+    CHECK_THROWS_AS(queue.push(std::move(message)), std::runtime_error);
+    MoveOnly::failing = false;
+    CHECK(queue.size() == static_cast<std::size_t>(i));
+    queue.push(std::move(message));
+  }
+  for (int i = 0; i < n; ++i) CHECK(queue.pop().value == i);
+  CHECK(queue.size() == 0);
+}
+
+TEST_CASE("the queue of messages keeps all if an allocation fails") {
+  naglfar::MessageQueue<MoveOnly> queue;
+  constexpr int n = 300;  // several blocks of memory
+  int failures = 0;
+  for (int i = 0; i < n; ++i) {
+    MoveOnly message(i);
+    outOfMemory = true;
+    try {
+      queue.push(std::move(message));
+      outOfMemory = false;
+    } catch (const std::bad_alloc&) {
+      outOfMemory = false;
+      ++failures;
+      CHECK(queue.size() == static_cast<std::size_t>(i));
+      CHECK(message.value == i);
+      queue.push(std::move(message));
+    }
+  }
+  CHECK(failures > 1);
+  for (int i = 0; i < n; ++i) CHECK(queue.pop().value == i);
+  CHECK(queue.size() == 0);
+}
+
+TEST_CASE("an allocation is needed only once a channel holds a message") {
+  const std::uint64_t none = allocations;
+  Channel<int> channel;
+  CHECK(allocations == none);
+  Scheduler scheduler;
+  go([&] { channel.read(); });
+  settleDown();
+  const std::uint64_t before = allocations;
+  channel.write(1);  // to the reader
+  CHECK(allocations == before);
+  channel.write(2);
+  CHECK(allocations > before);
+  const std::uint64_t after = allocations;
+  for (int i = 0; i < 1000; ++i) {
+    channel.write(i);
+    channel.read();
+  }
+  CHECK(allocations - after < 100);  // far less than one a message
 }
 
 // --- deadlines ---

@@ -295,8 +295,8 @@ TEST_CASE_FIXTURE(Run, "each call that waits is a point of cancellation") {
   Channel<int> empty;
   Channel<int> full(1);
   full.write(1);
-  TaskGroup never;
   Log ignored;
+  TaskGroup never;
   Task other = never.go(waitForEver, std::ref(ignored), "other");
   const std::vector<std::function<void()>> calls = {
       [&] { scheduler.park("it"); }, [&] { yield(); },
