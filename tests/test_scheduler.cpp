@@ -1498,6 +1498,11 @@ TEST_CASE("a forked child does not run its parent's actions") {
   int seen = 0;
   signals.on(SIGUSR1, [&] { ++seen; });
   std::raise(SIGUSR1);  // it is in the pipe already, which both have
+  SUBCASE("that the poller has not seen") {}
+  SUBCASE("that are queued") {
+    naglfar::yield();  // the action stands behind main now
+    REQUIRE(seen == 0);
+  }
   const pid_t child = sys::fork();
   if (child == 0) {
     for (int turn = 0; turn < 10; ++turn) naglfar::yield();
