@@ -489,6 +489,18 @@ TEST_SUITE("server: ScheduledMixIn") {
     CHECK(server.errors.empty());
   }
 
+  TEST_CASE_FIXTURE(
+      Run, "a connection that waits in the accept stream is closed with it") {
+    Scheduled server(anyPort, answer);
+    ScheduledFile client = ScheduledFile::connectTcp(server.server_address);
+    yieldTimes(10);
+    const std::uint64_t closed = ledger[Call::close];
+    server.server_close();
+    REQUIRE(ledger[Call::close] - closed ==
+            2);  // the listener's is the other
+    CHECK(client.read() == "");
+  }
+
   TEST_CASE_FIXTURE(Run, "a client that resets before it is accepted") {
     sys::Address address;
     sys::Fd listener = newListener(address);

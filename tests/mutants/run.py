@@ -36,8 +36,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
-LAYERS = ["sys", "poller", "coroutine", "scheduler", "channel", "io", "file",
-          "server", "http", "mixins"]
+LAYERS = ["sys", "job", "poller", "coroutine", "scheduler", "channel", "io",
+          "file", "server", "http", "mixins"]
 # How long a test may take with a mutant before it counts as hanging: so many
 # seconds, and ten times what it takes without.
 PATIENCE = 10
