@@ -4,11 +4,13 @@
 // faults before it does anything. A call that failed has done nothing, but
 // for close(2), which has closed, and accept(2) of a connection that is gone.
 
+#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <span>
 
 #include "naglfar/sim/files.hpp"
 
@@ -449,17 +451,28 @@ int select(int n, fd_set* readable, fd_set* writable, timeval* timeout) {
   return leave(Call::select, -1, found);
 }
 
-// Those of its bits that poll(2) has, epoll(7) has, too.
-int poll(int fd, short events, int timeoutMs) {
+// The bits of poll(2) are those of epoll(7).
+int poll(pollfd* entries, std::size_t n, int timeoutMs) {
   enter(Call::poll);
   if (fault(state().faults.interrupted, "interrupted"))
-    return leave(Call::poll, fd, -EINTR);
-  const FilePointer file = find(fd);
-  const auto mask = static_cast<std::uint32_t>(events) | EPOLLERR | EPOLLHUP;
-  return leave(Call::poll, fd,
-               await(std::chrono::milliseconds(timeoutMs), [&] {
-                 return file == nullptr || (file->ready() & mask) != 0;
-               }));
+    return leave(Call::poll, -1, -EINTR);
+  const auto look = [](const pollfd& entry) -> std::uint32_t {
+    if (entry.fd < 0) return 0;
+    const FilePointer file = find(entry.fd);
+    if (file == nullptr) return POLLNVAL;
+    const auto wanted = static_cast<std::uint32_t>(entry.events);
+    return file->ready() & (wanted | EPOLLERR | EPOLLHUP);
+  };
+  const auto lookAtAll = [&] {
+    int ready = 0;
+    for (pollfd& entry : std::span(entries, n)) {
+      entry.revents = static_cast<short>(look(entry));
+      ready += entry.revents != 0 ? 1 : 0;
+    }
+    return ready;
+  };
+  return leave(Call::poll, -1,
+               await(std::chrono::milliseconds(timeoutMs), lookAtAll));
 }
 // [/sim-select]
 

@@ -244,10 +244,9 @@ int select(int n, fd_set* readable, fd_set* writable, timeval* timeout) {
   return ::select(n, readable, writable, nullptr, timeout);
 }
 
-int poll(int fd, short events, int timeoutMs) {
+int poll(pollfd* entries, std::size_t n, int timeoutMs) {
   count(Call::poll);
-  pollfd one{fd, events, 0};
-  return ::poll(&one, 1, timeoutMs);
+  return ::poll(entries, static_cast<nfds_t>(n), timeoutMs);
 }
 // [/readiness]
 
