@@ -23,9 +23,7 @@
 
 #include <atomic>
 #include <cstdint>
-#include <memory>
 #include <optional>
-#include <vector>
 
 #include "naglfar/channel.hpp"
 #include "naglfar/scheduled_file.hpp"
@@ -65,7 +63,7 @@ class TCPServer {
   /// @param handler What serves a request.
   TCPServer(sys::Fd listener, Handler handler);
 
-  virtual ~TCPServer();
+  virtual ~TCPServer() = default;
   TCPServer(const TCPServer&) = delete;
   TCPServer& operator=(const TCPServer&) = delete;
 
@@ -130,32 +128,31 @@ class TCPServer {
   static AcceptError classify(const std::system_error& error);
   // [/tcp-server-hooks]
 
-  // [tcp-server-room]
-  /// @return Whether one more connection may be open. get_request() asks
-  ///         before it accepts. If not, it asks again when somebody has said
-  ///         that a request has ended, and now and then.
-  virtual bool hasRoom() { return true; }
-  /// Says that a request has ended, from any thread and from a child.
-  /// @param who The child, to be told it from others.
-  void tellEnded(pid_t who = 0);
-  /// Takes what was said so. To be called until it returns nothing.
-  /// @return Who has ended.
-  std::optional<pid_t> nextEnded();
-  // [/tcp-server-room]
+  // [tcp-server-wait]
+  /// A pipe whose ends never block.
+  struct Pipe {
+    /// @throws std::system_error If there is no descriptor for it.
+    Pipe();
+    sys::Fd reader;  ///< The end to read from.
+    sys::Fd writer;  ///< The end to write to.
+  };
+  /// In place of a descriptor for awaitInput().
+  static constexpr int noDescriptor = -1;
+  /// How often a server looks for what no descriptor tells.
+  static constexpr int lookEveryMs = 100;
+  /// Waits until a descriptor is readable, the time is over, or shutdown()
+  /// is called; perhaps in vain.
+  /// @param fd The descriptor, or noDescriptor.
+  /// @param timeoutMs The time in milliseconds; -1 is for ever.
+  /// @return False after shutdown().
+  bool awaitInput(int fd, int timeoutMs);
+  // [/tcp-server-wait]
 
  private:
-  void lookForStop();
-  void awaitRoom();
-
   sys::Fd socket_;
   Handler handler_;
   std::atomic<bool> stopped_ = false;
-  sys::Fd stopReader_;  // shutdown() writes a byte, also in another process
-  sys::Fd stopWriter_;
-  sys::Fd endedReader_;  // made by who asks first, for most never do
-  sys::Fd endedWriter_;
-  struct Bell;  // what get_request() waits with
-  std::unique_ptr<Bell> bell_;
+  Pipe stop_;  // readable after shutdown(), also in other processes
 };
 // [/tcp-server]
 

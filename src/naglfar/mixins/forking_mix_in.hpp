@@ -38,7 +38,7 @@ class ForkingMixIn : public Base {
   std::size_t maxConnections = unlimited;
 
  protected:
-  bool hasRoom() override;
+  std::optional<TCPServer::Request> get_request() override;
   void process_request(TCPServer::Request request) override;
 
  private:
@@ -46,18 +46,25 @@ class ForkingMixIn : public Base {
   static bool hasEnded(pid_t child, int options);
   std::vector<pid_t> children_;
   std::size_t collectAt_ = 16;
+  TCPServer::Pipe ended_;  // each child writes its number into it
 };
 // [/forking-mix-in]
 
 // [forking-room]
-// Who says that it has ended exits at once, so that wait is short.
+// A child that says that it has ended exits at once, so the wait for it is
+// short. A child that was killed says nothing, so the parent looks for it.
 template <class Base>
-bool ForkingMixIn<Base>::hasRoom() {
-  if (maxConnections == unlimited) return true;
-  while (const std::optional<pid_t> child = this->nextEnded())
-    if (hasEnded(*child, 0)) std::erase(children_, *child);
-  if (children_.size() >= maxConnections) collectChildren(WNOHANG);
-  return children_.size() < maxConnections;
+std::optional<TCPServer::Request> ForkingMixIn<Base>::get_request() {
+  if (maxConnections == unlimited) return Base::get_request();
+  do {
+    pid_t child = 0;
+    while (sys::read(ended_.reader.get(), reinterpret_cast<char*>(&child),
+                     sizeof child) == sizeof child)
+      if (hasEnded(child, 0)) std::erase(children_, child);
+    if (children_.size() >= maxConnections) collectChildren(WNOHANG);
+  } while (children_.size() >= maxConnections &&
+           this->awaitInput(ended_.reader.get(), TCPServer::lookEveryMs));
+  return Base::get_request();
 }
 // [/forking-room]
 
@@ -78,7 +85,11 @@ void ForkingMixIn<Base>::process_request(TCPServer::Request request) {
       // By handle_error(): nobody is left to tell.
     }
     flushLedger();
-    if (maxConnections != unlimited) this->tellEnded(::getpid());
+    if (maxConnections != unlimited) {
+      const pid_t self = ::getpid();
+      sys::write(ended_.writer.get(), reinterpret_cast<const char*>(&self),
+                 sizeof self);  // if it fails, the parent looks anyway
+    }
     _exit(0);  // no destructors: what they would undo is the parent's
   }
   if (child != -1)

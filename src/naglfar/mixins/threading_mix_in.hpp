@@ -29,7 +29,7 @@ class ThreadingMixIn : public Base {
   /// Waits for the requests that are being served.
   ~ThreadingMixIn() override {
     std::unique_lock lock(mutex_);
-    idle_.wait(lock, [this] { return running_ == 0; });
+    ended_.wait(lock, [this] { return running_ == 0; });
   }
 
   /// How many connections may be open at a time, each with its thread. The
@@ -38,36 +38,38 @@ class ThreadingMixIn : public Base {
   std::size_t maxConnections = unlimited;
 
  protected:
-  bool hasRoom() override;
+  std::optional<TCPServer::Request> get_request() override;
   void process_request(TCPServer::Request request) override;
 
  private:
   std::mutex mutex_;
-  std::condition_variable idle_;
-  std::size_t running_ = 0;
-  bool full_ = false;  // get_request() waits for one of them to end
+  std::condition_variable ended_;  // a request has
+  std::size_t running_ = 0;        // requests
 };
 // [/threading-mix-in]
 
 // [threading-process]
+// The condition variable does not hear of shutdown(), which a signal handler
+// may call, so the server looks for that now and then.
 template <class Base>
-bool ThreadingMixIn<Base>::hasRoom() {
-  const std::lock_guard lock(mutex_);
-  full_ = running_ >= maxConnections;
-  if (full_)
-    while (this->nextEnded()) continue;  // of an earlier wait
-  return !full_;
+std::optional<TCPServer::Request> ThreadingMixIn<Base>::get_request() {
+  std::unique_lock lock(mutex_);
+  while (running_ >= maxConnections &&
+         this->awaitInput(TCPServer::noDescriptor, 0))
+    ended_.wait_for(lock, std::chrono::milliseconds(TCPServer::lookEveryMs));
+  lock.unlock();
+  return Base::get_request();
 }
 
 template <class Base>
 void ThreadingMixIn<Base>::process_request(TCPServer::Request request) {
   const sys::Address client = request.client;
   const auto change = [this](int difference) {
+    // The notification is under the lock, because the object may be gone as
+    // soon as the destructor can see that no request runs.
     const std::lock_guard lock(mutex_);
     running_ += static_cast<std::size_t>(difference);
-    // Under the lock: as soon as it is free, this object may be gone.
-    if (full_ && difference < 0) this->tellEnded();
-    if (running_ == 0) idle_.notify_all();
+    ended_.notify_all();
   };
   change(+1);
   try {

@@ -5,13 +5,23 @@
 
 #include "naglfar/server.hpp"
 
+#include <poll.h>
+
 #include <cerrno>
 #include <csignal>
 #include <iostream>
+#include <iterator>
 
 namespace naglfar {
 
 // [tcp-server-life]
+TCPServer::Pipe::Pipe() {
+  int ends[2];
+  sys::check(sys::pipe(ends, sys::Mode::nonblocking), "pipe");
+  reader = sys::Fd(ends[0]);
+  writer = sys::Fd(ends[1]);
+}
+
 TCPServer::TCPServer(const sys::Address& address, Handler handler,
                      int request_queue_size)
     : TCPServer(
@@ -26,10 +36,6 @@ TCPServer::TCPServer(const sys::Address& address, Handler handler,
 TCPServer::TCPServer(sys::Fd listener, Handler handler)
     : socket_(std::move(listener)), handler_(handler) {
   sys::ignoreSignal(SIGPIPE);  // here, too: not every server has a Scheduler
-  int ends[2];
-  sys::check(sys::pipe(ends, sys::Mode::nonblocking), "pipe");
-  stopReader_ = sys::Fd(ends[0]);
-  stopWriter_ = sys::Fd(ends[1]);
   sys::check(sys::localAddress(fileno(), server_address), "getsockname");
 }
 // [/tcp-server-life]
@@ -52,7 +58,7 @@ bool TCPServer::handle_request() {
 void TCPServer::shutdown() {
   const int interrupted = errno;
   stopped_ = true;
-  while (sys::write(stopWriter_.get(), "", 1) == -1 && errno == EINTR)
+  while (sys::write(stop_.writer.get(), "", 1) == -1 && errno == EINTR)
     continue;
   errno = interrupted;
 }
@@ -87,114 +93,36 @@ void TCPServer::handle_error(const sys::Address& client,
 }
 // [/serve]
 
-// [bell]
-// One for all requests: a server that is out of descriptors could not make
-// another. That a job is queued is all that it has to say.
-struct TCPServer::Bell {
-  struct Nothing final : Job {
-    void run() override {}
-  };
-  JobQueue rung;
-  Nothing forConnection;
-  Nothing forStop;
-  Nothing forRoom;
-  Waiter connection{forConnection};
-  Waiter stop{forStop};
-  Waiter room{forRoom};
-  Poller poller;
-};
-
-TCPServer::~TCPServer() = default;
-// [/bell]
-
-// [look-for-stop]
-// Only the byte means that shutdown() was called, for readiness is a hint. It
-// is put back, for whoever else serves from the same listener.
-void TCPServer::lookForStop() {
-  if (!bell_->forStop.queued()) return;
-  char byte;
-  ssize_t n = -1;
-  do n = sys::read(stopReader_.get(), &byte, 1);
-  while (n == -1 && errno == EINTR);
-  if (n == 1) return TCPServer::shutdown();
-  while (bell_->rung.pop() != nullptr) continue;
-  bell_->poller.watch(stopReader_.get(), Interest::read, bell_->stop);
+// [await-input]
+// shutdown() leaves its byte in the pipe, perhaps from another process, and
+// no server reads it: so the pipe stays readable for every process which
+// serves from the same listener.
+bool TCPServer::awaitInput(int fd, int timeoutMs) {
+  pollfd entries[] = {{fd, POLLIN, 0}, {stop_.reader.get(), POLLIN, 0}};
+  const int n = sys::poll(entries, std::size(entries), timeoutMs);
+  if (n == -1 && errno != EINTR) sys::fail(errno, "poll");
+  if (n > 0 && entries[1].revents != 0) stopped_ = true;
+  return !stopped_;
 }
-// [/look-for-stop]
-
-// [await-room]
-// Each word is whole, or is not there: pipe(7), PIPE_BUF. When the pipe is
-// full, nobody misses one more.
-void TCPServer::tellEnded(pid_t who) {
-  const auto* const word = reinterpret_cast<const char*>(&who);
-  while (sys::write(endedWriter_.get(), word, sizeof who) == -1 &&
-         errno == EINTR)
-    continue;
-}
-
-std::optional<pid_t> TCPServer::nextEnded() {
-  if (!endedReader_) {
-    int ends[2];
-    // Without one, to ask now and then has to do.
-    if (sys::pipe(ends, sys::Mode::nonblocking) == -1) return std::nullopt;
-    endedReader_ = sys::Fd(ends[0]);
-    endedWriter_ = sys::Fd(ends[1]);
-  }
-  pid_t who = 0;
-  ssize_t n = -1;
-  do
-    n = sys::read(endedReader_.get(), reinterpret_cast<char*>(&who),
-                  sizeof who);
-  while (n == -1 && errno == EINTR);
-  if (n != sizeof who) return std::nullopt;
-  return who;
-}
-
-// hasRoom() has taken all that was said, so the next word is news. A child
-// that is killed says none.
-void TCPServer::awaitRoom() {
-  auto& poller = bell_->poller;
-  if (endedReader_) {
-    poller.unwatch(endedReader_.get(), Interest::read, bell_->room);
-    poller.watch(endedReader_.get(), Interest::read, bell_->room);
-  }
-  poller.poll(std::chrono::milliseconds(100), bell_->rung);
-  lookForStop();
-}
-// [/await-room]
+// [/await-input]
 
 // [get-request]
 std::optional<TCPServer::Request> TCPServer::get_request() {
-  if (!bell_) {
-    bell_ = std::make_unique<Bell>();
-    bell_->poller.watch(stopReader_.get(), Interest::read, bell_->stop);
-  }
-  auto& poller = bell_->poller;
-  for (sys::Duration patience{-1}; !stopped_;) {
-    if (!hasRoom()) {
-      awaitRoom();
+  while (!stopped_) {
+    Request request;
+    request.connection = sys::Fd(
+        sys::accept(fileno(), request.client, sys::Mode::nonblocking));
+    if (request.connection) return request;
+    if (errno == EAGAIN || errno == EWOULDBLOCK) {
+      awaitInput(fileno(), -1);
       continue;
     }
-    Request request;
-    const int fd =
-        sys::accept(fileno(), request.client, sys::Mode::nonblocking);
-    if (fd != -1) {
-      request.connection = sys::Fd(fd);
-      return request;
-    }
-    if (errno == EAGAIN || errno == EWOULDBLOCK) {
-      poller.unwatch(fileno(), Interest::read, bell_->connection);
-      poller.watch(fileno(), Interest::read, bell_->connection);
-      patience = sys::Duration{-1};
-    } else {
-      const std::system_error error(errno, std::generic_category(),
-                                    "accept4");
-      if (classify(error) == AcceptError::connectionGone) continue;
-      if (classify(error) == AcceptError::fatal) throw error;
-      patience = std::chrono::milliseconds(100);
-    }
-    poller.poll(patience, bell_->rung);
-    lookForStop();
+    const std::system_error error(errno, std::generic_category(), "accept4");
+    if (classify(error) == AcceptError::connectionGone) continue;
+    if (classify(error) == AcceptError::fatal) throw error;
+    // The connection still waits, so the listener stays readable: the server
+    // does not wait for it, but until there may be a descriptor again.
+    awaitInput(noDescriptor, lookEveryMs);
   }
   return std::nullopt;
 }
