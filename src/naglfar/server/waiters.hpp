@@ -125,14 +125,14 @@ using Waiters = BasicWaiters<int>;
 template <class Message>
 struct BasicWaiters<Message>::State {
   naglfar::Channel<Message> channel;
-  std::optional<HangupWatch> departure;  // empty: no departure is noticed
+  std::unique_ptr<HangupWatch> departure;  // null: it is not noticed
 };
 
 template <class Message>
 auto BasicWaiters<Message>::channel(int connection) -> Channel {
   auto state = std::make_shared<State>();
   if (noticeDepartures)
-    state->departure.emplace(
+    state->departure = std::make_unique<HangupWatch>(
         connection, [&c = state->channel] { c.close(); }, endMeansGone);
   return Channel(std::move(state));
 }
