@@ -1,8 +1,11 @@
 /// @file mixins/forking_mix_in.hpp
-/// A process for each request (in Python, socketserver.ForkingMixIn).
+/// A mix-in that serves each request in a child process (in Python,
+/// socketserver.ForkingMixIn).
 ///
-/// Invariants: every child is waited for, so that none stays a zombie; and
-/// none runs what waits in its parent's scheduler.
+/// Invariants:
+/// - The server waits for each of its children, so that none stays a zombie.
+/// - A child never runs a coroutine of its parent, nor the destructors and
+///   exit functions of its parent's objects.
 ///
 /// Asks of the server layer: TCPServer; of sys: fork, waitpid.
 
@@ -22,8 +25,8 @@ namespace naglfar {
 /// @{
 
 // [forking-mix-in]
-/// Serves each request in a child process. What a handler changes stays in
-/// its child, unless it lies in shared memory: see SharedWaiters.
+/// Serves each request in a child process. What a handler changes, it changes
+/// in its child only, except for shared memory: see SharedWaiters.
 /// @tparam Base TCPServer, or a class derived from it.
 template <class Base>
 class ForkingMixIn : public Base {
@@ -32,9 +35,9 @@ class ForkingMixIn : public Base {
   /// Waits for the requests that are being served.
   ~ForkingMixIn() override { collectChildren(0); }
 
-  /// How many connections may be open at a time, each with its process. The
-  /// next ones wait in the backlog of the listener until one of them is
-  /// closed. To be set before the server serves.
+  /// How many connections may be open at a time, each with its process.
+  /// Further connections wait in the backlog of the listener until a child
+  /// ends. To be set before the server serves.
   std::size_t maxConnections = unlimited;
 
  protected:
@@ -46,13 +49,13 @@ class ForkingMixIn : public Base {
   static bool hasEnded(pid_t child, int options);
   std::vector<pid_t> children_;
   std::size_t collectAt_ = 16;
-  TCPServer::Pipe ended_;  // each child writes its number into it
+  TCPServer::Pipe ended_;  // a child that ends writes its number
 };
 // [/forking-mix-in]
 
 // [forking-room]
-// A child that says that it has ended exits at once, so the wait for it is
-// short. A child that was killed says nothing, so the parent looks for it.
+// A child that has written its number exits at once, so the wait for it is
+// short. A child that is killed writes nothing, so the parent looks for it.
 template <class Base>
 std::optional<TCPServer::Request> ForkingMixIn<Base>::get_request() {
   if (maxConnections == unlimited) return Base::get_request();
@@ -71,7 +74,8 @@ std::optional<TCPServer::Request> ForkingMixIn<Base>::get_request() {
 // [forking-process]
 template <class Base>
 void ForkingMixIn<Base>::process_request(TCPServer::Request request) {
-  // Asking each of n children at each request would be n * n system calls.
+  // Not at each request: to ask for n children at n requests would take n * n
+  // system calls.
   if (children_.size() >= collectAt_) {
     collectChildren(WNOHANG);
     collectAt_ = 2 * children_.size() + 16;
@@ -82,7 +86,7 @@ void ForkingMixIn<Base>::process_request(TCPServer::Request request) {
     try {
       this->serve(request);
     } catch (...) {
-      // By handle_error(): nobody is left to tell.
+      // handle_error() threw, and the child has no caller of its own.
     }
     flushLedger();
     if (maxConnections != unlimited) {
@@ -90,7 +94,7 @@ void ForkingMixIn<Base>::process_request(TCPServer::Request request) {
       sys::write(ended_.writer.get(), reinterpret_cast<const char*>(&self),
                  sizeof self);  // if it fails, the parent looks anyway
     }
-    _exit(0);  // no destructors: what they would undo is the parent's
+    _exit(0);  // destructors would undo what belongs to the parent
   }
   if (child != -1)
     children_.push_back(child);
@@ -102,7 +106,8 @@ void ForkingMixIn<Base>::process_request(TCPServer::Request request) {
 // [/forking-process]
 
 // [forking-collect]
-// One by one: other children of this process are none of its business.
+// Asks for each child by its number: the program may have other children, and
+// waits for them itself.
 template <class Base>
 void ForkingMixIn<Base>::collectChildren(int options) {
   std::erase_if(children_,

@@ -1,10 +1,11 @@
 /// @file mixins/threading_mix_in.hpp
-/// A thread for each request (in Python, socketserver.ThreadingMixIn).
+/// A mix-in that serves each request in a thread (in Python,
+/// socketserver.ThreadingMixIn). The threads have no scheduler: a handler
+/// that waits blocks its thread.
 ///
-/// Invariant: no request's thread outlives the server.
+/// Invariant: no thread of a request outlives the server.
 ///
-/// Asks of the server layer: TCPServer. No scheduler runs in these threads:
-/// they wait themselves.
+/// Asks of the server layer: TCPServer.
 
 #pragma once
 
@@ -32,9 +33,9 @@ class ThreadingMixIn : public Base {
     ended_.wait(lock, [this] { return running_ == 0; });
   }
 
-  /// How many connections may be open at a time, each with its thread. The
-  /// next ones wait in the backlog of the listener until one of them is
-  /// closed. To be set before the server serves.
+  /// How many connections may be open at a time, each with its thread.
+  /// Further connections wait in the backlog of the listener until a request
+  /// ends. To be set before the server serves.
   std::size_t maxConnections = unlimited;
 
  protected:
@@ -49,13 +50,12 @@ class ThreadingMixIn : public Base {
 // [/threading-mix-in]
 
 // [threading-process]
-// The condition variable does not hear of shutdown(), which a signal handler
-// may call, so the server looks for that now and then.
+// A signal handler may call shutdown(), so shutdown() cannot notify the
+// condition variable: the server looks for it now and then.
 template <class Base>
 std::optional<TCPServer::Request> ThreadingMixIn<Base>::get_request() {
   std::unique_lock lock(mutex_);
-  while (running_ >= maxConnections &&
-         this->awaitInput(TCPServer::noDescriptor, 0))
+  while (running_ >= maxConnections && this->awaitInput(-1, 0))
     ended_.wait_for(lock, std::chrono::milliseconds(TCPServer::lookEveryMs));
   lock.unlock();
   return Base::get_request();
@@ -65,8 +65,8 @@ template <class Base>
 void ThreadingMixIn<Base>::process_request(TCPServer::Request request) {
   const sys::Address client = request.client;
   const auto change = [this](int difference) {
-    // The notification is under the lock, because the object may be gone as
-    // soon as the destructor can see that no request runs.
+    // The thread notifies before it unlocks: after that the destructor may
+    // find that no request runs, and the condition variable is gone.
     const std::lock_guard lock(mutex_);
     running_ += static_cast<std::size_t>(difference);
     ended_.notify_all();
@@ -78,7 +78,7 @@ void ThreadingMixIn<Base>::process_request(TCPServer::Request request) {
       flushLedger();
       change(-1);
     }).detach();
-  } catch (const std::system_error& error) {  // no more threads
+  } catch (const std::system_error& error) {  // std::thread throws it
     change(-1);
     this->handle_error(client, error);
   }

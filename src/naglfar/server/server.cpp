@@ -1,7 +1,8 @@
-// The server without a mix-in: bind, listen, accept, serve, one by one.
+// The server without a mix-in: it listens, accepts a connection, serves it,
+// and accepts the next.
 //
-// Invariant: the listener never blocks. Who waits for a connection waits in
-// the poller, so that shutdown() is seen, too.
+// Invariant: the server waits for connections only in poll(2), where it sees
+// shutdown(), too: the listener does not block.
 
 #include "naglfar/server.hpp"
 
@@ -35,7 +36,7 @@ TCPServer::TCPServer(const sys::Address& address, Handler handler,
 
 TCPServer::TCPServer(sys::Fd listener, Handler handler)
     : socket_(std::move(listener)), handler_(handler) {
-  sys::ignoreSignal(SIGPIPE);  // here, too: not every server has a Scheduler
+  sys::ignoreSignal(SIGPIPE);  // the Scheduler does it, but may be absent
   sys::check(sys::localAddress(fileno(), server_address), "getsockname");
 }
 // [/tcp-server-life]
@@ -52,9 +53,10 @@ bool TCPServer::handle_request() {
   return true;
 }
 
-// The flag is for a server that never waits, because clients do; the byte for
-// one that waits, or that runs in a child. A signal handler may do both, and
-// whom it interrupts must find its errno again.
+// A busy server never waits in poll(2), so it looks at the flag between two
+// requests. The byte wakes a server that waits, and reaches one in a child
+// process, which does not see the flag. The code that a signal handler
+// interrupts may depend on errno, so errno stays as it is.
 void TCPServer::shutdown() {
   const int interrupted = errno;
   stopped_ = true;
@@ -67,7 +69,8 @@ void TCPServer::server_close() {
   if (socket_) goClose(socket_.release());
 }
 
-// Whoever serves one request after the other has nobody to end the wait of.
+// While this server waits for a request of one connection, it does not wait
+// for shutdown(): keepAliveTimeout ends the wait.
 void TCPServer::idle(int /*connection*/, bool /*waits*/) {}
 // [/serve-forever]
 
@@ -80,7 +83,7 @@ void TCPServer::serve(Request& request) {
   } catch (const std::exception& error) {
     handle_error(request.client, error);
   } catch (const Unwind&) {
-    throw;  // the server goes, and its requests with it
+    throw;  // this coroutine is being destroyed
   } catch (...) {
     handle_error(request.client, std::runtime_error("unknown exception"));
   }
@@ -94,9 +97,8 @@ void TCPServer::handle_error(const sys::Address& client,
 // [/serve]
 
 // [await-input]
-// shutdown() leaves its byte in the pipe, perhaps from another process, and
-// no server reads it: so the pipe stays readable for every process which
-// serves from the same listener.
+// No server reads the byte that shutdown() writes, so the pipe stays readable
+// for every process that serves from the same listener.
 bool TCPServer::awaitInput(int fd, int timeoutMs) {
   pollfd entries[] = {{fd, POLLIN, 0}, {stop_.reader.get(), POLLIN, 0}};
   const int n = sys::poll(entries, std::size(entries), timeoutMs);
@@ -120,9 +122,9 @@ std::optional<TCPServer::Request> TCPServer::get_request() {
     const std::system_error error(errno, std::generic_category(), "accept4");
     if (classify(error) == AcceptError::connectionGone) continue;
     if (classify(error) == AcceptError::fatal) throw error;
-    // The connection still waits, so the listener stays readable: the server
-    // does not wait for it, but until there may be a descriptor again.
-    awaitInput(noDescriptor, lookEveryMs);
+    // The connection is still in the backlog, so the listener is readable. A
+    // descriptor that is closed elsewhere makes nothing readable.
+    awaitInput(-1, lookEveryMs);
   }
   return std::nullopt;
 }
@@ -136,7 +138,7 @@ TCPServer::AcceptError TCPServer::classify(const std::system_error& error) {
     case ENOBUFS:
     case ENOMEM:
       return AcceptError::outOfResources;
-    // Linux reports here what has already gone wrong with the connection
+    // Linux reports here errors that the connection has already met
     // (accept(2), "Error handling").
     case ECONNABORTED:
     case ECONNRESET:
