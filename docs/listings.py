@@ -11,9 +11,11 @@ shows one region, and its body is a product of this tool. An inner region
 appears in the listing of its outer one as a single comment line.
 
 Invariant: every line of a source that must be shown is shown by exactly one
-listing, and what a page shows is what the compiler reads. `check` fails if
-not; `refresh` makes the bodies true again. Results of runs and what exhibits
-print are treated the same way; how they look is in results.py.
+listing, and a page shows what the compiler reads. The listings of src/ stand
+in the annotated source, docs/source/; those of a chapter's programs stand on
+the chapter's pages. `check` fails if not; `refresh` makes the bodies true
+again. Results of runs and the output of exhibits are treated the same way;
+results.py says what they look like.
 """
 
 import argparse
@@ -29,7 +31,10 @@ sys.dont_write_bytecode = True  # a build writes nothing into the sources
 import results
 
 WIDTH = 78  # columns; a listing must fit a page without scrolling
-PAGES = ["README.md", "chapters/*/*.md", "docs/*.md", "docs/reference/*.md"]
+PAGES = ["README.md", "chapters/*/*.md", "docs/*.md", "docs/reference/*.md",
+         "docs/source/*.md"]
+LIBRARY = "src/"  # its listings stand
+ANNOTATED = "docs/source/"  # on the pages of this folder
 MUST_SHOW = ["src/**/*", "chapters/*/*.cpp", "chapters/*/*.hpp",
              "chapters/*/*.S"]
 EXHIBITS = ["chapters/*/exhibits/*.cpp"]  # shown, if what they print is kept
@@ -280,6 +285,9 @@ class Book:
             self._unfilled(page, line, f"no region '{name}' in {path}{hint}")
             return None
         region = source.regions[name]
+        if path.startswith(LIBRARY) and not page.startswith(ANNOTATED):
+            self._unfilled(page, line, f"{region.target} belongs on a page of "
+                           f"{ANNOTATED}, where the library is shown")
         first = self.shown.setdefault((path, name), Place(page, line))
         if first != Place(page, line):
             self._unfilled(page, line, f"{region.target} is shown twice, "
@@ -336,8 +344,9 @@ class Book:
         for region in self.source(path).regions.values():
             if region.own_lines() and (path, region.name) not in self.shown:
                 what = f"region '{region.name}'" if region.name else "this file"
-                self._problem(path, region.line,
-                              f"{what} is shown nowhere in the book")
+                where = (f"on no page of {ANNOTATED}"
+                         if path.startswith(LIBRARY) else "nowhere in the book")
+                self._problem(path, region.line, f"{what} is shown {where}")
 
     def _problem(self, path, line, message):
         self.problems.append(Problem(path, line, message))

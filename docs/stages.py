@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""What each stage adds to the one before: docs/stages.md.
+"""What each stage adds to the stage before: docs/stages.md.
 
   stages.py refresh   exports all stages and writes the page
-  stages.py check     fails if the page is stale, or if a stage changes a file
-                      of the one before
+  stages.py check     fails if the page is stale, or if a stage lacks a file of
+                      the stage before
 
-Invariant of the book: a later stage adds files, and never edits one. So the
-difference between two stages is a list of files.
+All stages are cut from the same sources: a stage has the layers up to its
+chapter. So the difference between two stages is a list of files.
 """
 
 import subprocess
@@ -16,20 +16,21 @@ from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent
 PAGE = TOP / "docs" / "stages.md"
-OF_THE_STAGE = {"README.md", ".stage"}  # these say which stage it is
 HEAD = """\
 # Stage by stage
 
 A chapter is a stage: the library, the programs and the tests as they are at its end.
 `make stage NN=03` exports one as a folder that builds and passes its tests alone.
 
-A stage adds files to the one before, and changes none. That is checked, so this
-page has no differences to show, only what is new:
+All stages are cut from the same sources: a stage has the layers up to its chapter,
+as they are in the finished library. So a stage adds files to the stage before, and this
+page lists what is new:
 
-    make stage NN=02 && make stage NN=03 && diff -r build/stage-02 build/stage-03
+    make stage NN=02 && make stage NN=03 && diff -rq build/stage-02 build/stage-03
 
-The lines of the library and of the chapter's programs are all on the chapter's
-page. `docs/stages.py refresh` writes this one.
+The lines of the library are on the pages of [the annotated
+source](source/README.md), those of a chapter's programs on the chapter's page.
+`docs/stages.py refresh` writes this page.
 """
 KINDS = (("The library", "src/"), ("The chapter", "chapters/"),
          ("Tests", "tests/"), ("Beside them", ""))
@@ -75,18 +76,17 @@ def section(chapter, before, files):
 
 
 def page():
-    """The page, and the files that a stage has changed."""
-    sections, changed, before = [], [], {}
+    """The page, and the files of a stage that the next stage lacks."""
+    sections, lacking, before = [], [], {}
     with tempfile.TemporaryDirectory() as folder:
         for path in sorted((TOP / "chapters").glob("[0-9]*/README.md")):
             chapter = path.parent.name
             files = export(chapter[:2], Path(folder) / chapter)
-            changed += [f"stage {chapter[:2]} changes {name}" for name in before
-                        if name not in OF_THE_STAGE
-                        and files.get(name) != before[name]]
+            lacking += [f"stage {chapter[:2]} lacks {name}"
+                        for name in before if name not in files]
             sections.append(section(chapter, before, files))
             before = files
-    return HEAD + "\n" + "\n".join(sections), changed
+    return HEAD + "\n" + "\n".join(sections), lacking
 
 
 def main():

@@ -36,7 +36,7 @@ naglfar_layer(scheduler 03
   LINKS coroutine poller)
 
 naglfar_layer(channel 04
-  HEADERS channel.hpp
+  HEADERS channel.hpp channel/message_queue.hpp
   LINKS scheduler)
 
 naglfar_layer(io 05

@@ -27,11 +27,7 @@ struct Bounded {
 
 // A scheduler for one test. What leaves a coroutine fails the test.
 struct Run : Bounded {
-  explicit Run(unsigned seconds = 60) : Bounded(seconds) {
-    scheduler.unhandled = [](std::exception_ptr error) {
-      std::rethrow_exception(error);
-    };
-  }
+  explicit Run(unsigned seconds = 60) : Bounded(seconds) {}
   naglfar::Scheduler scheduler;
 };
 
@@ -41,6 +37,13 @@ struct Since {
     return naglfar::ledger[call] - before[call];
   }
   std::uint64_t parks() const { return naglfar::ledger.parks - before.parks; }
+  std::uint64_t switches() const {
+    return naglfar::ledger.switches - before.switches;
+  }
+  // Where allocations.cpp is linked.
+  std::uint64_t allocations() const {
+    return naglfar::ledger.allocations - before.allocations;
+  }
   std::uint64_t coroutines() const {
     return naglfar::ledger.coroutines - before.coroutines;
   }

@@ -7,13 +7,16 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <cstdlib>
 #include <deque>
 #include <exception>
 #include <iterator>
 #include <memory>
+#include <new>
 #include <numeric>
 #include <random>
 #include <set>
+#include <stdexcept>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -31,9 +34,11 @@ using naglfar::Coroutine;
 using naglfar::Deadline;
 using naglfar::Deadlock;
 using naglfar::go;
+using naglfar::Job;
 using naglfar::Ledger;
 using naglfar::never;
 using naglfar::Scheduler;
+using naglfar::Task;
 using namespace std::chrono_literals;
 
 namespace {
@@ -56,14 +61,12 @@ struct Since {
   }
 };
 
-// A scheduler that lets exceptions through to the test.
-struct Strict : Scheduler {
-  Strict() {
-    unhandled = [](std::exception_ptr escaped) {
-      std::rethrow_exception(escaped);
-    };
-  }
-};
+// Those of this thread's scheduler.
+std::size_t coroutines() {
+  std::size_t n = 0;
+  Scheduler::current().forEachCoroutine([&n](const Coroutine&) { ++n; });
+  return n;
+}
 
 // The error that a call ends with, or none.
 template <class Function>
@@ -81,6 +84,23 @@ void settleDown(int turns = 5) {
   for (int i = 0; i < turns; ++i) naglfar::yield();
 }
 
+// Calls of operator new, and whether it fails.
+std::uint64_t allocations = 0;
+bool outOfMemory = false;
+
+// A message with a move constructor and no assignment. The move constructor
+// throws if the test says so.
+struct MoveOnly {
+  explicit MoveOnly(int number) : value(number) {}
+  MoveOnly(MoveOnly&& other) : value(other.value) {
+    if (failing) throw std::runtime_error("the message does not move");
+    other.value = -1;
+  }
+  MoveOnly& operator=(MoveOnly&&) = delete;
+  static inline bool failing = false;
+  int value;
+};
+
 Numbers upTo(int n) {
   Numbers all(static_cast<std::size_t>(n));
   std::iota(all.begin(), all.end(), 0);
@@ -88,6 +108,19 @@ Numbers upTo(int n) {
 }
 
 }  // namespace
+
+void* operator new(std::size_t size) {
+  ++allocations;
+  void* memory = outOfMemory ? nullptr : std::malloc(size == 0 ? 1 : size);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+void operator delete(void* memory) noexcept {
+  std::free(memory);
+}
+void operator delete(void* memory, std::size_t) noexcept {
+  std::free(memory);
+}
 
 // --- the 2009 library's own ---
 
@@ -132,7 +165,7 @@ TEST_CASE("the Go chaining example") {
   CHECK(channels.front()->read() == n);
   CHECK(since.parks() == n + 1);
   CHECK(since.polls() == 0);
-  CHECK(Coroutine::first() == nullptr);
+  CHECK(coroutines() == 0);
 }
 
 // --- from hand to hand ---
@@ -154,7 +187,7 @@ TEST_CASE("messages are read in the order in which they were written") {
 TEST_CASE("a message goes to the reader that came first") {
   Channel<std::string> channel;
   Log log;
-  Strict scheduler;
+  Scheduler scheduler;
   for (const char* name : {"a", "b", "c"})
     go([&, name] { log.push_back(name + channel.read()); });
   settleDown();
@@ -170,7 +203,7 @@ TEST_CASE("a message goes to the reader that came first") {
 TEST_CASE("100 readers and 100 messages cost 100 parks") {
   Channel<int> channel;
   std::vector<std::pair<int, int>> read;
-  Strict scheduler;
+  Scheduler scheduler;
   const Since since;
   for (int i = 0; i < 100; ++i)
     go([&, i] { read.emplace_back(i, channel.read()); });
@@ -179,7 +212,8 @@ TEST_CASE("100 readers and 100 messages cost 100 parks") {
   });
   scheduler.run();
   CHECK(since.parks() == 100);
-  CHECK(since.switches() == 2 * (200 + 1));
+  // The writer's turn ends once, by its budget.
+  CHECK(since.switches() == 2 * (200 + 1 + 1));
   CHECK(since.polls() == 0);
   REQUIRE(read.size() == 100);
   for (int i = 0; i < 100; ++i)
@@ -189,7 +223,7 @@ TEST_CASE("100 readers and 100 messages cost 100 parks") {
 TEST_CASE("a reader that comes later cannot take what was handed over") {
   Channel<int> channel;
   int first = 0;
-  Strict scheduler;
+  Scheduler scheduler;
   go([&] { first = channel.read(); });
   settleDown();
   channel.write(1);
@@ -202,7 +236,7 @@ TEST_CASE("a reader that comes later cannot take what was handed over") {
 TEST_CASE("messages that can only be moved are moved") {
   Channel<std::unique_ptr<int>> channel;
   int sum = 0;
-  Strict scheduler;
+  Scheduler scheduler;
   go([&] {
     for (auto& message : channel) sum += *message;
   });
@@ -216,6 +250,35 @@ TEST_CASE("messages that can only be moved are moved") {
   Channel<std::unique_ptr<int>> other;
   other.write(std::make_unique<int>(4));
   CHECK(*other.readWaiting().front() == 4);
+}
+
+TEST_CASE("a message needs nothing but a move constructor") {
+  Channel<MoveOnly> channel(2);
+  Strict scheduler;
+  Numbers read;
+  go([&] {
+    for (MoveOnly& message : channel) read.push_back(message.value);
+  });
+  settleDown();
+  for (int i = 0; i < 5; ++i) channel.write(MoveOnly(i));
+  settleDown();
+  CHECK(read == upTo(5));
+  channel.close();
+  scheduler.run();
+
+  Channel<MoveOnly> other(2);
+  go([&] {
+    for (int i = 0; i < 5; ++i) other.write(MoveOnly(i));
+  });
+  settleDown();
+  CHECK(other.read().value == 0);
+  CHECK(other.next()->value == 1);
+  CHECK(other.readWaiting().front().value == 2);
+  settleDown();
+  auto batches = other.iterateWaiting().begin();
+  CHECK((*batches).front().value == 3);
+  other.close();
+  CHECK(++batches == std::default_sentinel);
 }
 
 TEST_CASE("a channel of bool works like any other") {
@@ -259,10 +322,14 @@ TEST_CASE("nobody who could write is a deadlock that names the reader") {
 TEST_CASE("a reader that is woken in vain waits on") {
   Channel<int> channel;
   std::optional<int> read;
-  Strict scheduler;
-  Coroutine& reader = go([&] { read = channel.next(); });
+  Scheduler scheduler;
+  Job* reader = nullptr;
+  go([&] {
+    reader = &Scheduler::current().self();
+    read = channel.next();
+  });
   settleDown();
-  scheduler.wake(reader);
+  scheduler.wake(*reader);
   settleDown();
   channel.write(1);
   scheduler.run();
@@ -271,11 +338,15 @@ TEST_CASE("a reader that is woken in vain waits on") {
 
 TEST_CASE("a writer that is woken in vain waits on") {
   Channel<int> channel(1);
-  Strict scheduler;
+  Scheduler scheduler;
   channel.write(1);
-  Coroutine& writer = go([&] { channel.write(2); });
+  Job* writer = nullptr;
+  go([&] {
+    writer = &Scheduler::current().self();
+    channel.write(2);
+  });
   settleDown();
-  scheduler.wake(writer);
+  scheduler.wake(*writer);
   settleDown();
   CHECK(channel.size() == 1);
   CHECK(channel.read() == 1);
@@ -288,7 +359,7 @@ TEST_CASE("a writer that is woken in vain waits on") {
 TEST_CASE("wait sees a message and leaves it there") {
   Channel<int> channel;
   bool seen = false;
-  Strict scheduler;
+  Scheduler scheduler;
   go([&] { seen = channel.wait(); });
   settleDown();
   channel.write(1);
@@ -302,7 +373,7 @@ TEST_CASE("wait sees a message and leaves it there") {
 TEST_CASE("who is woken and finds nothing waits again") {
   Channel<int> channel;
   int waits = 0;
-  Strict scheduler;
+  Scheduler scheduler;
   go([&] {
     CHECK(channel.wait());
     ++waits;
@@ -321,7 +392,7 @@ TEST_CASE("who only waits holds up no message") {
   Channel<int> channel;
   Numbers read;
   int waits = 0;
-  Strict scheduler;
+  Scheduler scheduler;
   // One before the readers, one between them.
   for (const bool reads : {false, true, false, true})
     go([&, reads] {
@@ -348,7 +419,7 @@ TEST_CASE("who only waits holds up no message") {
 TEST_CASE("a message wakes all who only wait and one reader") {
   Channel<int> channel;
   int waits = 0;
-  Strict scheduler;
+  Scheduler scheduler;
   for (int i = 0; i < 10; ++i)
     go([&] {
       channel.wait();
@@ -368,7 +439,7 @@ TEST_CASE("a message wakes all who only wait and one reader") {
 TEST_CASE("at the limit a writer waits until there is room") {
   Channel<int> channel(2);
   Log log;
-  Strict scheduler;
+  Scheduler scheduler;
   go([&] {
     for (int i = 0; i < 5; ++i) {
       channel.write(i);
@@ -388,7 +459,7 @@ TEST_CASE("at the limit a writer waits until there is room") {
 
 TEST_CASE("writers that wait are served in the order of their coming") {
   Channel<int> channel(1);
-  Strict scheduler;
+  Scheduler scheduler;
   channel.write(0);
   for (int i = 1; i <= 5; ++i) go([&, i] { channel.write(i); });
   settleDown();
@@ -404,7 +475,7 @@ TEST_CASE("writers that wait are served in the order of their coming") {
 
 TEST_CASE("a writer that comes later does not overtake one that waits") {
   Channel<int> channel(1);
-  Strict scheduler;
+  Scheduler scheduler;
   channel.write(0);
   go([&] { channel.write(1); });
   go([&] { channel.write(2); });
@@ -426,7 +497,7 @@ TEST_CASE("a writer that comes later does not overtake one that waits") {
 
 TEST_CASE("reading all that waits lets writers in up to the limit") {
   Channel<int> channel(2);
-  Strict scheduler;
+  Scheduler scheduler;
   for (int i = 0; i < 6; ++i) go([&, i] { channel.write(i); });
   settleDown();
   CHECK(channel.size() == 2);
@@ -445,12 +516,12 @@ TEST_CASE("reading all that waits lets writers in up to the limit") {
 
 TEST_CASE("a writer that is unwound leaves its room to the next") {
   Channel<int> channel(1);
-  Strict scheduler;
+  Scheduler scheduler;
   channel.write(0);
-  Coroutine& first = go([&] { channel.write(1); });
+  Task first = go([&] { channel.write(1); });
   go([&] { channel.write(2); });
   settleDown();
-  Coroutine::destroy(first);
+  first.cancel();
   CHECK(channel.read() == 0);
   CHECK(channel.read() == 2);
   scheduler.run();
@@ -458,13 +529,13 @@ TEST_CASE("a writer that is unwound leaves its room to the next") {
 
 TEST_CASE("room that was given to a writer who is unwound is not lost") {
   Channel<int> channel(1);
-  Strict scheduler;
+  Scheduler scheduler;
   channel.write(0);
-  Coroutine& first = go([&] { channel.write(1); });
+  Task first = go([&] { channel.write(1); });
   go([&] { channel.write(2); });
   settleDown();
   CHECK(channel.read() == 0);  // it is the first one's turn
-  Coroutine::destroy(first);
+  first.cancel();
   settleDown();
   // Whether 1 counts as written or not: 2 must come.
   int last = channel.read();
@@ -476,7 +547,7 @@ TEST_CASE("room that was given to a writer who is unwound is not lost") {
 TEST_CASE("a limited channel hands over to a reader that waits") {
   Channel<int> channel(1);
   Numbers read;
-  Strict scheduler;
+  Scheduler scheduler;
   go([&] {
     for (const int message : channel) read.push_back(message);
   });
@@ -497,7 +568,7 @@ TEST_CASE("a limited channel hands over to a reader that waits") {
 TEST_CASE("a closed channel is drained and then iteration ends") {
   Channel<int> channel;
   Numbers read;
-  Strict scheduler;
+  Scheduler scheduler;
   channel.write(0);
   channel.write(1);
   channel.close();
@@ -515,7 +586,7 @@ TEST_CASE("close ends the iteration of readers that wait") {
   Channel<int> channel;
   Numbers read;
   int ends = 0;
-  Strict scheduler;
+  Scheduler scheduler;
   for (int i = 0; i < 3; ++i)
     go([&] {
       for (const int message : channel) read.push_back(message);
@@ -531,7 +602,7 @@ TEST_CASE("close ends the iteration of readers that wait") {
 
 TEST_CASE("read from a closed channel is EPIPE once it is drained") {
   Channel<int> channel;
-  Strict scheduler;
+  Scheduler scheduler;
   std::error_code waiting;
   go([&] { waiting = errorOf([&] { channel.read(); }); });
   settleDown();
@@ -548,7 +619,7 @@ TEST_CASE("read from a closed channel is EPIPE once it is drained") {
 
 TEST_CASE("write to a closed channel is EPIPE") {
   Channel<int> channel;
-  Strict scheduler;
+  Scheduler scheduler;
   channel.close();
   CHECK(errorOf([&] { channel.write(1); }) == std::errc::broken_pipe);
   CHECK(channel.size() == 0);
@@ -557,7 +628,7 @@ TEST_CASE("write to a closed channel is EPIPE") {
 TEST_CASE("writers that wait for room get EPIPE when the channel closes") {
   Channel<int> channel(1);
   std::vector<std::error_code> errors;
-  Strict scheduler;
+  Scheduler scheduler;
   channel.write(0);
   for (int i = 1; i <= 3; ++i)
     go([&, i] { errors.push_back(errorOf([&] { channel.write(i); })); });
@@ -574,7 +645,7 @@ TEST_CASE("writers that wait for room get EPIPE when the channel closes") {
 TEST_CASE("a message in a reader's hand survives the close") {
   Channel<int> channel;
   int read = 0;
-  Strict scheduler;
+  Scheduler scheduler;
   go([&] { read = channel.read(); });
   settleDown();
   channel.write(7);
@@ -586,7 +657,7 @@ TEST_CASE("a message in a reader's hand survives the close") {
 TEST_CASE("close lets those go who only wait") {
   Channel<int> channel;
   int result = -1;
-  Strict scheduler;
+  Scheduler scheduler;
   go([&] { result = channel.wait() ? 1 : 0; });
   settleDown();
   channel.close();
@@ -599,7 +670,7 @@ TEST_CASE("close lets those go who only wait") {
 TEST_CASE("readWaiting takes all that is there and waits if told to") {
   Channel<int> channel;
   Numbers batch;
-  Strict scheduler;
+  Scheduler scheduler;
   go([&] { batch = channel.readWaiting(true); });
   settleDown();
   CHECK(batch.empty());
@@ -612,7 +683,7 @@ TEST_CASE("readWaiting takes all that is there and waits if told to") {
 TEST_CASE("iterateWaiting gives batches until the end and none is empty") {
   Channel<int> channel;
   std::vector<Numbers> batches;
-  Strict scheduler;
+  Scheduler scheduler;
   go([&] {
     for (const Numbers& batch : channel.iterateWaiting())
       batches.push_back(batch);
@@ -671,11 +742,69 @@ TEST_CASE("the queue of messages does not keep what was read") {
   CHECK(most <= 2 * 11);
 }
 
+TEST_CASE("the queue of messages keeps all if a move constructor throws") {
+  naglfar::MessageQueue<MoveOnly> queue;
+  constexpr int n = 300;  // several blocks of memory
+  for (int i = 0; i < n; ++i) {
+    MoveOnly message(i);
+    MoveOnly::failing = true;
+    CHECK_THROWS_AS(queue.push(std::move(message)), std::runtime_error);
+    MoveOnly::failing = false;
+    CHECK(queue.size() == static_cast<std::size_t>(i));
+    queue.push(std::move(message));
+  }
+  for (int i = 0; i < n; ++i) CHECK(queue.pop().value == i);
+  CHECK(queue.size() == 0);
+}
+
+TEST_CASE("the queue of messages keeps all if an allocation fails") {
+  naglfar::MessageQueue<MoveOnly> queue;
+  constexpr int n = 300;  // several blocks of memory
+  int failures = 0;
+  for (int i = 0; i < n; ++i) {
+    MoveOnly message(i);
+    outOfMemory = true;
+    try {
+      queue.push(std::move(message));
+      outOfMemory = false;
+    } catch (const std::bad_alloc&) {
+      outOfMemory = false;
+      ++failures;
+      CHECK(queue.size() == static_cast<std::size_t>(i));
+      CHECK(message.value == i);
+      queue.push(std::move(message));
+    }
+  }
+  CHECK(failures > 1);
+  for (int i = 0; i < n; ++i) CHECK(queue.pop().value == i);
+  CHECK(queue.size() == 0);
+}
+
+TEST_CASE("an allocation is needed only once a channel holds a message") {
+  const std::uint64_t none = allocations;
+  Channel<int> channel;
+  CHECK(allocations == none);
+  Scheduler scheduler;
+  go([&] { channel.read(); });
+  settleDown();
+  const std::uint64_t before = allocations;
+  channel.write(1);  // to the reader
+  CHECK(allocations == before);
+  channel.write(2);
+  CHECK(allocations > before);
+  const std::uint64_t after = allocations;
+  for (int i = 0; i < 1000; ++i) {
+    channel.write(i);
+    channel.read();
+  }
+  CHECK(allocations - after < 100);  // far less than one a message
+}
+
 // --- deadlines ---
 
 TEST_CASE("read gives up at its deadline and is then out of the line") {
   Channel<int> channel;
-  Strict scheduler;
+  Scheduler scheduler;
   CHECK(errorOf([&] { channel.read(after(1ms)); }) == std::errc::timed_out);
   CHECK(errorOf([&] { channel.next(sys::now()); }) == std::errc::timed_out);
   channel.write(1);
@@ -685,7 +814,7 @@ TEST_CASE("read gives up at its deadline and is then out of the line") {
 
 TEST_CASE("wait gives up at its deadline") {
   Channel<int> channel;
-  Strict scheduler;
+  Scheduler scheduler;
   CHECK(errorOf([&] { channel.wait(after(1ms)); }) == std::errc::timed_out);
   channel.write(1);
   CHECK(channel.size() == 1);
@@ -694,7 +823,7 @@ TEST_CASE("wait gives up at its deadline") {
 
 TEST_CASE("write gives up at its deadline and has written nothing") {
   Channel<int> channel(1);
-  Strict scheduler;
+  Scheduler scheduler;
   channel.write(0);
   CHECK(errorOf([&] { channel.write(1, after(1ms)); }) ==
         std::errc::timed_out);
@@ -710,7 +839,7 @@ TEST_CASE("a message and the deadline at once is no message lost") {
   for (const bool deadlineFirst : {false, true}) {
     CAPTURE(deadlineFirst);
     Channel<int> channel;
-    Strict scheduler;
+    Scheduler scheduler;
     const Deadline deadline = after(1ms);
     int read = -1;
     bool timedOut = false;
@@ -737,7 +866,7 @@ TEST_CASE("a message and the deadline at once is no message lost") {
 
 TEST_CASE("a message between the deadline and the reader's turn is read") {
   Channel<int> channel;
-  Strict scheduler;
+  Scheduler scheduler;
   const Deadline deadline = after(1ms);
   int read = -1;
   // Due at the same time, and the writer is woken first.
@@ -757,7 +886,7 @@ TEST_CASE("a message between the deadline and the reader's turn is read") {
 
 TEST_CASE("room and the deadline at once is no message lost or doubled") {
   Channel<int> channel(1);
-  Strict scheduler;
+  Scheduler scheduler;
   const Deadline deadline = after(1ms);
   std::error_code error;
   channel.write(0);
@@ -773,7 +902,7 @@ TEST_CASE("room and the deadline at once is no message lost or doubled") {
 
 TEST_CASE("close before the deadline is the end and no time-out") {
   Channel<int> channel;
-  Strict scheduler;
+  Scheduler scheduler;
   const Deadline deadline = after(1ms);
   bool ended = false;
   bool waited = true;
@@ -793,11 +922,11 @@ TEST_CASE("close before the deadline is the end and no time-out") {
 TEST_CASE("a reader that is unwound leaves the line") {
   Channel<int> channel;
   Numbers read;
-  Strict scheduler;
-  Coroutine& first = go([&] { read.push_back(channel.read()); });
+  Scheduler scheduler;
+  Task first = go([&] { read.push_back(channel.read()); });
   go([&] { read.push_back(channel.read()); });
   settleDown();
-  Coroutine::destroy(first);
+  first.cancel();
   channel.write(1);
   scheduler.run();
   CHECK(read == Numbers{1});
@@ -808,14 +937,14 @@ TEST_CASE("the scheduler goes while somebody reads and somebody writes") {
   Channel<int> empty;
   Channel<int> full(1);
   {
-    Strict scheduler;
+    Scheduler scheduler;
     full.write(0);
     go([&] { empty.read(); });
     go([&] { empty.wait(); });
     go([&] { full.write(1); });
     settleDown();
   }
-  Strict scheduler;
+  Scheduler scheduler;
   empty.write(1);
   CHECK(empty.size() == 1);
   CHECK(full.readWaiting() == Numbers{0});
@@ -833,7 +962,7 @@ TEST_CASE("a channel may go before those who are unwound from it") {
 }
 
 TEST_CASE("a coroutine may own the channel that another one writes to") {
-  Strict scheduler;
+  Scheduler scheduler;
   int read = 0;
   go([&] {
     auto channel = std::make_shared<Channel<int>>();
@@ -872,7 +1001,7 @@ void exchangeAtRandom(unsigned seed) {
   std::vector<Message> read;
   int writing = producers;
   int timeouts = 0;
-  Strict scheduler;
+  Scheduler scheduler;
 
   for (int producer = 0; producer < producers; ++producer)
     go([&, producer] {
@@ -919,7 +1048,7 @@ void exchangeAtRandom(unsigned seed) {
     });
 
   scheduler.run();
-  REQUIRE(Coroutine::first() == nullptr);
+  REQUIRE(coroutines() == 0);
   REQUIRE(channel.size() == 0);
   REQUIRE(read.size() == static_cast<std::size_t>(producers * messages));
   std::set<std::pair<int, int>> once;
@@ -944,7 +1073,7 @@ void keepOrderAtRandom(unsigned seed) {
   std::deque<Message> asked;
   int writing = producers;
   int read = 0;
-  Strict scheduler;
+  Scheduler scheduler;
   for (int producer = 0; producer < producers; ++producer)
     go([&, producer] {
       for (int number = 0; number < messages; ++number) {

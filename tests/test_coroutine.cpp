@@ -57,6 +57,9 @@ namespace {
 
 using Log = std::vector<std::string>;
 
+// The coroutines of this thread's test, in the order of making.
+thread_local naglfar::List<Coroutine> made;
+
 // A pool, and the coroutines of a test, none of which outlives it.
 struct Stage {
   StackPool pool;
@@ -65,12 +68,14 @@ struct Stage {
   Stage(const Stage&) = delete;
   Stage& operator=(const Stage&) = delete;
   ~Stage() {
-    while (Coroutine* left = Coroutine::first()) Coroutine::destroy(*left);
+    while (Coroutine* left = made.first()) Coroutine::destroy(*left);
   }
 
   template <class Body>
   Coroutine& make(Body&& body) {
-    return Coroutine::make(pool, std::forward<Body>(body));
+    Coroutine& coroutine = Coroutine::make(pool, std::forward<Body>(body));
+    made.append(coroutine);
+    return coroutine;
   }
 };
 
@@ -87,7 +92,7 @@ struct Since {
 
 std::size_t coroutines() {
   std::size_t n = 0;
-  for (Coroutine* c = Coroutine::first(); c != nullptr; c = c->next()) ++n;
+  for (Coroutine* c = made.first(); c != nullptr; c = made.next(*c)) ++n;
   return n;
 }
 
@@ -497,7 +502,7 @@ TEST_CASE("an exception passes from a coroutine to the one that resumed it") {
       })
       .resume();
   CHECK(coroutines() == 1);
-  Coroutine::first()->resume();
+  made.first()->resume();
   CHECK(caught == "inner");
 }
 
@@ -734,83 +739,88 @@ TEST_CASE("one coroutine destroys another") {
   CHECK(log == Log{"victim", "done"});
 }
 
-TEST_CASE("destroyOwnedBy ends an owner's coroutines and no others") {
-  Log log;
-  Stage stage;
-  const int mine = 0;
-  const int yours = 0;
-  const auto make = [&](const char* text, const void* owner) {
-    Coroutine& c = stage.make([&log, text] {
-      const Leaves scope(log, text);
-      Coroutine::suspend();
-    });
-    c.owner = owner;
-    c.resume();
-    return &c;
-  };
-  make("mine 1", &mine);
-  make("yours", &yours);
-  make("mine 2", &mine);
-  make("nobody's", nullptr);
-  Coroutine::destroyOwnedBy(&mine);
-  CHECK(log == Log{"mine 1", "mine 2"});
-  CHECK(coroutines() == 2);
-}
+namespace {
 
-TEST_CASE("destroyOwnedBy survives that unwinding one ends the next") {
-  const int owner = 0;
-  struct Destroys {
-    Coroutine*& other;
-    ~Destroys() {
-      if (other != nullptr)
-        Coroutine::destroy(*std::exchange(other, nullptr));
-    }
-  };
-  Coroutine* next = nullptr;
-  Stage stage;
-  Coroutine& first = stage.make([&next] {
-    const Destroys scope{next};
-    Coroutine::suspend();
-  });
-  Coroutine& second = stage.make([] { Coroutine::suspend(); });
-  next = &second;
-  for (Coroutine* c : {&first, &second}) {
-    c->owner = &owner;
-    c->resume();
+// Writes down what it is told.
+struct Told final : Coroutine::Owner {
+  Log log;
+  void ended(Coroutine& coroutine,
+             const std::exception_ptr& escaped) noexcept override {
+    log.push_back(coroutine.describe().substr(0, 1) +
+                  (escaped ? " threw" : " ended"));
   }
-  Coroutine::destroyOwnedBy(&owner);
-  CHECK(next == nullptr);
+};
+
+}  // namespace
+
+TEST_CASE("an owner is told of each end and of the exception") {
+  Told told;
+  Stage stage;
+  const auto make = [&](const char* name, auto body) -> Coroutine& {
+    Coroutine& c = stage.make(body);
+    c.name = name;
+    c.owner = &told;
+    return c;
+  };
+  make("a", [] {}).resume();
+  CHECK_NOTHROW(
+      make("b", [] { throw std::runtime_error("for it"); }).resume());
+  Coroutine& suspended = make("c", [] { Coroutine::suspend(); });
+  suspended.resume();
+  Coroutine& fresh = make("d", [] {});
+  Coroutine::destroy(suspended);
+  Coroutine::destroy(fresh);
+  CHECK(told.log == Log{"a ended", "b threw", "c ended", "d ended"});
   CHECK(coroutines() == 0);
 }
 
-// --- the list and the names ---
-
-TEST_CASE("first and next list the coroutines in the order of making") {
+TEST_CASE("a coroutine that cancels itself is unwound where it suspends") {
+  Log log;
   Stage stage;
-  CHECK(Coroutine::first() == nullptr);
-  Coroutine& a = stage.make([] { Coroutine::suspend(); });
-  Coroutine& b = stage.make([] {});
-  Coroutine& c = stage.make([] {});
-  a.resume();
-  const auto list = [] {
-    std::vector<Coroutine*> all;
-    for (Coroutine* one = Coroutine::first(); one != nullptr;
-         one = one->next())
-      all.push_back(one);
-    return all;
-  };
-  CHECK(list() == std::vector<Coroutine*>{&a, &b, &c});
-  b.resume();
-  CHECK(list() == std::vector<Coroutine*>{&a, &c});
-  Coroutine::destroy(a);
-  CHECK(list() == std::vector<Coroutine*>{&c});
-  Coroutine& d = stage.make([] {});
-  CHECK(list() == std::vector<Coroutine*>{&c, &d});
-  d.resume();
-  CHECK(list() == std::vector<Coroutine*>{&c});
+  Coroutine* self = nullptr;
+  Coroutine& c = stage.make([&] {
+    const Leaves scope(log, "unwound");
+    Coroutine::destroy(*self);
+    Coroutine::destroy(*self);  // twice is as good as once
+    CHECK(self->cancelled());
+    log.push_back("goes on");
+    Coroutine::suspend();
+    log.push_back("never");
+  });
+  self = &c;
   c.resume();
-  CHECK(list().empty());
+  CHECK(log == Log{"goes on", "unwound"});
+  CHECK(coroutines() == 0);
 }
+
+TEST_CASE("a coroutine that is unwound may cancel the one that cancels it") {
+  Log log;
+  Stage stage;
+  Coroutine* outer = nullptr;
+  struct Cancels {
+    Coroutine*& other;
+    ~Cancels() { Coroutine::destroy(*other); }
+  };
+  Coroutine& inner = stage.make([&] {
+    const Leaves scope(log, "inner");
+    const Cancels cancels{outer};
+    Coroutine::suspend();
+  });
+  inner.resume();
+  Coroutine& c = stage.make([&] {
+    const Leaves scope(log, "outer");
+    Coroutine::destroy(inner);
+    log.push_back("between");
+    Coroutine::suspend();
+    log.push_back("never");
+  });
+  outer = &c;
+  c.resume();
+  CHECK(log == Log{"inner", "between", "outer"});
+  CHECK(coroutines() == 0);
+}
+
+// --- the names ---
 
 TEST_CASE("describe gives the name and a number that no other has") {
   Stage stage;
@@ -842,8 +852,8 @@ TEST_CASE("each thread has its own coroutines") {
     c.resume();
   }).join();
   CHECK(log == Log{"0", "first", "1", "second"});
-  CHECK(Coroutine::first() == &mine);
-  CHECK(mine.next() == nullptr);
+  CHECK(made.first() == &mine);
+  CHECK(coroutines() == 1);
 }
 
 // --- stacks ---
@@ -1247,7 +1257,7 @@ TEST_CASE("100000 coroutines live at once") {
   CHECK(coroutines() == n);
   CHECK(mappings() - mappingsBefore < 100);
   const Since since;
-  while (Coroutine* c = Coroutine::first()) c->resume();
+  while (Coroutine* c = made.first()) c->resume();
   CHECK(left == n);
   for (int i = 0; i < 1000; ++i) stage.make([] { Coroutine::suspend(); });
   CHECK(since(Call::mmap) == 0);

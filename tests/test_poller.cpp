@@ -60,9 +60,7 @@ struct Loop {
   void watch(int fd, Interest interest, Sleeper& sleeper) {
     poller.watch(fd, interest, sleeper.waiter);
   }
-  void unwatch(int fd, Interest interest, const Sleeper& sleeper) {
-    poller.unwatch(fd, interest, sleeper.waiter);
-  }
+  static void unwatch(Sleeper& sleeper) { sleeper.waiter.unwatch(); }
   void run() {
     while (naglfar::Job* job = ready.pop()) job->run();
   }
@@ -183,7 +181,7 @@ int errorOfWatching(Loop& loop, int fd) {
     return error.code().value();
   }
   loop.poll();
-  loop.unwatch(fd, Interest::read, sleeper);
+  loop.unwatch(sleeper);
   return sleeper.woken == 1 ? sleeper.waiter.error : 0;
 }
 
@@ -667,7 +665,7 @@ TEST_SUITE("poller: who waits where") {
     Sleeper reader;
     loop.watch(pair.fd(), Interest::read, reader);
     loop.poll();
-    loop.unwatch(pair.fd(), Interest::read, reader);
+    loop.unwatch(reader);
     CHECK(loop.poller.watching() == 0);
     send(pair.peer);
     CHECK(loop.pollsWithin(10ms) <= few);
@@ -684,20 +682,15 @@ TEST_SUITE("poller: who waits where") {
     Pair pair;
     Sleeper reader;
     loop.watch(pair.fd(), Interest::read, reader);
-    for (const int fd : {-1, pair.peer.get(), 100'000}) {
-      loop.unwatch(fd, Interest::read, reader);
-      loop.unwatch(fd, Interest::write, reader);
-      loop.deregister(fd);
-    }
-    loop.unwatch(pair.fd(), Interest::write, reader);
-    const Sleeper stranger;
-    loop.unwatch(pair.fd(), Interest::read, stranger);
+    for (const int fd : {-1, pair.peer.get(), 100'000}) loop.deregister(fd);
+    Sleeper stranger;
+    loop.unwatch(stranger);
     CHECK(loop.poller.watching() == 1);
     CHECK(reader.woken == 0);
     send(pair.peer);
     loop.poll();
     CHECK(reader.woken == 1);
-    loop.unwatch(pair.fd(), Interest::read, reader);
+    loop.unwatch(reader);
     CHECK(loop.poller.watching() == 0);
   }
 
@@ -714,8 +707,8 @@ TEST_SUITE("poller: who waits where") {
     CHECK(loop.poller.watching() == 3);
     CHECK_THROWS(loop.watch(second.fd(), Interest::read, sleepers[3]));
     CHECK(loop.poller.watching() == 3);
-    loop.unwatch(first.fd(), Interest::write, sleepers[1]);
-    loop.unwatch(first.fd(), Interest::write, sleepers[1]);
+    loop.unwatch(sleepers[1]);
+    loop.unwatch(sleepers[1]);
     CHECK(loop.poller.watching() == 2);
     send(second.peer);
     loop.poll();
@@ -873,7 +866,7 @@ TEST_SUITE("poller: defects of the original") {
     Sleeper reader;
     loop.watch(ours.get(), Interest::read, reader);
     loop.poll();
-    loop.unwatch(ours.get(), Interest::read, reader);
+    loop.unwatch(reader);
     reset(client);
     CHECK(loop.pollsWithin(30ms) <= few);
     CHECK(reader.woken == 0);
@@ -1039,7 +1032,7 @@ TEST_SUITE("poller: time") {
       loop.poll(time);
       CHECK(reader.woken == 1);
       CHECK(drain(pair.fd()));
-      loop.unwatch(pair.fd(), Interest::read, reader);
+      loop.unwatch(reader);
     }
     CHECK(Interrupter::signals == 0);
   }
@@ -1249,8 +1242,7 @@ class Walk {
 
   void unwatch(int end, Interest interest) {
     auto& sleeper = ends_[end].sleepers[static_cast<int>(interest)];
-    if (sleeper != nullptr)
-      loop_.unwatch(ends_[end].fd.get(), interest, *sleeper);
+    if (sleeper != nullptr) loop_.unwatch(*sleeper);
     sleeper = nullptr;
   }
 
@@ -1371,7 +1363,7 @@ TEST_CASE("epoll: one epoll_ctl in the life of a descriptor") {
   };
   loop.watch(pair.fd(), Interest::read, reader);
   loop.watch(pair.fd(), Interest::write, writer);
-  loop.unwatch(pair.fd(), Interest::write, writer);
+  loop.unwatch(writer);
   for (int i = 1; i <= 3; ++i) {
     send(pair.peer);
     loop.poll();
@@ -1427,7 +1419,7 @@ TEST_CASE(
   Sleeper stray;
   const naglfar::Ledger before = naglfar::ledger;
   loop.watch(pair.fd(), Interest::read, reader);
-  loop.unwatch(pair.fd(), Interest::read, reader);
+  loop.unwatch(reader);
   loop.watch(pair.fd(), Interest::read, reader);
   // One look at whether the descriptor is open, and none at the second watch.
   CHECK(naglfar::ledger.systemCalls() == before.systemCalls() + 1);

@@ -24,6 +24,7 @@
 #endif
 
 #include "helpers.hpp"
+#include "naglfar/channel.hpp"
 #include "naglfar/scheduled_file.hpp"
 
 using namespace naglfar;
@@ -911,6 +912,19 @@ TEST_SUITE("ScheduledFile: life") {
     goWrite(sockets.a.get(), "and the socket");
     CHECK(goRead(sockets.b.get()) == "and the socket");
     CHECK(errorOf([] { ScheduledFile::fromSocket(-1); }) == EBADF);
+  }
+
+  TEST_CASE_FIXTURE(Run, "a file may be a message") {
+    FlushingPair pair;
+    Channel<ScheduledFile> channel;
+    channel.write(std::move(pair.c));
+    channel.write(std::move(pair.d));
+    ScheduledFile sender = channel.read();
+    sender.write("x");
+    for (ScheduledFile& receiver : channel) {
+      CHECK(receiver.read(1) == "x");
+      channel.close();
+    }
   }
 
   TEST_CASE_FIXTURE(Run, "a closed file says so to every call") {

@@ -48,6 +48,8 @@ using naglfar::Ledger;
 using naglfar::never;
 using naglfar::Scheduler;
 using naglfar::Signals;
+using naglfar::Task;
+using naglfar::TaskGroup;
 using naglfar::Timer;
 using naglfar::TimerHeap;
 using naglfar::Waiter;
@@ -75,9 +77,11 @@ struct Since {
   }
 };
 
+// Those of this thread's scheduler; none without one.
 std::size_t coroutines() {
   std::size_t n = 0;
-  for (Coroutine* c = Coroutine::first(); c != nullptr; c = c->next()) ++n;
+  if (const Scheduler* scheduler = Scheduler::ofThread())
+    scheduler->forEachCoroutine([&n](const Coroutine&) { ++n; });
   return n;
 }
 
@@ -246,21 +250,23 @@ TEST_CASE("the thread's own stack takes its turns with the others") {
 TEST_CASE("a coroutine runs once however often it was woken") {
   Scheduler scheduler;
   int wakes = 0;
-  Coroutine& sleeper = go([&] {
+  Job* sleeper = nullptr;
+  go([&] {
+    sleeper = &Scheduler::current().self();
     for (;;) {
       scheduler.park("a wake-up");
       ++wakes;
     }
   });
   naglfar::yield();
-  scheduler.wake(sleeper);
-  scheduler.wake(sleeper);
-  scheduler.wake(sleeper);
+  scheduler.wake(*sleeper);
+  scheduler.wake(*sleeper);
+  scheduler.wake(*sleeper);
   naglfar::yield();
   CHECK(wakes == 1);
   naglfar::yield();
   CHECK(wakes == 1);
-  scheduler.wake(sleeper);
+  scheduler.wake(*sleeper);
   naglfar::yield();
   CHECK(wakes == 2);
 }
@@ -268,12 +274,13 @@ TEST_CASE("a coroutine runs once however often it was woken") {
 TEST_CASE("those who are woken run in the order of their waking") {
   Log log;
   Scheduler scheduler;
-  std::vector<Coroutine*> all;
+  std::vector<Job*> all;
   for (const char* name : {"a", "b", "c"})
-    all.push_back(&go([&, name] {
+    go([&, name] {
+      all.push_back(&scheduler.self());
       scheduler.park("a wake-up");
       log.push_back(name);
-    }));
+    });
   naglfar::yield();
   for (const int i : {2, 0, 1})
     scheduler.wake(*all[static_cast<std::size_t>(i)]);
@@ -309,9 +316,9 @@ TEST_CASE("who waits in line is called in the order of coming") {
   Log log;
   WaitQueue line;
   Scheduler scheduler;
-  std::vector<Coroutine*> all;
+  std::vector<Task> all;
   for (const char* name : {"a", "b", "c", "d"})
-    all.push_back(&go([&, name] {
+    all.push_back(go([&, name] {
       WaitQueue::Entry entry(line);
       while (entry.waiting()) scheduler.park("a call");
       log.push_back(name);
@@ -320,7 +327,7 @@ TEST_CASE("who waits in line is called in the order of coming") {
   line.first()->notify();
   naglfar::yield();
   CHECK(log == Log{"a"});
-  Coroutine::destroy(*all[2]);  // leaves the line from its middle
+  all[2].cancel();  // leaves the line from its middle
   line.notifyAll();
   CHECK(line.first() == nullptr);
   scheduler.run();
@@ -331,7 +338,7 @@ TEST_CASE("who leaves the end of a line leaves it to the next") {
   Log log;
   WaitQueue line;
   Scheduler scheduler;
-  const auto join = [&](const char* name) -> Coroutine& {
+  const auto join = [&](const char* name) {
     return go([&, name] {
       WaitQueue::Entry entry(line);
       while (entry.waiting()) scheduler.park("a call");
@@ -339,9 +346,9 @@ TEST_CASE("who leaves the end of a line leaves it to the next") {
     });
   };
   join("a");
-  Coroutine& last = join("b");
+  Task last = join("b");
   naglfar::yield();
-  Coroutine::destroy(last);
+  last.cancel();
   join("c");
   naglfar::yield();
   line.notifyAll();
@@ -419,14 +426,16 @@ TEST_CASE("a timer costs no poll calls while others can run") {
 TEST_CASE("a sleeper that is woken by mistake sleeps on") {
   Scheduler scheduler;
   bool slept = false;
-  Coroutine& sleeper = go([&slept] {
+  Job* sleeper = nullptr;
+  go([&] {
+    sleeper = &Scheduler::current().self();
     naglfar::sleep(1h);
     slept = true;
   });
   const Since since;
   for (int i = 0; i < 3; ++i) {
     naglfar::yield();
-    scheduler.wake(sleeper);
+    scheduler.wake(*sleeper);
   }
   naglfar::yield();
   CHECK_FALSE(slept);
@@ -436,7 +445,9 @@ TEST_CASE("a sleeper that is woken by mistake sleeps on") {
 TEST_CASE("park returns false at its deadline and true if woken before") {
   Scheduler scheduler;
   std::vector<bool> results;
-  Coroutine& a = go([&] {
+  Job* a = nullptr;
+  go([&] {
+    a = &Scheduler::current().self();
     results.push_back(scheduler.park("it", -1, sys::now()));
     results.push_back(scheduler.park("it", -1, after(1h)));
     results.push_back(scheduler.park("it", -1, after(1ms)));
@@ -444,10 +455,10 @@ TEST_CASE("park returns false at its deadline and true if woken before") {
   });
   while (results.empty()) naglfar::yield();
   naglfar::yield();
-  scheduler.wake(a);
+  scheduler.wake(*a);
   while (results.size() < 3) naglfar::yield();
   naglfar::yield();
-  scheduler.wake(a);
+  scheduler.wake(*a);
   scheduler.run();
   CHECK(results == std::vector<bool>{false, true, false, true});
 }
@@ -463,10 +474,13 @@ TEST_CASE("who was woken before its deadline has not missed it") {
   Scheduler scheduler;
   const Deadline deadline = after(1ms);
   int result = -1;
-  Coroutine& sleeper =
-      go([&] { result = scheduler.park("a wake-up", -1, deadline) ? 1 : 0; });
+  Job* sleeper = nullptr;
   go([&] {
-    scheduler.wake(sleeper);
+    sleeper = &Scheduler::current().self();
+    result = scheduler.park("a wake-up", -1, deadline) ? 1 : 0;
+  });
+  go([&] {
+    scheduler.wake(*sleeper);
     while (sys::now() < deadline) continue;
   });
   scheduler.run();
@@ -476,17 +490,19 @@ TEST_CASE("who was woken before its deadline has not missed it") {
 TEST_CASE("a timer that is not needed any more wakes nobody") {
   Scheduler scheduler;
   int turns = 0;
-  Coroutine& sleeper = go([&] {
+  Job* sleeper = nullptr;
+  go([&] {
+    sleeper = &Scheduler::current().self();
     scheduler.park("a wake-up", -1, after(1ms));
     ++turns;
     scheduler.park("something else");
     ++turns;
   });
   naglfar::yield();
-  scheduler.wake(sleeper);
+  scheduler.wake(*sleeper);
   naglfar::sleep(3ms);
   CHECK(turns == 1);
-  scheduler.wake(sleeper);
+  scheduler.wake(*sleeper);
   scheduler.run();
   CHECK(turns == 2);
 }
@@ -570,15 +586,17 @@ TEST_CASE("many sleepers with random deadlines wake in their order") {
   const Deadline base = sys::now();
   std::vector<Deadline> expected;
   std::vector<Deadline> woken;
-  for (int i = 0; i < 500; ++i) {
+  std::vector<Job*> jobs(500);
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
     const Deadline at = base + 5ms + micros(random) * 1us;
     const bool wakeEarly = i % 5 == 0;
     if (!wakeEarly) expected.push_back(at);
-    Coroutine& c = go([&woken, &scheduler, at, wakeEarly] {
+    go([&, i, at, wakeEarly] {
+      jobs[i] = &scheduler.self();
       const bool early = scheduler.park("time", -1, at);
       if (!early || !wakeEarly) woken.push_back(at);
     });
-    if (wakeEarly) go([&scheduler, &c] { scheduler.wake(c); });
+    if (wakeEarly) go([&, i] { scheduler.wake(*jobs[i]); });
   }
   std::sort(expected.begin(), expected.end());
   const Since since;
@@ -611,7 +629,7 @@ TEST_CASE("somebody who waits for ever is a deadlock that names it") {
     message = deadlock.what();
   }
   INFO(message);
-  CHECK(message.starts_with("deadlock: nobody can run"));
+  CHECK(message.starts_with("deadlock: no job can run"));
   CHECK(contains(message, "passenger #"));
   CHECK(contains(message, "waits for the bus"));
   CHECK(contains(message, "hurried one #"));
@@ -622,8 +640,11 @@ TEST_CASE("somebody who waits for ever is a deadlock that names it") {
 
 TEST_CASE("main that waits for ever is a deadlock and main may go on") {
   Scheduler scheduler;
-  Coroutine& c = go([&] { scheduler.park("main"); });
-  c.name = "partner";
+  Job* c = nullptr;
+  go([&] {
+    c = &Scheduler::current().self();
+    scheduler.park("main");
+  }).name = "partner";
   std::string message;
   try {
     scheduler.park("its partner");
@@ -634,7 +655,7 @@ TEST_CASE("main that waits for ever is a deadlock and main may go on") {
   CHECK(contains(message, "main waits for its partner"));
   CHECK(contains(message, "partner #"));
   CHECK(contains(message, "waits for main"));
-  scheduler.wake(c);
+  scheduler.wake(*c);
   CHECK_NOTHROW(scheduler.run());
 }
 
@@ -663,7 +684,7 @@ TEST_CASE("who waits for a descriptor or for time is no deadlock") {
 
 // --- exceptions ---
 
-TEST_CASE("an exception ends its coroutine and nobody else") {
+TEST_CASE("with unhandled set an exception ends its coroutine and no other") {
   Log log;
   Scheduler scheduler;
   std::string escaped;
@@ -689,8 +710,9 @@ TEST_CASE("an exception ends its coroutine and nobody else") {
   CHECK(escaped == "thrown");
 }
 
-TEST_CASE("by default an unhandled exception is a line on standard error") {
+TEST_CASE("to print an exception and go on is a choice") {
   Scheduler scheduler;
+  scheduler.unhandled = Scheduler::print;
   go([] { throw std::runtime_error("no such thing"); });
   go([] { throw 42; });
   std::string text;
@@ -705,15 +727,28 @@ TEST_CASE("by default an unhandled exception is a line on standard error") {
   CHECK(std::count(text.begin(), text.end(), '\n') == 2);
 }
 
-TEST_CASE("an exception that is not swallowed comes out of run") {
+TEST_CASE("an exception that nothing joins leaves run after the others") {
+  Log log;
   Scheduler scheduler;
-  scheduler.unhandled = rethrow;
-  bool ran = false;
-  go([] { throw std::runtime_error("out"); });
-  go([&ran] { ran = true; });
+  const auto waits = [&](const char* name) {
+    const Leaves scope(log, name);
+    scheduler.park("the end");
+  };
+  go(waits, "first");
+  go([&] {
+    const Leaves scope(log, "thrower");
+    throw std::runtime_error("out");
+  });
+  go(waits, "third");
+  go(waits, "fourth");
+  naglfar::go([&] { log.push_back("never"); });
   CHECK_THROWS_WITH(scheduler.run(), "out");
-  CHECK_FALSE(ran);
-  scheduler.run();
+  // Those that had begun are unwound, in the order of their making.
+  CHECK(log == Log{"thrower", "first"});
+  CHECK(coroutines() == 0);
+  bool ran = false;
+  go([&ran] { ran = true; });
+  scheduler.run();  // the scheduler goes on
   CHECK(ran);
 }
 
@@ -832,11 +867,15 @@ TEST_CASE("news and a close before the waiter's turn are ECANCELED") {
   const Pipe pipe;
   Scheduler scheduler;
   std::error_code error;
-  Coroutine& reader = go([&] { error = errorOfWait(pipe.reader.get()); });
+  Job* reader = nullptr;
+  go([&] {
+    reader = &Scheduler::current().self();
+    error = errorOfWait(pipe.reader.get());
+  });
   naglfar::yield();
-  REQUIRE_FALSE(reader.queued());
+  REQUIRE_FALSE(reader->queued());
   pipe.put();
-  while (!reader.queued()) naglfar::yield();
+  while (!reader->queued()) naglfar::yield();
   scheduler.deregister(pipe.reader.get());
   scheduler.run();
   CHECK(error == std::errc::operation_canceled);
@@ -871,9 +910,9 @@ TEST_CASE("readiness that comes before the deadline is no time-out") {
 TEST_CASE("a coroutine that is unwound leaves its descriptor to others") {
   const Pipe pipe;
   Scheduler scheduler;
-  Coroutine& first = go([&] { pipe.read(); });
+  Task first = go([&] { pipe.read(); });
   naglfar::yield();
-  Coroutine::destroy(first);
+  first.cancel();
   bool arrived = false;
   go([&] {
     pipe.read();
@@ -955,10 +994,13 @@ TEST_CASE("dump lists every coroutine with its state") {
   go([&] { pipe.read(); }).name = "reader";
   go([&] { scheduler.park("the moon"); }).name = "dreamer";
   go([] { naglfar::sleep(1h); }).name = "sleeper";
-  Coroutine& woken = go([&] { scheduler.park("a call"); });
-  woken.name = "woken";
+  Job* woken = nullptr;
+  go([&] {
+    woken = &Scheduler::current().self();
+    scheduler.park("a call");
+  }).name = "woken";
   naglfar::yield();
-  scheduler.wake(woken);
+  scheduler.wake(*woken);
   go([] {}).name = "newcomer";
   std::ostringstream out;
   scheduler.dump(out);
@@ -1286,13 +1328,13 @@ TEST_CASE("after fork the child's poller takes no event from the parent's") {
   Scheduler scheduler;
   bool arrived = false;
   // Registered before the fork, so both processes have it.
-  Coroutine& reader = go([&] {
+  Task reader = go([&] {
     pipe.read();
     arrived = true;
   });
   naglfar::yield();
   const int status = inChild([&] {
-    Coroutine::destroy(reader);  // it would take the byte
+    reader.cancel();  // it would take the byte
     const Pipe own;
     bool ownArrived = false;
     go([&] {

@@ -199,14 +199,16 @@ TEST_SUITE("waiters: in one thread") {
     Waiters waiters;
     Client client;
     int error = 0;
-    Coroutine& waits = go([&] {
+    Job* waits = nullptr;
+    go([&] {
+      waits = &Scheduler::current().self();
       auto c = waiters.channel(client.fd());
       const auto place = waiters.append(c);
       error = errorOf([&] { c.read(); });
     });
     yield();
     client.leave();
-    while (!waits.queued()) yield();
+    while (!waits->queued()) yield();
     CHECK(waiters.size() == 1);
     CHECK(waiters.takeAll().empty());
     scheduler.run();

@@ -7,8 +7,8 @@
 # it holds descriptors and memory of its own; and the random walks, the 100,000
 # coroutines and the exploration of schedules, which take long at its speed; and
 # the test of signals, which valgrind hands on late, when their handler is gone;
-# and a count of allocations, which valgrind makes itself. A process that a test
-# has forked is not looked at.
+# and tests that count allocations or let them fail, because valgrind makes the
+# allocations itself. A process that a test has forked is not looked at.
 #
 # The library has to be built where valgrind's header is: else it does not
 # tell of the coroutines' stacks, and valgrind complains of each switch.
@@ -47,7 +47,7 @@ waiters
 mixins
 server defect?13:?60*,defect?13:?descriptors*,defect?13:?it?waits*
 scheduler
-channel
+channel *allocation*
 coroutine 100000*,*needs?no?memory
 http
 found

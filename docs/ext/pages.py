@@ -1,8 +1,8 @@
 """Pages: the order of the book, its front door, and its pictures.
 
 No page carries a table of contents for Sphinx's sake; it is appended when the
-page is read: the preface, the chapters by number, the appendices, and the
-reference, layer by layer. README.html is also the book's index.html. A link to
+page is read: the preface, the chapters by number, the appendices, the annotated source
+and the reference, layer by layer. README.html is also the book's index.html. A link to
 a folder or a source file, which a code host opens, is plain text in the book.
 
 Invariant: every page is reachable from README, every picture has a text.
@@ -20,8 +20,9 @@ AFTER_CHAPTERS = ["how-do-we-know"]
 APPENDICES = ["setup", "concordance", "defects", "stages", "course", "pitfalls",
               "mutants", "glossary", "bibliography"]  # then any other
 LAST = ["README", "figures", "timelines"]  # how the book is made
-LAYERS = ["sys", "poller", "coroutine", "scheduler", "channel", "io", "file",
-          "server", "http"]
+LAYERS = ["job", "sys", "poller", "coroutine", "scheduler", "channel", "io", "file",
+          "server", "http", "mixins", "sim"]
+SOURCE = ["README", *LAYERS]  # then any other
 log = logging.getLogger(__name__)
 
 
@@ -45,9 +46,13 @@ def contents(known):
     chapters = sorted(d for d in known if d.startswith("chapters/")
                       and d.endswith("/README"))
     layers = [f"docs/reference/{layer}" for layer in LAYERS]
+    source = [f"docs/source/{page}" for page in SOURCE]
+    source += sorted(d for d in known if d.startswith("docs/source/")
+                     and d not in source)
     return [("", there(FRONT)),
             ("Chapters", chapters + there(AFTER_CHAPTERS)),
             ("Appendices", there(APPENDICES) + sorted(f"docs/{n}" for n in others)),
+            ("The source, annotated", [d for d in source if d in known]),
             ("Reference", [d for d in layers if d in known]),
             ("The book", there(LAST))]
 

@@ -4,11 +4,12 @@ Doxygen leaves the namespace out of the names in a group, and Breathe would
 then file `naglfar::sys::read` under `read`. So the names in the group files
 are made whole before Breathe reads them.
 
-Beside each signature stands the chapter that builds it, as a link to the listing
-of its declaration.
+Beside each signature stands a link to the listing of its declaration, in the
+annotated source.
 
 Invariant: every entity of the namespace is in one group, so every public
-declaration has one place in the reference; and every one has its chapter.
+declaration has one place in the reference; and every declaration has its
+listing.
 """
 
 import re
@@ -93,8 +94,8 @@ def height(region):
                for item in region.items)
 
 
-def name_chapters(app, doctree):
-    """Says beside each signature which chapter builds it."""
+def link_sources(app, doctree):
+    """Puts beside each signature a link to the listing that declares it."""
     if not app.env.docname.startswith("docs/reference/"):
         return
     places = declared(app.config.breathe_projects["naglfar"])
@@ -108,14 +109,12 @@ def name_chapters(app, doctree):
         region = innermost(source.regions[""], line)
         shown = woven.book.shown.get((file, region.name))
         if shown is None:
-            log.warning("%s:%s: no page builds this", file, line, type="reference")
+            log.warning("%s:%s: no page shows this", file, line, type="reference")
             continue
-        chapter = re.match(r"chapters/(\d\d)", shown.page)
-        words = f"chapter {chapter[1]}" if chapter else "its listing"
-        link = woven.Link("", words, target=region.target)
-        # One that has several lines has no text of its own.
+        link = woven.Link("", "source", target=region.target)
+        # A signature of several lines has no text of its own.
         first = next(signature.findall(addnodes.desc_signature_line), signature)
-        first.insert(0, [nodes.inline("", "", link, classes=["built"]),
+        first.insert(0, [nodes.inline("", "", link, classes=["source"]),
                          nodes.Text(" ")])
 
 
@@ -134,6 +133,6 @@ def tidy(app, doctree):
 def setup(app):
     app.connect("builder-inited", make_names_whole)
     app.connect("doctree-read", tidy)
-    app.connect("doctree-read", name_chapters)
+    app.connect("doctree-read", link_sources)
     app.connect("env-check-consistency", everything_is_in_a_group)
     return {"parallel_read_safe": True}

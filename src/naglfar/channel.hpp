@@ -24,6 +24,7 @@
 #include <utility>
 #include <vector>
 
+#include "naglfar/channel/message_queue.hpp"
 #include "naglfar/scheduler.hpp"
 
 namespace naglfar {
@@ -31,40 +32,12 @@ namespace naglfar {
 /// @addtogroup channel
 /// @{
 
-// [message-queue]
-/// Messages that nobody has read yet. Unlike std::deque it allocates nothing
-/// before the first one comes, and most channels never hold any.
-template <class T>
-class MessageQueue {
- public:
-  /// @return How many there are.
-  std::size_t size() const { return items_.size() - head_; }
-  /// @param message Put at the end.
-  void push(T message) { items_.push_back(std::move(message)); }
-  /// @return The oldest message, taken out.
-  T pop() {
-    T message = std::move(items_[head_++]);
-    // What was read is dropped once it is the larger part: each message is
-    // moved at most once more, so reading stays O(1).
-    if (2 * head_ >= items_.size()) {
-      items_.erase(items_.begin(),
-                   items_.begin() + static_cast<std::ptrdiff_t>(head_));
-      head_ = 0;
-    }
-    return message;
-  }
-
- private:
-  std::vector<T> items_;
-  std::size_t head_ = 0;
-};
-// [/message-queue]
-
 // [channel-class]
 /// A queue of messages between coroutines of one thread (`Channel` in the
 /// 2009 library). Whoever still waits at it when it goes may only be unwound,
 /// as at the end of a program.
-/// @tparam T What a message is; it is moved, never copied.
+/// @tparam T What a message is; it is moved, never copied, and needs nothing
+///         but a move constructor.
 template <class T>
 class Channel {
  public:
@@ -260,7 +233,8 @@ class Channel<T>::Iterator {
   /// Reads the next message.
   /// @return This iterator.
   Iterator& operator++() {
-    message_ = channel_.next();
+    message_.reset();  // T need not be assignable
+    if (auto next = channel_.next()) message_.emplace(std::move(*next));
     return *this;
   }
   /// @return True at the end of the channel.

@@ -158,6 +158,16 @@ class Scheduler {
   const Poller& poller() const { return poller_; }
   // [/scheduler-waiting]
 
+  /// Calls a function for each coroutine that has not ended, group by group.
+  /// @param function Called with a const Coroutine&. Must not end any.
+  template <class Function>
+  void forEachCoroutine(Function function) const {
+    for (const TaskGroup* g = groups_.first(); g != nullptr;
+         g = groups_.next(*g))
+      for (const Coroutine* c = g->members_.first(); c != nullptr;
+           c = g->members_.next(*c))
+        function(*c);
+  }
   /// Lists all coroutines, and what each waits for.
   /// @param out Where to.
   void dump(std::ostream& out) const;
@@ -194,8 +204,6 @@ class Scheduler {
   bool somethingToPollFor() const;
   void startPolling();
   bool mayYield() const;
-  template <class Function>
-  void forEachCoroutine(Function function) const;
   std::string parked() const;
   static void inChild();
 

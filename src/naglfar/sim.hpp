@@ -1,17 +1,21 @@
 /// @file sim.hpp
-/// Control of the simulated kernel: a second implementation of %sys.hpp, in
-/// memory. A program that links naglfar::sys_sim and makes a sim::Kernel runs
-/// on it; the layers above are the same object code.
+/// The simulated kernel: a second implementation of %sys.hpp, in memory. This
+/// header controls it. A program that links naglfar::sys_sim and makes a
+/// sim::Kernel runs on the simulated kernel; the layers above are the same
+/// object code.
 ///
-/// Everything that it decides comes from one seed, so that a run which fails
-/// can be repeated. Its clock is virtual: it moves with each call, and jumps
-/// when everybody waits.
+/// All decisions of the kernel come from a seed, so that a run which fails
+/// can be repeated. The clock is virtual: each call moves it a little, and a
+/// call that waits moves it to the next event.
 ///
 /// Invariants:
 /// - The same seed, faults and calls give the same answers.
-/// - A fault is one that a kernel may show: after an EAGAIN in vain a new
-///   edge follows, and bytes that were taken arrive in order or an error
-///   does.
+/// - Each fault is a fault that a real kernel may show. After an EAGAIN in
+///   vain there is a new edge. The bytes that a write took arrive in order,
+///   or the reader gets an error.
+///
+/// The simulation asks the real kernel for nothing, except to write to the
+/// descriptors 0 to 2. Memory, signals and fork stay the real ones.
 
 #pragma once
 
@@ -30,8 +34,8 @@ namespace naglfar::sim {
 /// @{
 
 // [random]
-/// Random numbers that are the same everywhere, which those of the standard
-/// library's distributions are not (splitmix64).
+/// Random numbers that are the same on every system (splitmix64). The numbers
+/// of the standard library's distributions are not.
 class Random {
  public:
   /// @param seed Any number; different seeds, different numbers.
@@ -47,7 +51,7 @@ class Random {
   /// @return A number from 0 to `below` - 1.
   std::uint64_t below(std::uint64_t below) { return next() % below; }
   /// @param probability From 0 to 1.
-  /// @return True so often. What never happens takes no number.
+  /// @return True with this probability. Probability 0 draws no number.
   bool chance(double probability) {
     return probability > 0 &&
            static_cast<double>(next() >> 11) * 0x1p-53 < probability;
@@ -59,14 +63,14 @@ class Random {
 // [/random]
 
 // [faults]
-/// How probable each fault is, from 0 to 1, at each call that could show it.
+/// The probability of each fault, from 0 to 1, at each call that can show it.
 struct Faults {
   double interrupted = 0;      ///< EINTR.
   double againInVain = 0;      ///< EAGAIN though the call could succeed.
   double readyInVain = 0;      ///< Readiness though no call could succeed.
-  double reordered = 0;        ///< Readiness is told in any order.
+  double reordered = 0;        ///< epoll's events come in any order.
   double shortTransfer = 0;    ///< One byte is read or written.
-  double delayed = 0;          ///< It arrives, but up to 50 ms later.
+  double delayed = 0;          ///< Bytes arrive up to 50 ms later.
   double connectRefused = 0;   ///< ECONNREFUSED.
   double connectTimedOut = 0;  ///< ETIMEDOUT, after two minutes.
   double acceptAborted = 0;    ///< ECONNABORTED.
@@ -75,17 +79,18 @@ struct Faults {
   double reset = 0;            ///< The connection breaks.
 
   /// @param probability From 0 to 1.
-  /// @return All faults that cost a correct program time and nothing else.
+  /// @return The faults that cost a correct program only time.
   static Faults harmless(double probability);
   /// @param probability From 0 to 1.
-  /// @return All faults; those that break something are a tenth as probable.
+  /// @return All faults. The faults that break a connection or a call are a
+  ///         tenth as probable.
   static Faults all(double probability);
 };
 // [/faults]
 
 // [stuck]
-/// The program waits for ever, and nothing is under way that could end it: a
-/// wake-up was lost.
+/// The program waits without a deadline, and no event is under way that could
+/// end the wait: a wake-up was lost.
 class Stuck : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
@@ -93,61 +98,62 @@ class Stuck : public std::runtime_error {
 // [/stuck]
 
 // [kernel]
-/// The simulated kernel of this process: all calls of %sys.hpp about
-/// descriptors and time go to the one that lives. Descriptors 0 to 2 stay the
-/// process's own.
+/// The simulated kernel of this process. There is at most one at a time, and
+/// it answers all calls of %sys.hpp on descriptors and time. Descriptors 0 to
+/// 2 stay the process's own.
 class Kernel {
  public:
-  /// @param seed Where all its decisions come from.
-  /// @param faults What it does wrong.
+  /// @param seed The source of all decisions.
+  /// @param faults The faults that the kernel shows.
   explicit Kernel(std::uint64_t seed, const Faults& faults = {});
   ~Kernel();
   Kernel(const Kernel&) = delete;
   Kernel& operator=(const Kernel&) = delete;
 
-  /// @return The one that lives.
+  /// @return The kernel of this process.
   /// @throws std::logic_error If there is none.
   static Kernel& current();
 
   /// @return How many descriptors are open.
   std::size_t openDescriptors() const;
-  /// @return How many faults it has shown.
+  /// @return How many faults the kernel has shown.
   std::uint64_t faultsShown() const;
   /// @param fd A number.
-  /// @return Whether it is an open descriptor.
+  /// @return Whether the number is an open descriptor.
   bool isOpen(int fd) const;
-  /// Changes what it does wrong from now on.
-  /// @param faults What.
+  /// Changes the faults that the kernel shows from now on.
+  /// @param faults The new faults.
   void setFaults(const Faults& faults);
 
   /// Makes a regular file, for sendfile.
-  /// @param content What is in it.
-  /// @return Its descriptor.
+  /// @param content The content of the file.
+  /// @return A descriptor of the file.
   int makeFile(std::string content);
-  /// shutdown(2) with SHUT_WR, by a client: no call of the library's.
+  /// shutdown(2) with SHUT_WR, which is not counted and takes no time: for the
+  /// clients of a test.
   /// @param fd A socket.
   /// @return 0, or -1 and errno.
   int shutdownWrite(int fd);
   /// Makes the close of a TCP socket a reset (SO_LINGER with 0 s).
   /// @param fd The socket.
   void resetAtClose(int fd);
-  /// @return Whether a look by epoll could find something now.
+  /// @return Whether an epoll_wait(2) could find an event now.
   bool hasNews() const;
-  /// Lets time pass, and happen what is due.
-  /// @param until Until when.
+  /// Lets time pass, and makes the events happen that are due.
+  /// @param until The time to stop at.
   void wait(sys::Time until);
 
-  /// How many descriptors may be open; more is EMFILE.
+  /// How many descriptors may be open; beyond that a call fails with EMFILE.
   std::size_t descriptorLimit = 1u << 30;
-  /// How many calls may be made; a wait after that is Stuck, for a program
-  /// that goes round in circles.
+  /// How many calls the program may make. A wait after that throws Stuck, so
+  /// that a program which goes round in circles ends.
   std::uint64_t callLimit = ~std::uint64_t{0};
-  /// Its own dice; whoever draws from them changes what it does next.
+  /// The source of the kernel's decisions. To draw from it changes the
+  /// decisions that follow.
   Random random;
-  /// Asked which of so many news epoll shall tell next, if set: 0 is the
-  /// oldest.
+  /// If set, chooses which of `n` events epoll tells next; 0 is the oldest.
   std::function<std::size_t(std::size_t)> choose;
-  /// Called with a line for each call and event, if set.
+  /// If set, takes a line for each call and event.
   std::function<void(const std::string&)> trace;
 
   /// @cond For the files of the simulation.

@@ -1,16 +1,21 @@
 /// @file sys.hpp
-/// Every system call that the library makes, on one page. Not on it are those
-/// behind the C library's threads and mutexes, and behind swapcontext(3),
-/// which counts its own; and what only asks about the process or ends it:
-/// its number, its limits, _exit(2).
+/// The library's system calls. The upper layers reach the kernel through the
+/// functions below; each of them makes one system call.
 ///
-/// This page is the library's whole contract with the kernel. Each function
-/// makes one call, counts it in the ledger and returns what the system
-/// returned: -1 and errno on failure, EINTR and EAGAIN included. What to do
-/// about a failure is for the layers above; `check` is the usual answer.
+/// A function counts its call in the ledger (%sys/ledger.hpp) and returns
+/// what the kernel returned. On failure that is -1 with the reason in errno,
+/// EINTR and EAGAIN included. The caller decides what a failure means; most
+/// callers pass the result to `check`, which throws.
 ///
-/// Invariant: no other file of the library calls the kernel, so a second
-/// implementation of this page can stand in for the kernel at link time.
+/// Invariant: no other layer makes a system call on a descriptor, except by
+/// std::cerr. So the simulated kernel (%sim.hpp) can take the real kernel's
+/// place at link time.
+///
+/// The upper layers call the C library directly for locks, messages on
+/// std::cerr, the date, facts about the process, the end of the process, and
+/// swapcontext(3). Those calls are not counted, except swapcontext(3).
+///
+/// The sys layer asks the C library for the calls. It uses no other layer.
 
 #pragma once
 
@@ -49,8 +54,8 @@ namespace naglfar::sys {
 /// @{
 
 // [errors]
-/// Throws the error that a system call ended with. The message names the
-/// call, and for a limit that was met also the command that raises it.
+/// Throws an error of a system call. The message names the call. If the call
+/// met a limit, the message also names the command that raises the limit.
 /// @param error An errno value.
 /// @param call The call that failed, as its manual page names it.
 /// @throws std::system_error Always.
@@ -69,13 +74,13 @@ Result check(Result result, const char* call) {
 // [/errors]
 
 // [fd]
-using CloseHook = void (*)(int fd);  ///< Told of a descriptor.
-/// What an Fd does in this thread before it closes a descriptor. A Scheduler
-/// sets it: its poller must forget the number, which is free for anybody
-/// then.
+using CloseHook = void (*)(int fd);  ///< Takes a descriptor.
+/// What an Fd of this thread calls before it closes its descriptor. The
+/// scheduler sets it, because its poller must deregister the descriptor: the
+/// kernel may give the same number to the next descriptor.
 inline constinit thread_local CloseHook beforeClose = nullptr;
 
-/// The owner of one descriptor: closes it when it goes out of scope.
+/// The owner of a descriptor: its destructor closes the descriptor.
 class Fd {
  public:
   Fd() = default;
@@ -101,8 +106,8 @@ class Fd {
 // [/fd]
 
 // [address]
-/// An IPv4 address and a port. Numeric only: looking a name up would block
-/// the one thread that everybody shares.
+/// An IPv4 address and a port. The address is numeric, because to look a name
+/// up would block the thread, and with it all coroutines.
 class Address {
  public:
   Address() = default;
@@ -116,12 +121,13 @@ class Address {
   /// @return The port, in the host's byte order.
   std::uint16_t port() const { return ntohs(raw.sin_port); }
 
-  sockaddr_in raw{};  ///< What the system calls take.
+  sockaddr_in raw{};  ///< The form that the system calls take.
 };
 // [/address]
 
 // [sockets]
-/// Whether a call on a descriptor waits, or fails with EAGAIN instead.
+/// Whether a call on a descriptor waits until it can succeed, or fails with
+/// EAGAIN instead.
 enum class Mode { blocking, nonblocking };
 
 int socket(Mode mode);                           ///< socket(2), TCP.
@@ -135,10 +141,10 @@ int reuseAddress(int fd);                        ///< SO_REUSEADDR.
 int endWriting(int fd);                          ///< shutdown(2), SHUT_WR.
 int socketpair(int (&ends)[2], Mode mode);       ///< socketpair(2), stream.
 
-/// How much of a connection is over: nothing, what its peer sends, or both
-/// directions, as after a reset.
+/// Which directions of a connection have ended: none, the input (the peer
+/// sends no more), or both (after a reset, for instance).
 enum class Ended { nothing, input, both };
-int ended(int fd, Ended& what);  ///< poll(2), which does not wait.
+int ended(int fd, Ended& what);  ///< poll(2) with no wait.
 // [/sockets]
 
 // [descriptors]
@@ -147,10 +153,11 @@ int dup(int fd);                                         ///< F_DUPFD_CLOEXEC.
 ssize_t read(int fd, char* buffer, std::size_t size);    ///< read(2).
 ssize_t write(int fd, const char* data, std::size_t n);  ///< write(2).
 ssize_t writeLast(int fd, const char* data, std::size_t n);
-///< send(2): the end follows at once, and may leave in the same segment.
-ssize_t peek(int fd);  ///< recv(2) of one byte, left in place; waits never.
+///< send(2) of the last bytes before a close: MSG_MORE where there is one, so
+///< that bytes and end can share a segment.
+ssize_t peek(int fd);  ///< recv(2): looks at one byte and does not wait.
 ssize_t sendfile(int fd, int file, off_t offset, std::size_t n);
-///< sendfile(2); on macOS and FreeBSD theirs.
+///< sendfile(2), whose parameters differ on macOS and FreeBSD.
 int close(int fd);  ///< close(2).
 // [/descriptors]
 
@@ -166,17 +173,18 @@ int kevent(int kq, const struct ::kevent* changes, int changeCount,
            const timespec* timeout);  ///< kevent(2).
 int select(int n, fd_set* readable, fd_set* writable, timeval* timeout);
 ///< select(2).
-int poll(int fd, short events, int timeoutMs);  ///< poll(2), of one.
+int poll(int fd, short events, int timeoutMs);
+///< poll(2) on a single descriptor.
 // [/readiness-calls]
 
 // [memory-and-processes]
-void* mapStacks(std::size_t size);       ///< mmap(2): MAP_NORESERVE, or -1.
+void* mapStacks(std::size_t size);       ///< mmap(2): MAP_NORESERVE.
 void* mapShared(std::size_t size);       ///< mmap(2): shared with children.
 int unmap(void* memory, std::size_t n);  ///< munmap(2).
 int protect(void* page, std::size_t n);  ///< mprotect(2): no access.
 int guard(void* page, std::size_t n);    ///< MADV_GUARD_INSTALL: madvise(2).
 ssize_t guardAll(const iovec* pages, std::size_t n);
-///< MADV_GUARD_INSTALL on all of them: process_madvise(2).
+///< MADV_GUARD_INSTALL on `n` ranges: process_madvise(2).
 int signalAction(int signal, void (*handler)(int, siginfo_t*, void*),
                  int flags);                   ///< sigaction(2).
 int defaultSignal(int signal);                 ///< sigaction(2), SIG_DFL.

@@ -64,11 +64,8 @@ LADDER = {"clients": 9000, "runs": {
     "floor": {"title": "the floor", "kind": "floor", "us": {"all": 50.25}},
     "asio": {"title": "Asio", "kind": "peer", "ratio": 1.5, "peak_kib": 4096, "1000": 7,
              "us": {"all": 75.0, "read": 2.5}}}}
-CHAPTER = """\
-# The gate
-
-It makes <!--n 00.switches-->?<!--/n--> switches and <!--n 00.read:.1f-->?<!--/n--> reads.
-`Gate::wait` and `open` and `LockedGate::open`, and `Gate::open_` inside.
+ANNOTATED = """\
+# The layer
 
 ```cpp file=src/naglfar/gate.hpp
 ```
@@ -76,6 +73,13 @@ It makes <!--n 00.switches-->?<!--/n--> switches and <!--n 00.read:.1f-->?<!--/n
 ```
 ```cpp file=src/naglfar/gate.hpp#open
 ```
+"""
+CHAPTER = """\
+# The gate
+
+It makes <!--n 00.switches-->?<!--/n--> switches and <!--n 00.read:.1f-->?<!--/n--> reads.
+`Gate::wait` and `open` and `LockedGate::open`, and `Gate::open_` inside.
+
 ```cpp file=chapters/00-gate/comet.cpp
 ```
 ```text run=chapters/00-gate/run.json
@@ -103,6 +107,7 @@ class Tree(unittest.TestCase):
         self.write("src/naglfar/gate.hpp", GATE)
         self.write("chapters/00-gate/comet.cpp", COMET)
         self.write("chapters/00-gate/README.md", CHAPTER)
+        self.write("docs/source/poller.md", ANNOTATED)
         self.write("chapters/00-gate/run.json", json.dumps(RUN))
         self.write("chapters/00-gate/results/ladder.json", json.dumps(LADDER))
         self.write("chapters/01-more/run.json", json.dumps(
@@ -140,6 +145,7 @@ class Tree(unittest.TestCase):
 
 
 PAGE = "chapters/00-gate/README.md"
+LAYER = "docs/source/poller.md"
 OUTPUT = "chapters/00-gate/exhibits/wrong.txt"
 SOURCE = "src/naglfar/gate.hpp"
 
@@ -154,21 +160,21 @@ class GoodTree(Tree):
         self.assertEqual(self.read(PAGE), before)
 
     def test_inner_region_is_one_line_and_no_marker_is_printed(self):
-        page = self.read(PAGE)
+        page = self.read(LAYER)
         self.assertIn('\n  // ... see "open"\n', page)
         self.assertIn("\nnamespace naglfar {\n", page)
         self.assertNotIn("// [", page)
 
     def test_indented_region_stands_at_the_left_margin(self):
         self.assertIn("#open\n/// Opens.\nvoid open() {\n  open_ = true;\n}\n```",
-                      self.read(PAGE))
+                      self.read(LAYER))
 
     def test_hash_comments(self):
         self.write("src/naglfar/a.py", "# [one]\nx = 1\n# [/one]\n")
-        self.edit(PAGE, "# The gate\n",
-                  "# The gate\n\n```python file=src/naglfar/a.py#one\n```\n")
+        self.edit(LAYER, "# The layer\n",
+                  "# The layer\n\n```python file=src/naglfar/a.py#one\n```\n")
         self.tool("refresh", status=0)
-        self.assertIn("\nx = 1\n```", self.read(PAGE))
+        self.assertIn("\nx = 1\n```", self.read(LAYER))
         self.tool("check", status=0)
 
     def test_a_fence_in_a_listing_gets_a_longer_fence_around(self):
@@ -199,9 +205,8 @@ class GoodTree(Tree):
 """)
         self.tool("refresh", status=0)
         self.assertIn("""
-src/naglfar/gate.hpp           36 lines
 chapters/00-gate/comet.cpp      2 lines
-together                       38 lines
+together                        2 lines
 """, self.read(PAGE))
         self.tool("check", status=0)
         self.edit("chapters/00-gate/comet.cpp", "int main", "\nint main")
@@ -210,7 +215,7 @@ together                       38 lines
     def test_report_names_regions_and_places(self):
         report = self.tool("report", status=0)
         self.assertRegex(report, r"\b4  src/naglfar/gate.hpp#open +"
-                         r"chapters/00-gate/README.md:\d+")
+                         r"docs/source/poller.md:\d+")
 
     def test_report_of_a_run(self):
         self.assertIn("""run.json
@@ -258,9 +263,9 @@ Asio        1.50  75.0  2.50     4,096      7
 
 class Caught(Tree):
     def test_stale_body(self):
-        self.edit(PAGE, "  open_ = true;\n", "  open_ = false;\n")
-        line = self.read(PAGE).split("\n").index("  open_ = false;") + 1
-        self.assertCaught(f"README.md:{line}: stale: "
+        self.edit(LAYER, "  open_ = true;\n", "  open_ = false;\n")
+        line = self.read(LAYER).split("\n").index("  open_ = false;") + 1
+        self.assertCaught(f"poller.md:{line}: stale: "
                           "'cpp file=src/naglfar/gate.hpp#open'")
         self.tool("refresh", status=0)
         self.tool("check", status=0)
@@ -275,8 +280,8 @@ class Caught(Tree):
         self.assertCaught(f"README.md:{line}: stale: 'cpp file=chapters/00-gate/comet.cpp'")
 
     def test_unknown_file(self):
-        self.edit(PAGE, "# The gate\n",
-                  "# The gate\n\n```cpp file=src/no.hpp\n```\n")
+        self.edit(LAYER, "# The layer\n",
+                  "# The layer\n\n```cpp file=src/no.hpp\n```\n")
         self.assertCaught("no file 'src/no.hpp'")
         self.tool("refresh", status=1)
 
@@ -286,7 +291,7 @@ class Caught(Tree):
         self.assertCaught("no file")
 
     def test_unknown_region(self):
-        self.edit(PAGE, "# The gate\n", "# The gate\n\n"
+        self.edit(LAYER, "# The layer\n", "# The layer\n\n"
                   "```cpp file=src/naglfar/gate.hpp#opne\n```\n")
         self.assertCaught("no region 'opne' in src/naglfar/gate.hpp; is it 'open'?")
 
@@ -338,11 +343,22 @@ class Caught(Tree):
         self.edit(SOURCE, "  /// Locks.\n  void lock();\n",
                   "  // [lock]\n  /// Locks.\n  void lock();\n  // [/lock]\n")
         self.tool("refresh", status=0)
-        self.assertCaught("gate.hpp:31: region 'lock' is shown nowhere")
+        self.assertCaught("gate.hpp:31: region 'lock' is shown on no page of docs/source/")
 
     def test_source_shown_nowhere(self):
         self.write("src/naglfar/deep/new.cpp", "int x;\n")
-        self.assertCaught("src/naglfar/deep/new.cpp:1: this file is shown nowhere")
+        self.assertCaught("src/naglfar/deep/new.cpp:1: this file is shown on no page")
+
+    def test_the_library_on_a_page_of_a_chapter(self):
+        """The listing is moved from the annotated source to the chapter."""
+        layer = self.read(LAYER)
+        start = layer.index("```cpp file=src/naglfar/gate.hpp#open\n")
+        end = layer.index("```\n", start + 3) + 4
+        self.write(LAYER, layer[:start] + layer[end:])
+        self.edit(PAGE, "# The gate\n", "# The gate\n\n" + layer[start:end])
+        self.assertCaught("README.md:3: src/naglfar/gate.hpp#open belongs on a "
+                          "page of docs/source/")
+        self.tool("refresh", status=1)
 
     def test_chapter_sources_shown_nowhere(self):
         for name in ("other.cpp", "other.hpp", "switch.S"):
@@ -380,11 +396,11 @@ class Caught(Tree):
         self.assertCaught("chapter 05 adds no files")
 
     def test_lines_outside_all_regions_shown_nowhere(self):
-        page = self.read(PAGE)
+        page = self.read(LAYER)
         start = page.index("```cpp file=src/naglfar/gate.hpp\n")
         end = page.index("```\n", start + 3) + 4
-        self.write(PAGE, page[:start] + page[end:])
-        self.assertCaught("gate.hpp:1: this file is shown nowhere")
+        self.write(LAYER, page[:start] + page[end:])
+        self.assertCaught("gate.hpp:1: this file is shown on no page")
 
     def test_too_many_markers(self):
         regions = "".join(f"// [r{n}]\nint x{n};\n// [/r{n}]\n" for n in range(3))
@@ -492,7 +508,8 @@ class TheBook(Tree):
     def setUp(self):
         super().setUp()
         shutil.copytree(TOP / "docs", self.root / "docs",
-                        ignore=shutil.ignore_patterns("__pycache__"))
+                        ignore=shutil.ignore_patterns("__pycache__", "source"),
+                        dirs_exist_ok=True)
         # Its pages show this project's sources and link to its chapters. There
         # they are empty.
         for path in (TOP / "docs").glob("*.md"):
@@ -520,16 +537,19 @@ class TheBook(Tree):
         link = 'reference/poller.html#_CPPv4N7naglfar4Gate'
         self.assertRegex(page, f'href="[^"]*{link}4waitEv"[^>]*><code')
         self.assertNotRegex(page, "<a[^>]*><code[^>]*><span[^>]*>open<")
-        self.assertIn('href="#listing-src-naglfar-gate-hpp-open"', page)
-        self.assertIn('id="listing-src-naglfar-gate-hpp-open"', page)
-        self.assertIn('<span class="kt">void</span>', page)
+        layer = self.html("docs/source/poller.html")
+        self.assertIn('href="#listing-src-naglfar-gate-hpp-open"', layer)
+        self.assertIn('id="listing-src-naglfar-gate-hpp-open"', layer)
+        self.assertRegex(self.html("docs/reference/poller.html"),
+                         'href="[^"]*source/poller.html#listing-src-naglfar-gate')
+        self.assertIn('<span class="kt">void</span>', layer)
         self.assertEqual(self.html("index.html"), self.html("README.html"))
         self.assertIn('href="chapters/00-gate/README.html"', self.html("index.html"))
         for file in (self.root / "out/docs/html").rglob("*.html"):
             self.assertNotRegex(file.read_text(), r'(src|<link[^>]*href)="https?:')
 
     def test_stale_listing(self):
-        self.edit(PAGE, "  open_ = true;\n", "  open_ = false;\n")
+        self.edit(LAYER, "  open_ = true;\n", "  open_ = false;\n")
         self.assertIn("stale: 'cpp file=src/naglfar/gate.hpp#open'", self.build(1))
 
     def test_names_of_the_namespace_below(self):

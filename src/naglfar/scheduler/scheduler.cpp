@@ -72,6 +72,7 @@ inline void Scheduler::runOne(Job& job) {
 
 void Scheduler::run() {
   assert(Coroutine::current() == nullptr);
+  if (escaped_) throwEscaped();  // by a handle that was dropped meanwhile
   while (Job* job = ready_.pop()) runOne(*job);
   for (TaskGroup* g = groups_.first(); g != nullptr; g = groups_.next(*g))
     if (!escaped_) escaped_ = g->unclaimed();
@@ -261,15 +262,6 @@ void describe(std::ostream& out, const Coroutine& coroutine) {
 }
 
 }  // namespace
-
-template <class Function>
-void Scheduler::forEachCoroutine(Function function) const {
-  for (const TaskGroup* g = groups_.first(); g != nullptr;
-       g = groups_.next(*g))
-    for (const Coroutine* c = g->members_.first(); c != nullptr;
-         c = g->members_.next(*c))
-      function(*c);
-}
 
 void Scheduler::dump(std::ostream& out) const {
   std::size_t n = 0;

@@ -99,45 +99,38 @@ class TimerHeap {
   friend class Timer;
 
   void insert(Timer& timer) {
-    timer.place_ = heap_.size();
     heap_.push_back(&timer);
-    siftUp(timer.place_);
+    sift(heap_.size() - 1, &timer);
   }
   void remove(Timer& timer) {
     const std::size_t hole = std::exchange(timer.place_, Timer::outside);
     Timer* last = heap_.back();
     heap_.pop_back();
-    if (last == &timer) return;
-    put(hole, last);
-    siftUp(hole);
-    siftDown(last->place_);
+    if (last != &timer) sift(hole, last);
   }
   void put(std::size_t place, Timer* timer) {
     heap_[place] = timer;
     timer->place_ = place;
   }
-  bool earlier(std::size_t a, std::size_t b) const {
-    return heap_[a]->at_ < heap_[b]->at_;
+  static bool earlier(const Timer* a, const Timer* b) {
+    return a->at_ < b->at_;
   }
-  void swap(std::size_t a, std::size_t b) {
-    Timer* timer = heap_[a];
-    put(a, heap_[b]);
-    put(b, timer);
-  }
-  void siftUp(std::size_t place) {
-    for (; place > 0 && earlier(place, (place - 1) / 2);
-         place = (place - 1) / 2)
-      swap(place, (place - 1) / 2);
-  }
-  void siftDown(std::size_t place) {
-    for (;;) {
-      std::size_t child = 2 * place + 1;
-      if (child >= heap_.size()) return;
-      if (child + 1 < heap_.size() && earlier(child + 1, child)) ++child;
-      if (!earlier(child, place)) return;
-      swap(child, place);
-      place = child;
+  // Puts a timer into a hole, after moving the hole to where it belongs: past
+  // all later timers above, or else past all earlier ones below.
+  void sift(std::size_t hole, Timer* timer) {
+    for (std::size_t above; hole > 0; hole = above) {
+      above = (hole - 1) / 2;
+      if (!earlier(timer, heap_[above])) break;
+      put(hole, heap_[above]);
     }
+    for (std::size_t below; (below = 2 * hole + 1) < heap_.size();
+         hole = below) {
+      if (below + 1 < heap_.size() && earlier(heap_[below + 1], heap_[below]))
+        ++below;
+      if (!earlier(heap_[below], timer)) break;
+      put(hole, heap_[below]);
+    }
+    put(hole, timer);
   }
   // [/timer-heap-places]
 

@@ -131,7 +131,9 @@ void ScheduledMixIn<Base>::process_request(TCPServer::Request request) {
           } catch (const Unwind&) {
             throw;
           } catch (...) {  // from handle_error(): the other requests go on
-            Scheduler::print(std::current_exception());
+            const auto& told = Scheduler::current().unhandled;
+            told ? told(std::current_exception())
+                 : Scheduler::print(std::current_exception());
           }
         })
         .name = "request";

@@ -1,7 +1,11 @@
-// Edges, the bytes of streams, and pipes.
+// Edges, the bytes of streams, and pipes of the simulated kernel.
 //
-// Invariant: a watch stands in its epoll's news at most once, and news that
-// does not hold any more when somebody looks is no event.
+// Invariants:
+// - A watch stands in the news of its epoll at most once.
+// - epoll_wait tells only events that are still true. It drops news of a file
+//   that was ready and is not ready any more.
+//
+// It asks sim/files.hpp for the dice, the faults and the trace.
 
 #include <algorithm>
 #include <cerrno>
@@ -60,7 +64,7 @@ ssize_t take(Stream& s, char* buffer, std::size_t n, bool peek) {
   const bool hadRoom = s.writable();
   s.taken += n;
   if (s.taken == s.bytes.size()) {
-    s.bytes = std::string();  // of a million idle ones, none keeps a buffer
+    s.bytes = std::string();  // a million idle streams keep no buffers
     s.taken = s.arrived = 0;
   } else if (2 * s.taken > s.bytes.size()) {
     s.bytes.erase(0, s.taken);

@@ -1,17 +1,20 @@
-// What the simulated kernel is made of: files, and what descriptors, epolls,
-// pipes and sockets are. For the files of the simulation only.
+// The parts of the simulated kernel: files, epolls, pipes, sockets, the clock
+// and the agenda. Only the files of the simulation include this header.
 //
-// What is written is under way until it arrives, mostly at once:
+// Written bytes are under way until they arrive, which mostly is at once:
 //
 //     write -> Stream: | read already | arrived, readable | under way |
 //
-// Inside, as in Linux, a call's result is a number, or -errno.
+// Inside the simulation, as in Linux, the result of a call is a number or
+// -errno.
 //
 // Invariants:
-// - What is sent on one stream arrives in the order in which it was sent: the
-//   bytes, the end. A reset arrives before what is under way, and instead.
+// - The bytes of a stream arrive in the order in which they were written, and
+//   the end arrives last. A reset takes the place of all that is under way.
 // - Each arrival, and each time that room comes back, is an edge in every
-//   epoll that watches; what an event says holds when epoll_wait looks.
+//   epoll that watches the file. An event is true when epoll_wait tells it.
+//
+// The header asks for sim.hpp, and for the epoll_event of <sys/epoll.h>.
 
 #pragma once
 
@@ -43,26 +46,26 @@ struct File;
 constexpr std::uint32_t anyNews =
     EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLHUP | EPOLLERR;
 
-// That an epoll watches a file under a number: epoll(7), question 1.
+// An epoll watches a file under a number: epoll(7), question 1.
 struct Watch {
   Epoll* epoll;
-  File* file;  // null once it is closed or the watch deleted
+  File* file;  // null once the file is closed or the watch deleted
   int fd;
   epoll_event event;
   bool queued = false;
 };
 
-// What descriptors refer to: the "open file description" of open(2).
+// A descriptor refers to a File: the "open file description" of open(2).
 struct File : std::enable_shared_from_this<File> {
   File() = default;
   File(const File&) = delete;
   File& operator=(const File&) = delete;
   virtual ~File() = default;
-  // What epoll reports now.
+  // The events that epoll reports now.
   virtual std::uint32_t ready() const { return 0; }
   virtual ssize_t read(char*, std::size_t, bool /*peek*/) { return -EINVAL; }
   virtual ssize_t write(const char*, std::size_t) { return -EINVAL; }
-  // The last descriptor is closed.
+  // Called when the last descriptor is closed.
   virtual void closed() {}
 
   std::vector<std::shared_ptr<Watch>> watches;
@@ -79,7 +82,8 @@ struct Regular final : File {
 // [sim-state]
 struct Socket;
 
-// What will happen: earliest first, and of one time in the order of making.
+// An event of the future. The agenda is ordered by time; events of the same
+// time happen in the order in which they were made.
 struct Delivery {
   Time at;
   std::uint64_t number;
@@ -114,7 +118,7 @@ inline State& state() {
 // [/sim-state]
 
 // [sim-trace]
-// Tells the trace, if there is one.
+// Writes a line to the trace, if there is a trace.
 template <class... Parts>
 void note(const Parts&... parts) {
   if (!living->trace) return;
@@ -126,10 +130,11 @@ void note(const Parts&... parts) {
   living->trace(line.str());
 }
 
-// Whether to show a fault now; counts and notes it.
+// Decides whether to show a fault now. If so, counts it and writes it to the
+// trace.
 bool fault(double probability, const char* name);
 
-// A mask of epoll's, to be printed.
+// An event mask of epoll, which can be printed.
 struct Mask {
   std::uint32_t bits;
   friend std::ostream& operator<<(std::ostream& out, Mask mask) {
@@ -145,21 +150,24 @@ struct Mask {
 // [/sim-trace]
 
 // [sim-time]
+// Puts an event on the agenda.
 void later(sys::Duration delay, std::function<void()> happen);
+// A random delay of up to 50 ms, mostly a short one.
 sys::Duration someTime();
-// Lets happen what is due.
+// Makes the events happen that are due.
 void happenDue();
-// Everybody waits: on to whatever comes next, or to this time.
+// The program waits: moves the clock to the next event, or to `until` if that
+// comes first.
 void pass(Time until);
 
-// Waits for what `look` finds, until the time is over; less than 0 is for
-// ever.
+// Waits until `look` returns something other than 0, or until the time is
+// over. A timeout below 0 has no end.
 template <class Look>
 int await(sys::Duration timeout, Look look) {
   const bool forEver = timeout.count() < 0;
   const Time deadline = forEver ? Time::max() : state().clock + timeout;
   if (state().calls > living->callLimit)
-    throw Stuck("there were very many calls, and there is no end");
+    throw Stuck("the program has made more calls than callLimit, and waits");
   for (;;) {
     const int found = look();
     if (found != 0 || state().clock >= deadline) return found;
@@ -169,9 +177,9 @@ int await(sys::Duration timeout, Look look) {
 // [/sim-time]
 
 // [sim-descriptors]
-// What a number stands for, or null.
+// The file of a descriptor, or null.
 FilePointer find(int fd);
-// Gives a file the lowest number that is free: open(2).
+// Gives a file the lowest free number as a descriptor: open(2).
 int install(const FilePointer& file, sys::Mode mode);
 // [/sim-descriptors]
 
@@ -187,7 +195,7 @@ struct Epoll final : File {
   int collect(epoll_event* events, int most);
 };
 
-// An edge, or what stands for one.
+// Raises an edge in each epoll that watches the file for one of these events.
 void raise(File& file, std::uint32_t what);
 // [/sim-epoll]
 
@@ -201,19 +209,20 @@ struct Stream {
   bool writable() const { return room() >= roomWanted; }
 
   std::string bytes;
-  std::size_t taken = 0;    // of the bytes, so many were read
-  std::size_t arrived = 0;  // so many can or could be; the rest is under way
+  std::size_t taken = 0;    // how many of the bytes were read
+  std::size_t arrived = 0;  // how many arrived; the others are under way
   std::size_t capacity;
-  std::size_t roomWanted;  // for epoll to call it writable
-  File* reader = nullptr;  // null once it is closed
-  File* writer = nullptr;
-  bool ended = false;  // nothing more will be written
+  std::size_t roomWanted;  // with this room epoll reports the stream writable
+  File* reader = nullptr;  // null once that end is closed
+  File* writer = nullptr;  // null once that end is closed
+  bool ended = false;      // the writer writes no more
   bool endArrived = false;
-  bool cut = false;  // what is under way will not arrive
+  bool cut = false;  // the bytes under way do not arrive
   Time lastArrival{};
 };
 
-// Reads, or only looks. Room that comes back is news for the writer.
+// Reads, or with `peek` only looks. If room comes back, the writer's file
+// gets an edge.
 ssize_t take(Stream& s, char* buffer, std::size_t n, bool peek);
 
 struct Pipe final : File {
@@ -241,15 +250,15 @@ struct Socket final : File {
   ssize_t write(const char* data, std::size_t n) override;
   void closed() override;
 
-  ssize_t connect(const sys::Address& address);
+  int connect(const sys::Address& address);
   void established(Socket& listener);
   void refused(int why);
   void broken();
   void end();
   Socket* peer() const { return static_cast<Socket*>(out->reader); }
-  ssize_t takeError() { return -std::exchange(error, 0); }
+  int takeError() { return -std::exchange(error, 0); }
 
-  bool tcp = true;  // else one of a socketpair: unix(7)
+  bool tcp = true;  // otherwise an end of a socketpair: unix(7)
   Phase phase = Phase::fresh;
   int error = 0;  // SO_ERROR
   bool connectTold = false;

@@ -1,7 +1,10 @@
-// The simulated kernel's faults, its clock, and its agenda of what will
-// happen.
+// The simulated kernel's faults, its clock, its agenda of future events, and
+// the class Kernel.
 //
-// Invariant: only an empty agenda and a wait without a deadline are Stuck.
+// Invariant: a wait is Stuck only if it has no deadline and the agenda is
+// empty, or if the program has made too many calls.
+//
+// It asks sim/files.hpp for files and sockets.
 
 #include <algorithm>
 #include <cerrno>
@@ -43,7 +46,6 @@ void later(sys::Duration delay, std::function<void()> happen) {
   s.agenda.push({s.clock + delay, ++s.deliveries, std::move(happen)});
 }
 
-// Up to 50 ms, and mostly short.
 sys::Duration someTime() {
   Random& random = living->random;
   return sys::Duration(
@@ -59,7 +61,6 @@ void happenDue() {
   }
 }
 
-// Everybody waits: on to whatever comes next.
 void pass(Time until) {
   State& s = state();
   if (!s.agenda.empty() && s.agenda.top().at <= until)
@@ -68,8 +69,7 @@ void pass(Time until) {
     s.clock = until;
   else
     throw Stuck(
-        "everybody waits, and nothing is under way: a wake-up was "
-        "lost");
+        "the program waits, and no event is under way: a wake-up was lost");
   happenDue();
 }
 // [/sim-agenda]

@@ -1,8 +1,11 @@
-// Sockets: TCP on loopback, and socketpairs.
+// The sockets of the simulated kernel: TCP on loopback, and socketpairs.
 //
-// Invariant: whatever one end does, the other learns of it by what its stream
-// delivers: bytes and the end in their order, and a reset before all that is
-// still under way.
+// Invariant: a TCP socket learns what its peer does only by what the stream
+// delivers. Bytes and the end arrive in order; a reset arrives before all
+// that is still under way. The ends of a socketpair tell each other at once
+// that they close.
+//
+// It asks sim/files.hpp for streams, edges, the agenda and the faults.
 
 #include <algorithm>
 #include <cerrno>
@@ -12,7 +15,7 @@
 namespace naglfar::sim {
 
 // [sim-socket-ready]
-// tcp_poll() and unix_poll() in Linux.
+// The same answers as tcp_poll() and unix_poll() in Linux.
 std::uint32_t Socket::ready() const {
   if (phase == Phase::fresh) return EPOLLOUT | EPOLLHUP;
   if (phase == Phase::connecting) return 0;
@@ -31,8 +34,8 @@ std::uint32_t Socket::ready() const {
 // [sim-deliver]
 namespace {
 
-// Sends on what a socket has to say: mostly at once, and in order, or before
-// all that is under way.
+// Sends something from a socket to its peer: `arrive` happens mostly at once.
+// With `inOrder` it happens after all that is under way, otherwise before.
 template <class Arrive>
 void send(const Socket& from, Arrive arrive, bool inOrder = true) {
   State& s = state();
@@ -48,7 +51,7 @@ void send(const Socket& from, Arrive arrive, bool inOrder = true) {
   later(at - s.clock, unlessCut);
 }
 
-// Bytes for somebody who has closed are answered with a reset: RFC 9293,
+// A socket that is closed answers bytes with a reset: RFC 9293,
 // section 3.5.2.
 void bytesArrive(Stream& s, std::size_t n) {
   s.arrived += n;
@@ -92,16 +95,16 @@ ssize_t Socket::write(const char* data, std::size_t n) {
   return static_cast<ssize_t>(n);
 }
 
-// Writes no more: FIN, or shutdown(2) with SHUT_WR.
+// Ends the output: a FIN.
 void Socket::end() {
   if (std::exchange(out->ended, true)) return;
   send(*this, endArrives);
 }
 
-// A reset has arrived. What had arrived before can still be read.
+// A reset has arrived. The bytes that arrived before can still be read.
 void Socket::broken() {
   if (phase == Phase::dead) return;
-  if (in->endArrived && out->endArrived) return;  // it was over already
+  if (in->endArrived && out->endArrived) return;  // both sides had ended
   error = in->endArrived ? EPIPE : ECONNRESET;
   phase = Phase::dead;
   in->cut = out->cut = true;
@@ -125,8 +128,8 @@ void Socket::closed() {
   if (phase != Phase::connected) return;
   const bool unread = in->readable() > 0;
   if (tcp) {
-    // To close without reading all loses bytes, and tells so. Whoever has
-    // reset a connection sends nothing again that was lost on the way.
+    // A socket that closes with unread bytes resets the connection, so that
+    // the peer learns that bytes were lost.
     if (unread || resetAtClose)
       send(*this, resetArrives, false);
     else
@@ -165,8 +168,8 @@ void Socket::established(Socket& listener) {
   raise(*this, anyNews);
 }
 
-// The handshake. Where the backlog is full it is not answered, and tried
-// again after 1, 2, 4, ... seconds.
+// The handshake. If the backlog is full, the listener does not answer, and
+// the client tries again after 1, 2, 4, ... seconds.
 void knock(const std::weak_ptr<File>& client, std::uint16_t port, int tries) {
   const FilePointer file = client.lock();
   if (file == nullptr || file->descriptors == 0) return;
@@ -183,7 +186,7 @@ void knock(const std::weak_ptr<File>& client, std::uint16_t port, int tries) {
         [=] { knock(client, port, tries + 1); });
 }
 
-ssize_t Socket::connect(const sys::Address& address) {
+int Socket::connect(const sys::Address& address) {
   const Faults& faults = state().faults;
   switch (phase) {
     case Phase::listening:
@@ -198,7 +201,6 @@ ssize_t Socket::connect(const sys::Address& address) {
       break;
   }
   phase = Phase::connecting;
-  connectTold = false;
   state().lastPort = static_cast<std::uint16_t>(
       state().lastPort >= 60999 ? 32768 : state().lastPort + 1);
   if (local.port() == 0) local = sys::Address("localhost", state().lastPort);

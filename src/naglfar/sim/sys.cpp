@@ -1,8 +1,13 @@
-// The calls of sys.hpp, made to the simulated kernel.
+// The functions of sys.hpp on descriptors and time, made by the simulated
+// kernel. A program that links this file has no use for sys/kernel.cpp.
 //
-// Invariant: each counts, takes time, lets happen what is due, and shows its
-// faults before it does anything. A call that failed has done nothing, but
-// for close(2), which has closed, and accept(2) of a connection that is gone.
+// Invariants:
+// - A call first counts, takes time, and lets happen what is due. Then it
+//   shows its faults, and only then it does its work.
+// - A call that fails changes nothing. The exceptions are close(2), which
+//   closes in any case, and accept(2) of a connection that is aborted.
+//
+// It asks the other files of the simulation for files, time and faults.
 
 #include <unistd.h>
 
@@ -40,7 +45,7 @@ int install(const FilePointer& file, sys::Mode mode) {
 
 namespace {
 
-// Why no descriptor can be had now, or 0.
+// The error of a call that wants a new descriptor and gets none, or 0.
 int noDescriptor() {
   State& s = state();
   if (s.open >= living->descriptorLimit) return EMFILE;
@@ -53,7 +58,7 @@ void removeDescriptor(int fd) {
   const FilePointer file = std::move(s.files[static_cast<std::size_t>(fd)]);
   s.freeNumbers.push(fd);
   --s.open;
-  if (--file->descriptors > 0) return;  // its watches stay, too
+  if (--file->descriptors > 0) return;  // the watches stay
   for (const auto& watch : file->watches) watch->file = nullptr;
   file->watches.clear();
   file->closed();
@@ -65,7 +70,7 @@ void removeDescriptor(int fd) {
 // [sim-call]
 namespace {
 
-// What each call begins and ends with.
+// Begins each call.
 void enter(Call kind) {
   Kernel::current();
   count(kind);
@@ -74,6 +79,7 @@ void enter(Call kind) {
   happenDue();
 }
 
+// Ends each call: tells the trace, and makes -1 and errno of an error.
 template <class Result>
 Result leave(Call kind, int fd, Result result) {
   if (result < 0)
@@ -85,41 +91,57 @@ Result leave(Call kind, int fd, Result result) {
   return -1;
 }
 
-// A call that may wait: on a blocking descriptor it does.
+// A call that does what `attempt` does.
 template <class Attempt>
-ssize_t call(Call kind, int fd, Attempt attempt, bool mayWait = true) {
+auto call(Call kind, int fd, Attempt attempt) {
   enter(kind);
-  const Faults& faults = state().faults;
-  const FilePointer file = find(fd);
-  if (file == nullptr) return leave(kind, fd, ssize_t{-EBADF});
-  if (fault(faults.interrupted, "interrupted"))
-    return leave(kind, fd, ssize_t{-EINTR});
-  mayWait = mayWait && !file->nonblocking;
-  if (!mayWait && kind != Call::connect && kind != Call::poll &&
-      fault(faults.againInVain, "EAGAIN in vain")) {
-    later(someTime(), [weak = std::weak_ptr(file)] {
-      if (const FilePointer again = weak.lock()) raise(*again, anyNews);
-    });
-    return leave(kind, fd, ssize_t{-EAGAIN});
-  }
-  ssize_t result = attempt(*file);
-  while (result == -EAGAIN && mayWait) {
-    pass(Time::max());
-    result = attempt(*file);
-  }
-  return leave(kind, fd, result);
+  return leave(kind, fd, attempt());
 }
 
-// The same for sockets only.
+// The same for a call on a descriptor.
 template <class Attempt>
-ssize_t socketCall(Call kind, int fd, Attempt attempt) {
-  return call(kind, fd, [&](File& file) -> ssize_t {
-    auto* socket = dynamic_cast<Socket*>(&file);
-    return socket == nullptr ? -ENOTSOCK : attempt(*socket);
+auto fileCall(Call kind, int fd, Attempt attempt) {
+  return call(kind, fd, [&] {
+    const FilePointer file = find(fd);
+    return file == nullptr ? -EBADF : attempt(*file);
   });
 }
 
-// How much of it is read or written, and whether the connection holds.
+// The same for a call that may wait. On a blocking descriptor it waits; on
+// others it shows EAGAIN in vain, except for connect(2) and poll(2).
+template <class Attempt>
+auto waitingCall(Call kind, int fd, Attempt attempt, bool mayWait = true) {
+  return fileCall(kind, fd, [&](File& file) {
+    using Result = decltype(attempt(file));
+    const Faults& faults = state().faults;
+    if (fault(faults.interrupted, "interrupted")) return Result{-EINTR};
+    mayWait = mayWait && !file.nonblocking;
+    if (!mayWait && kind != Call::connect && kind != Call::poll &&
+        fault(faults.againInVain, "EAGAIN in vain")) {
+      later(someTime(), [weak = file.weak_from_this()] {
+        if (const FilePointer again = weak.lock()) raise(*again, anyNews);
+      });
+      return Result{-EAGAIN};
+    }
+    Result result = attempt(file);
+    while (result == -EAGAIN && mayWait) {
+      pass(Time::max());
+      result = attempt(file);
+    }
+    return result;
+  });
+}
+
+// Makes an attempt on any file of an attempt on a socket.
+template <class Attempt>
+auto onSocket(Attempt attempt) {
+  return [attempt](File& file) {
+    auto* socket = dynamic_cast<Socket*>(&file);
+    return socket == nullptr ? -ENOTSOCK : attempt(*socket);
+  };
+}
+
+// Says how many of `n` bytes a call transfers, and may break the connection.
 std::size_t transfer(File& file, std::size_t n) {
   const Faults& faults = state().faults;
   auto* socket = dynamic_cast<Socket*>(&file);
@@ -143,54 +165,48 @@ using namespace sim;
 
 // [sim-socket-calls]
 int socket(Mode mode) {
-  enter(Call::socket);
-  if (const int error = noDescriptor())
-    return leave(Call::socket, -1, -error);
-  if (fault(state().faults.noBuffers, "no buffers"))
-    return leave(Call::socket, -1, -ENOBUFS);
-  return leave(Call::socket, -1, install(std::make_shared<Socket>(), mode));
-}
-
-static int notASocket(int fd) {
-  return find(fd) == nullptr ? -EBADF : -ENOTSOCK;
+  return call(Call::socket, -1, [&] {
+    if (const int error = noDescriptor()) return -error;
+    if (fault(state().faults.noBuffers, "no buffers")) return -ENOBUFS;
+    return install(std::make_shared<Socket>(), mode);
+  });
 }
 
 int bind(int fd, const Address& address) {
-  enter(Call::bind);
-  State& s = state();
-  auto* socket = dynamic_cast<Socket*>(find(fd).get());
-  if (socket == nullptr) return leave(Call::bind, fd, notASocket(fd));
-  if (socket->local.port() != 0) return leave(Call::bind, fd, -EINVAL);
-  std::uint16_t port = address.port();
-  if (port == 0) {
-    port = 32768;
-    while (s.ports.count(port) > 0) ++port;
-  }
-  if (!s.ports.emplace(port, socket).second)
-    return leave(Call::bind, fd, -EADDRINUSE);
-  socket->local = address;
-  socket->local.raw.sin_port = htons(port);
-  return leave(Call::bind, fd, 0);
+  return fileCall(Call::bind, fd, onSocket([&](Socket& socket) {
+                    auto& ports = state().ports;
+                    if (socket.local.port() != 0) return -EINVAL;
+                    std::uint16_t port = address.port();
+                    if (port == 0) {
+                      port = 32768;
+                      while (ports.count(port) > 0) ++port;
+                    }
+                    if (!ports.emplace(port, &socket).second)
+                      return -EADDRINUSE;
+                    socket.local = address;
+                    socket.local.raw.sin_port = htons(port);
+                    return 0;
+                  }));
 }
 
 int listen(int fd, int backlog) {
-  enter(Call::listen);
-  auto* socket = dynamic_cast<Socket*>(find(fd).get());
-  if (socket == nullptr) return leave(Call::listen, fd, notASocket(fd));
-  if (socket->phase != Socket::Phase::fresh)
-    return leave(Call::listen, fd, -EINVAL);
-  socket->phase = Socket::Phase::listening;
-  socket->backlog = static_cast<std::size_t>(std::max(backlog, 0));
-  socket->pending = std::make_unique<std::deque<std::shared_ptr<Socket>>>();
-  return leave(Call::listen, fd, 0);
+  return fileCall(
+      Call::listen, fd, onSocket([&](Socket& socket) {
+        if (socket.phase != Socket::Phase::fresh) return -EINVAL;
+        socket.phase = Socket::Phase::listening;
+        socket.backlog = static_cast<std::size_t>(std::max(backlog, 0));
+        socket.pending =
+            std::make_unique<std::deque<std::shared_ptr<Socket>>>();
+        return 0;
+      }));
 }
 // [/sim-socket-calls]
 
 // [sim-accept]
 int accept(int fd, Address& client, Mode mode) {
-  const Faults& faults = state().faults;
-  return static_cast<int>(
-      socketCall(Call::accept, fd, [&](Socket& listener) -> ssize_t {
+  return waitingCall(
+      Call::accept, fd, onSocket([&](Socket& listener) {
+        const Faults& faults = state().faults;
         if (listener.phase != Socket::Phase::listening) return -EINVAL;
         if (const int error = noDescriptor()) return -error;
         if (listener.pending->empty()) return -EAGAIN;
@@ -208,37 +224,34 @@ int accept(int fd, Address& client, Mode mode) {
 }
 
 int connect(int fd, const Address& address) {
-  return static_cast<int>(socketCall(Call::connect, fd, [&](Socket& socket) {
-    return socket.connect(address);
-  }));
+  return waitingCall(Call::connect, fd, onSocket([&](Socket& socket) {
+                       return socket.connect(address);
+                     }));
 }
 
 int localAddress(int fd, Address& address) {
-  enter(Call::getsockname);
-  const auto* socket = dynamic_cast<Socket*>(find(fd).get());
-  if (socket == nullptr) return leave(Call::getsockname, fd, notASocket(fd));
-  address = socket->local;
-  return leave(Call::getsockname, fd, 0);
+  return fileCall(Call::getsockname, fd, onSocket([&](const Socket& socket) {
+                    address = socket.local;
+                    return 0;
+                  }));
 }
 
 int pendingError(int fd, int& error) {
-  enter(Call::getsockopt);
-  auto* socket = dynamic_cast<Socket*>(find(fd).get());
-  if (socket == nullptr) return leave(Call::getsockopt, fd, notASocket(fd));
-  error = static_cast<int>(-socket->takeError());
-  return leave(Call::getsockopt, fd, 0);
+  return fileCall(Call::getsockopt, fd, onSocket([&](Socket& socket) {
+                    error = -socket.takeError();
+                    return 0;
+                  }));
 }
 
 int reuseAddress(int fd) {
-  enter(Call::setsockopt);
-  return leave(Call::setsockopt, fd, find(fd) == nullptr ? -EBADF : 0);
+  return fileCall(Call::setsockopt, fd, [](File&) { return 0; });
 }
 // [/sim-accept]
 
 // [sim-pairs]
 namespace {
 
-// Two descriptors, or none.
+// Gives both files a descriptor, or none.
 int installPair(Call kind, int (&ends)[2], const FilePointer& first,
                 const FilePointer& second, Mode mode) {
   int error = noDescriptor();
@@ -275,42 +288,41 @@ int pipe(int (&ends)[2], Mode mode) {
 }
 
 int dup(int fd) {
-  enter(Call::dup);
-  const FilePointer file = find(fd);
-  if (file == nullptr) return leave(Call::dup, fd, -EBADF);
-  if (const int error = noDescriptor()) return leave(Call::dup, fd, -error);
-  return leave(Call::dup, fd, install(file, Mode::blocking));
+  return fileCall(Call::dup, fd, [](File& file) {
+    if (const int error = noDescriptor()) return -error;
+    return install(file.shared_from_this(), Mode::blocking);
+  });
 }
 // [/sim-pairs]
 
 // [sim-descriptor-calls]
 ssize_t read(int fd, char* buffer, std::size_t size) {
-  return call(Call::read, fd, [&](File& file) {
+  return waitingCall(Call::read, fd, [&](File& file) {
     return file.read(buffer, transfer(file, size), false);
   });
 }
 
 ssize_t write(int fd, const char* data, std::size_t n) {
   if (fd >= 0 && fd <= 2) return ::write(fd, data, n);
-  return call(Call::write, fd, [&](File& file) {
+  return waitingCall(Call::write, fd, [&](File& file) {
     return file.write(data, transfer(file, n));
   });
 }
 
 ssize_t writeLast(int fd, const char* data, std::size_t n) {
-  return socketCall(Call::send, fd, [&](Socket& socket) {
-    return socket.write(data, transfer(socket, n));
-  });
+  return waitingCall(Call::send, fd, onSocket([&](Socket& socket) {
+                       return socket.write(data, transfer(socket, n));
+                     }));
 }
 
 ssize_t peek(int fd) {
   char byte;
   const auto attempt = [&](File& file) { return file.read(&byte, 1, true); };
-  return call(Call::recv, fd, attempt, false);
+  return waitingCall(Call::recv, fd, attempt, false);
 }
 
 ssize_t sendfile(int fd, int file, off_t offset, std::size_t n) {
-  return call(Call::sendfile, fd, [&](File& out) -> ssize_t {
+  return waitingCall(Call::sendfile, fd, [&](File& out) -> ssize_t {
     const FilePointer in = find(file);
     if (in == nullptr) return -EBADF;
     const auto* regular = dynamic_cast<Regular*>(in.get());
@@ -324,107 +336,91 @@ ssize_t sendfile(int fd, int file, off_t offset, std::size_t n) {
 }
 
 int ended(int fd, Ended& what) {
-  const auto attempt = [&](File& file) -> ssize_t {
+  const auto attempt = [&](File& file) {
     const std::uint32_t ready = file.ready();
     what = (ready & (EPOLLHUP | EPOLLERR)) != 0 ? Ended::both
            : (ready & EPOLLRDHUP) != 0          ? Ended::input
                                                 : Ended::nothing;
-    return what != Ended::nothing;
+    return what == Ended::nothing ? 0 : 1;
   };
-  return static_cast<int>(call(Call::poll, fd, attempt, false));
+  return waitingCall(Call::poll, fd, attempt, false);
 }
 
-// It never waits, and so it is neither interrupted nor told to try again.
 int endWriting(int fd) {
   enter(Call::shutdown);
   return Kernel::current().shutdownWrite(fd);
 }
 
 int close(int fd) {
-  enter(Call::close);
-  if (find(fd) == nullptr) return leave(Call::close, fd, -EBADF);
-  removeDescriptor(fd);
-  const bool interrupted = fault(state().faults.interrupted, "interrupted");
-  return leave(Call::close, fd, interrupted ? -EINTR : 0);
+  return fileCall(Call::close, fd, [&](File&) {
+    removeDescriptor(fd);
+    return fault(state().faults.interrupted, "interrupted") ? -EINTR : 0;
+  });
 }
 // [/sim-descriptor-calls]
 
 // [sim-epoll-calls]
 int epollCreate() {
-  enter(Call::epollCreate);
-  if (const int error = noDescriptor())
-    return leave(Call::epollCreate, -1, -error);
-  return leave(Call::epollCreate, -1,
-               install(std::make_shared<Epoll>(), Mode::blocking));
+  return call(Call::epollCreate, -1, [] {
+    if (const int error = noDescriptor()) return -error;
+    return install(std::make_shared<Epoll>(), Mode::blocking);
+  });
 }
 
 int epollCtl(int epoll, int op, int fd, epoll_event* event) {
-  enter(Call::epollCtl);
-  const auto answer = [fd](int result) {
-    return leave(Call::epollCtl, fd, result);
-  };
-  const FilePointer file = find(fd);
-  if (file == nullptr || find(epoll) == nullptr) return answer(-EBADF);
-  auto* set = dynamic_cast<Epoll*>(find(epoll).get());
-  if (set == nullptr || set == file.get()) return answer(-EINVAL);
-  if (dynamic_cast<Regular*>(file.get()) != nullptr) return answer(-EPERM);
-  auto& watches = file->watches;
-  auto found = std::ranges::find_if(watches, [&](const auto& watch) {
-    return watch->epoll == set && watch->fd == fd;
+  return fileCall(Call::epollCtl, fd, [&](File& file) {
+    if (find(epoll) == nullptr) return -EBADF;
+    auto* set = dynamic_cast<Epoll*>(find(epoll).get());
+    if (set == nullptr || set == &file) return -EINVAL;
+    if (dynamic_cast<Regular*>(&file) != nullptr) return -EPERM;
+    auto& watches = file.watches;
+    auto found = std::ranges::find_if(watches, [&](const auto& watch) {
+      return watch->epoll == set && watch->fd == fd;
+    });
+    if (op == EPOLL_CTL_ADD) {
+      if (found != watches.end()) return -EEXIST;
+      watches.push_back(
+          std::make_shared<Watch>(Watch{set, &file, fd, *event}));
+      found = watches.end() - 1;
+    } else if (found == watches.end()) {
+      return -ENOENT;
+    } else if (op == EPOLL_CTL_DEL) {
+      (*found)->file = nullptr;
+      watches.erase(found);
+      return 0;
+    }
+    // If the file is ready already, that is an event at once.
+    epoll_event& wanted = (*found)->event = *event;
+    wanted.events |= EPOLLERR | EPOLLHUP;
+    if ((file.ready() & wanted.events) != 0) set->queue(*found);
+    return 0;
   });
-  if (op == EPOLL_CTL_ADD) {
-    if (found != watches.end()) return answer(-EEXIST);
-    watches.push_back(
-        std::make_shared<Watch>(Watch{set, file.get(), fd, *event}));
-    found = watches.end() - 1;
-  } else if (found == watches.end()) {
-    return answer(-ENOENT);
-  } else if (op == EPOLL_CTL_DEL) {
-    (*found)->file = nullptr;
-    watches.erase(found);
-    return answer(0);
-  }
-  // What is there already is news.
-  epoll_event& wanted = (*found)->event = *event;
-  wanted.events |= EPOLLERR | EPOLLHUP;
-  if ((file->ready() & wanted.events) != 0) set->queue(*found);
-  return answer(0);
 }
 
 int epollWait(int epoll, epoll_event* events, int n, int timeoutMs) {
-  enter(Call::epollWait);
-  const FilePointer file = find(epoll);
-  auto* set = dynamic_cast<Epoll*>(file.get());
-  if (set == nullptr)
-    return leave(Call::epollWait, epoll, file == nullptr ? -EBADF : -EINVAL);
-  if (fault(state().faults.interrupted, "interrupted"))
-    return leave(Call::epollWait, epoll, -EINTR);
-  if (n > 0 && fault(state().faults.readyInVain, "readiness in vain")) {
-    const auto& files = state().files;
-    const FilePointer& any = files[living->random.below(files.size())];
-    if (any != nullptr && !any->watches.empty() &&
-        any->watches[0]->epoll == set) {
-      const epoll_event& watched = any->watches[0]->event;
-      events[0] = {watched.events & (EPOLLIN | EPOLLOUT), watched.data};
-      return leave(Call::epollWait, epoll, 1);
+  return fileCall(Call::epollWait, epoll, [&](File& file) {
+    auto* set = dynamic_cast<Epoll*>(&file);
+    if (set == nullptr) return -EINVAL;
+    if (fault(state().faults.interrupted, "interrupted")) return -EINTR;
+    if (n > 0 && fault(state().faults.readyInVain, "readiness in vain")) {
+      const auto& files = state().files;
+      const FilePointer& any = files[living->random.below(files.size())];
+      if (any != nullptr && !any->watches.empty() &&
+          any->watches[0]->epoll == set) {
+        const epoll_event& watched = any->watches[0]->event;
+        events[0] = {watched.events & (EPOLLIN | EPOLLOUT), watched.data};
+        return 1;
+      }
     }
-  }
-  return leave(Call::epollWait, epoll,
-               await(std::chrono::milliseconds(timeoutMs),
-                     [&] { return set->collect(events, n); }));
+    return await(std::chrono::milliseconds(timeoutMs),
+                 [&] { return set->collect(events, n); });
+  });
 }
 // [/sim-epoll-calls]
 
 // [sim-select]
 int select(int n, fd_set* readable, fd_set* writable, timeval* timeout) {
-  enter(Call::select);
-  if (fault(state().faults.interrupted, "interrupted"))
-    return leave(Call::select, -1, -EINTR);
   using namespace std::chrono;
-  const Duration wait =
-      timeout == nullptr
-          ? Duration(-1)
-          : seconds(timeout->tv_sec) + microseconds(timeout->tv_usec);
   const std::pair<fd_set*, std::uint32_t> sets[] = {
       {readable, EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR},
       {writable, EPOLLOUT | EPOLLERR}};
@@ -433,38 +429,45 @@ int select(int n, fd_set* readable, fd_set* writable, timeval* timeout) {
       for (int fd = 0; set != nullptr && fd < n; ++fd)
         if (FD_ISSET(fd, set)) function(fd, set, mask);
   };
-  bool bad = false;
-  forEach([&](int fd, auto, auto) { bad = bad || find(fd) == nullptr; });
-  if (bad) return leave(Call::select, -1, -EBADF);
-  const int found = await(wait, [&] {
-    int ready = 0;
-    forEach([&](int fd, auto, std::uint32_t mask) {
-      ready += (find(fd)->ready() & mask) != 0 ? 1 : 0;
+  return call(Call::select, -1, [&] {
+    if (fault(state().faults.interrupted, "interrupted")) return -EINTR;
+    bool bad = false;
+    forEach([&](int fd, auto, auto) { bad = bad || find(fd) == nullptr; });
+    if (bad) return -EBADF;
+    const Duration wait =
+        timeout == nullptr
+            ? Duration(-1)
+            : seconds(timeout->tv_sec) + microseconds(timeout->tv_usec);
+    const int found = await(wait, [&] {
+      int ready = 0;
+      forEach([&](int fd, auto, std::uint32_t mask) {
+        ready += (find(fd)->ready() & mask) != 0 ? 1 : 0;
+      });
+      return ready;
     });
-    return ready;
+    forEach([&](int fd, fd_set* set, std::uint32_t mask) {
+      if ((find(fd)->ready() & mask) == 0) FD_CLR(fd, set);
+    });
+    return found;
   });
-  forEach([&](int fd, fd_set* set, std::uint32_t mask) {
-    if ((find(fd)->ready() & mask) == 0) FD_CLR(fd, set);
-  });
-  return leave(Call::select, -1, found);
 }
 
-// Those of its bits that poll(2) has, epoll(7) has, too.
+// The bits of poll(2) are those of epoll(7).
 int poll(int fd, short events, int timeoutMs) {
-  enter(Call::poll);
-  if (fault(state().faults.interrupted, "interrupted"))
-    return leave(Call::poll, fd, -EINTR);
-  const FilePointer file = find(fd);
-  const auto mask = static_cast<std::uint32_t>(events) | EPOLLERR | EPOLLHUP;
-  return leave(Call::poll, fd,
-               await(std::chrono::milliseconds(timeoutMs), [&] {
-                 return file == nullptr || (file->ready() & mask) != 0;
-               }));
+  return call(Call::poll, fd, [&]() -> int {
+    if (fault(state().faults.interrupted, "interrupted")) return -EINTR;
+    const FilePointer file = find(fd);
+    const auto mask =
+        static_cast<std::uint32_t>(events) | EPOLLERR | EPOLLHUP;
+    return await(std::chrono::milliseconds(timeoutMs), [&] {
+      return file == nullptr || (file->ready() & mask) != 0;
+    });
+  });
 }
 // [/sim-select]
 
-// Looking at the clock takes a little time, too: who does nothing else until
-// a deadline gets there.
+// A look at the clock takes a little time, so that a loop which does nothing
+// but look at the clock reaches its deadline.
 Time now() {
   return state().clock += std::chrono::nanoseconds(20);
 }

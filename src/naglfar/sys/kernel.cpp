@@ -1,8 +1,12 @@
-// The calls about descriptors as the kernel makes them: each function one
-// call, counted. sys_sim.cpp can take this file's place.
+// The functions of sys.hpp on descriptors and time, made by the system's own
+// kernel. The simulated kernel (sim/sys.cpp) can take this file's place.
 //
-// Invariant: nothing is retried and nothing is hidden here. Where systems
-// differ (accept4, pipe2, sendfile), the difference ends on this page.
+// Invariants:
+// - A function retries nothing and hides no result.
+// - Systems differ in accept4, pipe2, sendfile, poll and their flags. The
+//   layers above see no such difference.
+//
+// It asks the C library for the calls.
 
 #include <fcntl.h>
 #include <poll.h>
@@ -26,8 +30,8 @@ namespace naglfar::sys {
 // [flags]
 namespace {
 
-// Every descriptor is close-on-exec. macOS has no flags for that at creation,
-// so there it takes two calls more.
+// Each new descriptor is close-on-exec. macOS has no flags for that at
+// creation, so two more calls set them there.
 #ifdef __APPLE__
 int setFlags(int fd, Mode mode) {
   if (fd == -1) return fd;
@@ -43,6 +47,8 @@ int socketFlags(Mode mode) {
 }
 #endif
 
+constexpr socklen_t addressSize = sizeof(sockaddr_in);
+
 sockaddr* generic(const Address& address) {
   return reinterpret_cast<sockaddr*>(const_cast<sockaddr_in*>(&address.raw));
 }
@@ -52,60 +58,58 @@ sockaddr* generic(const Address& address) {
 
 // [socket-calls]
 int socket(Mode mode) {
-  count(Call::socket);
 #ifdef __APPLE__
-  return setFlags(::socket(AF_INET, SOCK_STREAM, 0), mode);
+  return setFlags(counted(Call::socket, ::socket, AF_INET, SOCK_STREAM, 0),
+                  mode);
 #else
-  return ::socket(AF_INET, SOCK_STREAM | socketFlags(mode), 0);
+  return counted(Call::socket, ::socket, AF_INET,
+                 SOCK_STREAM | socketFlags(mode), 0);
 #endif
 }
 
 int bind(int fd, const Address& address) {
-  count(Call::bind);
-  return ::bind(fd, generic(address), sizeof address.raw);
+  return counted(Call::bind, ::bind, fd, generic(address), addressSize);
 }
 
 int listen(int fd, int backlog) {
-  count(Call::listen);
-  return ::listen(fd, backlog);
+  return counted(Call::listen, ::listen, fd, backlog);
 }
 
 int accept(int fd, Address& client, Mode mode) {
-  count(Call::accept);
-  socklen_t size = sizeof client.raw;
+  socklen_t size = addressSize;
 #ifdef __APPLE__
-  return setFlags(::accept(fd, generic(client), &size), mode);
+  return setFlags(counted(Call::accept, ::accept, fd, generic(client), &size),
+                  mode);
 #else
-  return ::accept4(fd, generic(client), &size, socketFlags(mode));
+  return counted(Call::accept, ::accept4, fd, generic(client), &size,
+                 socketFlags(mode));
 #endif
 }
 
 int connect(int fd, const Address& address) {
-  count(Call::connect);
-  return ::connect(fd, generic(address), sizeof address.raw);
+  return counted(Call::connect, ::connect, fd, generic(address), addressSize);
 }
 
 int localAddress(int fd, Address& address) {
-  count(Call::getsockname);
-  socklen_t size = sizeof address.raw;
-  return ::getsockname(fd, generic(address), &size);
+  socklen_t size = addressSize;
+  return counted(Call::getsockname, ::getsockname, fd, generic(address),
+                 &size);
 }
 
 int pendingError(int fd, int& error) {
-  count(Call::getsockopt);
   socklen_t size = sizeof error;
-  return ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
+  return counted(Call::getsockopt, ::getsockopt, fd, SOL_SOCKET, SO_ERROR,
+                 &error, &size);
 }
 
 int reuseAddress(int fd) {
-  count(Call::setsockopt);
   const int on = 1;
-  return ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  return counted(Call::setsockopt, ::setsockopt, fd, SOL_SOCKET, SO_REUSEADDR,
+                 &on, socklen_t{sizeof on});
 }
 
 int endWriting(int fd) {
-  count(Call::shutdown);
-  return ::shutdown(fd, SHUT_WR);
+  return counted(Call::shutdown, ::shutdown, fd, SHUT_WR);
 }
 
 int socketpair(int (&ends)[2], Mode mode) {
@@ -120,9 +124,8 @@ int socketpair(int (&ends)[2], Mode mode) {
 // [/socket-calls]
 
 // [ended]
-// Where there is no POLLRDHUP, POLLHUP says that the peer sends no more.
+// On a system without POLLRDHUP, POLLHUP says that the peer sends no more.
 int ended(int fd, Ended& what) {
-  count(Call::poll);
 #ifdef POLLRDHUP
   constexpr short both = POLLHUP | POLLERR;
   constexpr short input = POLLRDHUP;
@@ -131,7 +134,7 @@ int ended(int fd, Ended& what) {
   constexpr short input = POLLHUP;
 #endif
   pollfd entry{fd, input, 0};
-  const int n = ::poll(&entry, 1, 0);
+  const int n = counted(Call::poll, ::poll, &entry, 1, 0);
   if ((entry.revents & POLLNVAL) != 0) {
     errno = EBADF;
     return -1;
@@ -156,33 +159,28 @@ int pipe(int (&ends)[2], Mode mode) {
 }
 
 int dup(int fd) {
-  count(Call::dup);
-  return ::fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  return counted(Call::dup, ::fcntl, fd, F_DUPFD_CLOEXEC, 0);
 }
 
 ssize_t read(int fd, char* buffer, std::size_t size) {
-  count(Call::read);
-  return ::read(fd, buffer, size);
+  return counted(Call::read, ::read, fd, buffer, size);
 }
 
 ssize_t write(int fd, const char* data, std::size_t n) {
-  count(Call::write);
-  return ::write(fd, data, n);
+  return counted(Call::write, ::write, fd, data, n);
 }
 
 ssize_t writeLast(int fd, const char* data, std::size_t n) {
-  count(Call::send);
 #ifdef __linux__
-  return ::send(fd, data, n, MSG_MORE);
+  return counted(Call::send, ::send, fd, data, n, MSG_MORE);
 #else
-  return ::send(fd, data, n, 0);
+  return counted(Call::send, ::send, fd, data, n, 0);
 #endif
 }
 
 ssize_t peek(int fd) {
-  count(Call::recv);
   char byte;
-  return ::recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  return counted(Call::recv, ::recv, fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
 }
 
 ssize_t sendfile(int fd, int file, off_t offset, std::size_t n) {
@@ -190,7 +188,8 @@ ssize_t sendfile(int fd, int file, off_t offset, std::size_t n) {
 #if defined(__linux__)
   return ::sendfile(fd, file, &offset, n);
 #else
-  // These report bytes that left before an EAGAIN beside the error.
+  // macOS and FreeBSD report the bytes that left before an EAGAIN beside the
+  // error.
 #if defined(__APPLE__)
   off_t sent = static_cast<off_t>(n);
   const int result = ::sendfile(file, fd, offset, &sent, nullptr, 0);
@@ -203,51 +202,45 @@ ssize_t sendfile(int fd, int file, off_t offset, std::size_t n) {
 }
 
 int close(int fd) {
-  count(Call::close);
-  return ::close(fd);
+  return counted(Call::close, ::close, fd);
 }
 // [/descriptor-calls]
 
 // [readiness]
 #ifdef __linux__
 int epollCreate() {
-  count(Call::epollCreate);
-  return ::epoll_create1(EPOLL_CLOEXEC);
+  return counted(Call::epollCreate, ::epoll_create1, EPOLL_CLOEXEC);
 }
 
 int epollCtl(int epoll, int op, int fd, epoll_event* event) {
-  count(Call::epollCtl);
-  return ::epoll_ctl(epoll, op, fd, event);
+  return counted(Call::epollCtl, ::epoll_ctl, epoll, op, fd, event);
 }
 
 int epollWait(int epoll, epoll_event* events, int n, int timeoutMs) {
-  count(Call::epollWait);
-  return ::epoll_wait(epoll, events, n, timeoutMs);
+  return counted(Call::epollWait, ::epoll_wait, epoll, events, n, timeoutMs);
 }
 #endif
 
 #ifdef NAGLFAR_KQUEUE
 int kqueue() {
-  count(Call::kqueue);
-  return ::kqueue();
+  return counted(Call::kqueue, ::kqueue);
 }
 
 int kevent(int kq, const struct ::kevent* changes, int changeCount,
            struct ::kevent* events, int eventCount, const timespec* timeout) {
-  count(Call::kevent);
-  return ::kevent(kq, changes, changeCount, events, eventCount, timeout);
+  return counted(Call::kevent, ::kevent, kq, changes, changeCount, events,
+                 eventCount, timeout);
 }
 #endif
 
 int select(int n, fd_set* readable, fd_set* writable, timeval* timeout) {
-  count(Call::select);
-  return ::select(n, readable, writable, nullptr, timeout);
+  return counted(Call::select, ::select, n, readable, writable, nullptr,
+                 timeout);
 }
 
 int poll(int fd, short events, int timeoutMs) {
-  count(Call::poll);
-  pollfd one{fd, events, 0};
-  return ::poll(&one, 1, timeoutMs);
+  pollfd entry{fd, events, 0};
+  return counted(Call::poll, ::poll, &entry, 1, timeoutMs);
 }
 // [/readiness]
 

@@ -1,7 +1,10 @@
-// The names of the system calls, and the total that all ledgers end up in.
+// The total of the process, into which the threads flush their ledgers.
 //
-// Invariant: the total is only ever added to, with atomic additions: threads
-// and, after shareLedger(), forked children settle into it at the same time.
+// Invariant: the total never falls, and each addition to it is atomic,
+// because threads and (after shareLedger) forked children flush at the same
+// time.
+//
+// It asks the sys layer for shared memory: mapShared.
 
 #include "naglfar/sys/ledger.hpp"
 
@@ -12,27 +15,6 @@
 #include "naglfar/sys.hpp"
 
 namespace naglfar {
-
-// [call-names]
-const char* nameOf(Call call) {
-  static constexpr std::array names = {
-      "socket",       "bind",          "listen",
-      "accept4",      "connect",       "getsockname",
-      "getsockopt",   "setsockopt",    "socketpair",
-      "pipe",         "dup",           "fcntl",
-      "read",         "write",         "recv",
-      "send",         "sendfile",      "shutdown",
-      "close",        "epoll_create1", "epoll_ctl",
-      "epoll_wait",   "kqueue",        "kevent",
-      "select",       "poll",          "rt_sigprocmask",
-      "rt_sigaction", "sigaltstack",   "mmap",
-      "munmap",       "mprotect",      "process_madvise",
-      "madvise",      "fork",          "waitpid",
-  };
-  static_assert(names.size() == callKinds);
-  return names[static_cast<std::size_t>(call)];
-}
-// [/call-names]
 
 // [settling]
 namespace {
@@ -58,7 +40,7 @@ void flushLedger() {
 }
 
 void shareLedger() {
-  if (total != &processTotal) return;  // it is shared already
+  if (total != &processTotal) return;  // the total is shared already
   void* page = sys::check(sys::mapShared(sizeof(Ledger)), "mmap");
   total = new (page) Ledger(*total);
 }

@@ -1,12 +1,17 @@
 /// @file sys/ledger.hpp
-/// The ledger counts what a run did: system calls by kind, switches, parks.
+/// The ledger counts what a run does: system calls by kind, switches, parks,
+/// coroutines, allocations.
 ///
-/// Seconds change from run to run and from machine to machine; counts repeat.
-/// So tests and chapters state counts, and seconds only side by side.
+/// Seconds differ from run to run and from machine to machine, and counts do
+/// not. So the tests and the book state counts.
 ///
-/// Invariant: every thread counts in a ledger of its own with plain
-/// additions, so that counting costs next to nothing; `flushLedger` adds it
-/// to the process's total.
+/// Invariants:
+/// - Each thread counts in a ledger of its own with plain additions, so that
+///   counting costs next to nothing.
+/// - A count is either in its thread's ledger or in the total, never in both:
+///   `flushLedger` moves it.
+///
+/// The ledger asks the kernel for shared memory, and only in `shareLedger`.
 
 #pragma once
 
@@ -20,55 +25,73 @@ namespace naglfar {
 /// @{
 
 // [calls-by-kind]
-/// The kinds of system call that the ledger tells apart. One kind may stand
-/// for a family: `accept` counts accept4(2) where the system has it.
-enum class Call : unsigned char {
-  socket,
-  bind,
-  listen,
-  accept,
-  connect,
-  getsockname,
-  getsockopt,
-  setsockopt,
-  socketpair,
-  pipe,
-  dup,
-  fcntl,
-  read,
-  write,
-  recv,
-  send,
-  sendfile,
-  shutdown,
-  close,
-  epollCreate,
-  epollCtl,
-  epollWait,
-  kqueue,
-  kevent,
-  select,
-  poll,
-  sigprocmask,
-  sigaction,
-  sigaltstack,
-  mmap,
-  munmap,
-  mprotect,
-  processMadvise,
-  madvise,
-  fork,
-  waitpid,
-};
+/// The table of the system calls that the ledger tells apart. Each row has
+/// the kind's name in the program and the name of its manual page. `accept`
+/// counts accept(2) on a system that has no accept4(2).
+#define NAGLFAR_SYSTEM_CALLS(CALL)        \
+  CALL(socket, "socket")                  \
+  CALL(bind, "bind")                      \
+  CALL(listen, "listen")                  \
+  CALL(accept, "accept4")                 \
+  CALL(connect, "connect")                \
+  CALL(getsockname, "getsockname")        \
+  CALL(getsockopt, "getsockopt")          \
+  CALL(setsockopt, "setsockopt")          \
+  CALL(socketpair, "socketpair")          \
+  CALL(pipe, "pipe")                      \
+  CALL(dup, "dup")                        \
+  CALL(fcntl, "fcntl")                    \
+  CALL(read, "read")                      \
+  CALL(write, "write")                    \
+  CALL(recv, "recv")                      \
+  CALL(send, "send")                      \
+  CALL(sendfile, "sendfile")              \
+  CALL(shutdown, "shutdown")              \
+  CALL(close, "close")                    \
+  CALL(epollCreate, "epoll_create1")      \
+  CALL(epollCtl, "epoll_ctl")             \
+  CALL(epollWait, "epoll_wait")           \
+  CALL(kqueue, "kqueue")                  \
+  CALL(kevent, "kevent")                  \
+  CALL(select, "select")                  \
+  CALL(poll, "poll")                      \
+  CALL(sigprocmask, "rt_sigprocmask")     \
+  CALL(sigaction, "rt_sigaction")         \
+  CALL(sigaltstack, "sigaltstack")        \
+  CALL(mmap, "mmap")                      \
+  CALL(munmap, "munmap")                  \
+  CALL(mprotect, "mprotect")              \
+  CALL(processMadvise, "process_madvise") \
+  CALL(madvise, "madvise")                \
+  CALL(fork, "fork")                      \
+  CALL(waitpid, "waitpid")
+
+/// Takes the first column of the table.
+#define NAGLFAR_KIND(kind, name) kind,
+/// Takes the second column of the table.
+#define NAGLFAR_NAME(kind, name) name,
+// [/calls-by-kind]
+
+// [call-names]
+/// The kinds of system call.
+enum class Call : unsigned char { NAGLFAR_SYSTEM_CALLS(NAGLFAR_KIND) };
+
+/// The names of the kinds, in the same order.
+inline constexpr std::array callNames{NAGLFAR_SYSTEM_CALLS(NAGLFAR_NAME)};
 
 /// How many kinds there are.
-inline constexpr std::size_t callKinds =
-    static_cast<std::size_t>(Call::waitpid) + 1;
+inline constexpr std::size_t callKinds = callNames.size();
 
 /// @param call A kind of system call.
 /// @return The name of its manual page.
-const char* nameOf(Call call);
-// [/calls-by-kind]
+constexpr const char* nameOf(Call call) {
+  return callNames[static_cast<std::size_t>(call)];
+}
+
+#undef NAGLFAR_SYSTEM_CALLS
+#undef NAGLFAR_KIND
+#undef NAGLFAR_NAME
+// [/call-names]
 
 // [the-ledger]
 /// What one thread, or one process, has done so far.
@@ -98,12 +121,25 @@ inline void count(Call call) {
   ++ledger.calls[static_cast<std::size_t>(call)];
 }
 
+/// Counts a system call, and makes it.
+/// @param call Its kind.
+/// @param function The function of the C library that makes the call.
+/// @param arguments What that function takes.
+/// @return What that function returns.
+template <class Function, class... Arguments>
+auto counted(Call call, Function function, Arguments... arguments) {
+  count(call);
+  return function(arguments...);
+}
+
 /// Moves this thread's counts into the process's total. A thread or a forked
-/// child whose work shall be seen by others calls it before it ends.
+/// child calls it before it ends; otherwise its counts are lost.
 void flushLedger();
 
-/// Keeps the total in memory that children made by fork(2) share from now on,
-/// so that what a child settles is in its parent's total too.
+/// Moves the total into memory that this process shares with the children
+/// that it forks from now on. What such a child flushes is then in its
+/// parent's total, too.
+/// @throws std::system_error If there is no memory for it.
 void shareLedger();
 
 /// @return The process's total, this thread's counts included.

@@ -1,8 +1,9 @@
-// What sys.hpp has besides system calls: errors, the owner of a descriptor,
-// addresses.
+// Errors, the owner of a descriptor, and addresses: the part of sys.hpp that
+// makes no system call of its own.
 //
-// Invariant: nothing here depends on which kernel answers the calls, the real
-// or the simulated one.
+// Invariant: this file is the same on the real and on the simulated kernel.
+//
+// It asks for `close`, of whichever kernel the program has.
 
 #include "naglfar/sys.hpp"
 
@@ -23,7 +24,7 @@ std::string descriptorLimit() {
   return std::to_string(limit.rlim_cur);
 }
 
-// What the user can do about an error that is a limit of the machine.
+// If the error is a limit of the machine: what the user can do about it.
 std::string advice(int error) {
   switch (error) {
     case EMFILE:
