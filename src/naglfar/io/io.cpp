@@ -154,10 +154,13 @@ sys::Fd goAccept(int listener, sys::Address& client, sys::Mode mode,
 // [go-connect]
 // On loopback the handshake is over as soon as connect(2) returns, though it
 // says EINPROGRESS: a second connect(2) tells, and mostly spares the wait. If
-// not, it says EALREADY.
+// not, it says EALREADY. Each of the two is an operation of the budget, so
+// that a connection costs the client's turn as much as it costs the accept
+// loop, which accepts and hands on. Otherwise a program that connects in a
+// loop outruns the accept loop of its own thread, and the backlog overflows.
 void goConnect(int fd, const sys::Address& address, Deadline deadline) {
-  Scheduler::spend(fd);
   for (;;) {
+    Scheduler::spend(fd);
     if (sys::connect(fd, address) == 0 || errno == EISCONN) return;
     if (errno == EINTR || errno == EINPROGRESS) continue;
     if (errno != EALREADY) sys::fail(errno, "connect");
