@@ -36,7 +36,7 @@ naglfar_layer(scheduler 03
   LINKS coroutine poller)
 
 naglfar_layer(channel 04
-  HEADERS channel.hpp channel/message_queue.hpp
+  HEADERS channel.hpp channel/input_range.hpp channel/message_queue.hpp
   LINKS scheduler)
 
 naglfar_layer(io 05
@@ -47,7 +47,7 @@ naglfar_layer(io 05
 naglfar_layer(file 05
   HEADERS scheduled_file.hpp
   SOURCES file/scheduled_file.cpp
-  LINKS io)
+  LINKS channel io)
 
 naglfar_layer(server 06
   HEADERS server.hpp server/scheduled_mix_in.hpp server/waiters.hpp

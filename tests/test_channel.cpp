@@ -254,7 +254,7 @@ TEST_CASE("messages that can only be moved are moved") {
 
 TEST_CASE("a message needs nothing but a move constructor") {
   Channel<MoveOnly> channel(2);
-  Strict scheduler;
+  Scheduler scheduler;
   Numbers read;
   go([&] {
     for (MoveOnly& message : channel) read.push_back(message.value);

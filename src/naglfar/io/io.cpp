@@ -1,8 +1,8 @@
 // One loop for all calls: try, and on EAGAIN wait, and try again.
 //
-// Invariant: nobody parks on a direction unless its last system call there
-// said EAGAIN. An edge that came before the call was seen by the call; one
-// that comes after it finds the waiter in place.
+// Invariant: no coroutine parks on a direction unless its last system call
+// there said EAGAIN. An edge that came before the call was seen by the call;
+// one that comes after it finds the waiter in place.
 
 #include "naglfar/io.hpp"
 
