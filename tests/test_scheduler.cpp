@@ -1500,7 +1500,8 @@ TEST_CASE("a forked child does not run its parent's actions") {
   std::raise(SIGUSR1);  // it is in the pipe already, which both have
   SUBCASE("that the poller has not seen") {}
   SUBCASE("that are queued") {
-    naglfar::yield();  // the action stands behind main now
+    naglfar::yield();  // the poller stands behind main
+    naglfar::yield();  // and now the action does
     REQUIRE(seen == 0);
   }
   const pid_t child = sys::fork();

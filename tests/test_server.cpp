@@ -478,6 +478,22 @@ TEST_SUITE("server: ScheduledMixIn") {
     scheduler.run();
   }
 
+  TEST_CASE_FIXTURE(Run, "a server that goes takes its accept loop along") {
+    const auto coroutines = [&] {
+      int n = 0;
+      scheduler.forEachCoroutine([&n](const Coroutine&) { ++n; });
+      return n;
+    };
+    for (const bool waits : {false, true}) {
+      CAPTURE(waits);
+      auto server = std::make_unique<Scheduled>(anyPort, answer);
+      if (waits) yieldTimes(5);
+      CHECK(coroutines() == 1);
+      server.reset();
+      CHECK(coroutines() == 0);
+    }
+  }
+
   TEST_CASE_FIXTURE(Run, "a request that is cut off is not its handler's") {
     InCoroutine<Scheduled> serving(anyPort, answer);
     ScheduledFile client =
