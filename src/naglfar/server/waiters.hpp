@@ -13,6 +13,7 @@
 #include <cassert>
 #include <memory>
 #include <optional>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -124,7 +125,12 @@ inline int Waiters::Channel::read() {
 }
 
 inline void Waiters::Channel::write(int message) {
-  if (!state_->channel.closed()) state_->channel.write(message);
+  try {
+    state_->channel.write(message);
+  } catch (const std::system_error& error) {
+    // The client has left, perhaps while write() let the others run.
+    if (error.code() != std::errc::broken_pipe) throw;
+  }
 }
 // [/waiters-members]
 
