@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <optional>
 
 namespace naglfar {
 
@@ -78,7 +79,10 @@ bool BaseHTTPRequestHandler::awaitRequest(sys::Duration patience) {
   wfile.deadline = after(patience);
   wfile.timeout = sys::Duration::max();  // only the deadline counts
   try {
-    const Idle idle(server, wfile.fileno());
+    // A request that is there already must not be cut off by a shutdown()
+    // while peek() lets the others run.
+    std::optional<Idle> idle;
+    if (wfile.available() == 0) idle.emplace(server, wfile.fileno());
     ended_ = wfile.peek().empty();
     if (ended_) return false;
   } catch (const std::system_error& error) {

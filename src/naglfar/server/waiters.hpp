@@ -17,6 +17,7 @@
 #include <cerrno>
 #include <memory>
 #include <optional>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -146,7 +147,12 @@ Message BasicWaiters<Message>::Channel::read() {
 
 template <class Message>
 void BasicWaiters<Message>::Channel::write(Message message) {
-  if (!state_->channel.closed()) state_->channel.write(std::move(message));
+  try {
+    state_->channel.write(std::move(message));
+  } catch (const std::system_error& error) {
+    // The client has left, perhaps while write() let the others run.
+    if (error.code() != std::errc::broken_pipe) throw;
+  }
 }
 // [/waiters-members]
 
