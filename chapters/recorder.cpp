@@ -169,7 +169,7 @@ class Recorder {
   std::vector<const Coroutine*> running_;
   std::set<std::string> made_;
   std::set<std::string> awake_;  // has been woken, and not yet resumed
-  const Job* main_ = nullptr;
+  [[maybe_unused]] const Job* main_ = nullptr;
 };
 
 Recorder recorder;

@@ -35,8 +35,8 @@ std::string_view trimmed(std::string_view text) {
 }  // namespace
 
 bool sameName(std::string_view a, std::string_view b) {
-  return std::ranges::equal(
-      a, b, [](char x, char y) { return lower(x) == lower(y); });
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](char x, char y) { return lower(x) == lower(y); });
 }
 // [/names]
 
@@ -69,7 +69,7 @@ std::string readHTTPLine(ScheduledFile& connection, std::size_t longest,
     line.pop_back();
   else if (!alone)
     throw HTTPError(400, "No CR at the end of a line");
-  if (std::ranges::any_of(line, [](unsigned char c) {
+  if (std::any_of(line.begin(), line.end(), [](unsigned char c) {
         return (c < ' ' && c != '\t') || c == 0x7f;
       }))
     throw HTTPError(400, "A control character in the request");
@@ -99,10 +99,9 @@ bool Headers::hasToken(std::string_view name, std::string_view word) const {
 }
 
 const Headers::Field* Headers::find(std::string_view name) const {
-  const auto found = std::ranges::find_if(fields_, [&](const Field& field) {
-    return sameName(field.name, name);
-  });
-  return found == fields_.end() ? nullptr : &*found;
+  for (const Field& field : fields_)
+    if (sameName(field.name, name)) return &field;
+  return nullptr;
 }
 
 std::string_view Headers::get(std::string_view name,
@@ -154,7 +153,8 @@ void RequestBody::start(const Headers& headers, bool mayBeChunked) {
     framing_ = Framing::firstChunk;
     room_ = limit;
   } else if (!lengths.empty()) {
-    if (std::ranges::count(lengths, lengths[0]) != std::ssize(lengths))
+    if (std::count(lengths.begin(), lengths.end(), lengths[0]) !=
+        std::ssize(lengths))
       throw HTTPError(400, "Two lengths of a body");
     const std::size_t length = number(lengths[0], 10);
     if (length > limit) throw HTTPError(413);

@@ -369,9 +369,10 @@ int epollCtl(int epoll, int op, int fd, epoll_event* event) {
   if (set == nullptr || set == file.get()) return answer(-EINVAL);
   if (dynamic_cast<Regular*>(file.get()) != nullptr) return answer(-EPERM);
   auto& watches = file->watches;
-  auto found = std::ranges::find_if(watches, [&](const auto& watch) {
-    return watch->epoll == set && watch->fd == fd;
-  });
+  auto found =
+      std::find_if(watches.begin(), watches.end(), [&](const auto& watch) {
+        return watch->epoll == set && watch->fd == fd;
+      });
   if (op == EPOLL_CTL_ADD) {
     if (found != watches.end()) return answer(-EEXIST);
     watches.push_back(
