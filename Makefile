@@ -14,7 +14,7 @@ JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 PYTHON := $(firstword $(wildcard /usr/bin/python3) python3)
 
 .PHONY: help run test budget setup doctor stage stages asan tsan clang \
-        clang-asan select ucontext kqueue test-aarch64 faults fuzz valgrind \
+        clang-asan libcxx select ucontext kqueue test-aarch64 faults fuzz valgrind \
         mutants simulate soak bench docs epub pdf check-docs listings measure \
         check-results bill peers wrk plots traces exhibits format lint clean
 .NOTPARALLEL:
@@ -32,6 +32,7 @@ help:
 	@echo 'make asan           the tests, under AddressSanitizer and UBSan'
 	@echo 'make tsan           the tests with threads, under ThreadSanitizer'
 	@echo 'make clang          the tests, built by clang; make clang-asan: the same under ASan'
+	@echo 'make libcxx         the tests, built by clang with libc++, as on macOS and FreeBSD'
 	@echo 'make select         the tests, with the poller on select(2)'
 	@echo 'make ucontext       the tests, with the switch by ucontext(3)'
 	@echo 'make kqueue         the tests, with the poller on kqueue(2)'
@@ -116,6 +117,10 @@ tsan:
 
 clang clang-asan:
 	@.ci/setup.sh run test clang
+	@$(call suite,$@)
+
+libcxx:
+	@.ci/setup.sh run test libcxx
 	@$(call suite,$@)
 
 select ucontext kqueue:
