@@ -186,7 +186,7 @@ bench:
 	else echo "bench: skipped, there is no Google Benchmark (.ci/setup.sh bench)"; fi
 
 stage:
-	@cmake -DNN=$(NN) "-DDEST=$(abspath $(DEST))" -P tests/stage/export.cmake
+	@cmake -DNN=$(NN) "-DDEST=$(DEST)" -P tests/stage/export.cmake
 
 stages:
 	@.ci/setup.sh run test
