@@ -44,7 +44,7 @@ help:
 	@echo 'make faults         the tests with faults of the real kernel, 200 seeds of each'
 	@echo 'make bench          measures what a switch costs, a hand-off, a timer'
 	@echo 'make mutants        plants mistakes and looks whether the tests notice; ONLY=name,'
-	@echo '                    PART=1/4'
+	@echo '                    PART=1/4, SINCE=revision for those that changes concern'
 	@echo 'make docs           builds the book: build/docs/html/index.html; make epub, make pdf'
 	@echo 'make check-docs     looks at the built book: words, links, colours, pages in Chromium'
 	@echo 'make listings       refreshes the listings in the pages'
@@ -163,7 +163,8 @@ simulate:
 mutants:
 	@.ci/setup.sh run test
 	@$(PYTHON) -B tests/mutants/run.py --jobs $(JOBS) \
-	  $(addprefix --only ,$(ONLY)) $(addprefix --part ,$(PART))
+	  $(addprefix --only ,$(ONLY)) $(addprefix --part ,$(PART)) \
+	  $(addprefix --since ,$(SINCE))
 
 faults:
 	@.ci/setup.sh run test
