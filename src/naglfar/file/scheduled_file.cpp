@@ -65,8 +65,8 @@ std::string_view ScheduledFile::pending() const {
 bool ScheduledFile::fill() {
   if (closed()) sys::fail(EBADF, "read from a closed file");
   constexpr std::size_t scratchSize = 65536;
-  static thread_local const auto scratch =
-      std::make_unique_for_overwrite<char[]>(scratchSize);
+  static thread_local const std::unique_ptr<char[]> scratch(
+      new char[scratchSize]);
   const std::size_t n =
       goReadSome(fd_.get(), {scratch.get(), scratchSize}, patience());
   // Dropping what was taken only when it is the larger part keeps the cost

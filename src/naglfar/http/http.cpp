@@ -203,9 +203,9 @@ void BaseHTTPRequestHandler::dispatch() {
       {"TRACE", &H::do_TRACE},
       {"CONNECT", &H::do_CONNECT},
   }};
-  const auto found = std::ranges::find(methods, command, &Method::name);
-  if (found == methods.end()) return do_other();
-  (this->*found->serve)();
+  for (const Method& method : methods)
+    if (method.name == command) return (this->*method.serve)();
+  do_other();
 }
 
 void BaseHTTPRequestHandler::unsupported() {

@@ -38,8 +38,8 @@ std::string_view trimmed(std::string_view text) {
 }  // namespace
 
 bool sameName(std::string_view a, std::string_view b) {
-  return std::ranges::equal(
-      a, b, [](char x, char y) { return lower(x) == lower(y); });
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](char x, char y) { return lower(x) == lower(y); });
 }
 // [/names]
 
@@ -72,7 +72,7 @@ std::string readHTTPLine(ScheduledFile& connection, std::size_t longest,
     line.pop_back();
   else if (!alone)
     throw HTTPError(400, "No CR at the end of a line");
-  if (std::ranges::any_of(line, [](unsigned char c) {
+  if (std::any_of(line.begin(), line.end(), [](unsigned char c) {
         return (c < ' ' && c != '\t') || c == 0x7f;
       }))
     throw HTTPError(400, "A control character in the request");
@@ -151,7 +151,8 @@ void RequestBody::start(const Headers& headers, bool mayBeChunked) {
     framing_ = Framing::firstChunk;
     room_ = limit;
   } else if (!lengths.empty()) {
-    if (std::ranges::count(lengths, lengths[0]) != std::ssize(lengths))
+    if (std::count(lengths.begin(), lengths.end(), lengths[0]) !=
+        std::ssize(lengths))
       throw HTTPError(400, "Two lengths of a body");
     const std::size_t length = number(lengths[0], 10);
     if (length > limit) throw HTTPError(413);

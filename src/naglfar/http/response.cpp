@@ -8,7 +8,6 @@
 
 #include "naglfar/http.hpp"
 
-#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstdio>
@@ -22,8 +21,8 @@ namespace naglfar {
 namespace {
 
 void refuseLineEnds(std::string_view text) {
-  if (std::ranges::any_of(
-          text, [](char c) { return c == '\r' || c == '\n' || c == '\0'; }))
+  if (text.find_first_of(std::string_view("\r\n\0", 3)) !=
+      std::string_view::npos)
     throw std::invalid_argument(
         "a line end or NUL in what becomes one line of a response");
 }
@@ -129,8 +128,8 @@ std::string escaped(std::string_view text) {
 // Makes a reason phrase, which may quote the client, printable.
 std::string oneLine(std::string_view text) {
   std::string line(text);
-  std::ranges::replace_if(
-      line, [](unsigned char c) { return c < ' ' || c > '~'; }, '?');
+  for (char& c : line)
+    if (c < ' ' || c > '~') c = '?';
   return line;
 }
 
@@ -261,8 +260,9 @@ std::string_view reasonPhrase(int code) {
       {504, "Gateway Timeout"},
       {505, "HTTP Version Not Supported"},
   };
-  const auto* found = std::ranges::find(reasons, code, &Reason::code);
-  return found == std::end(reasons) ? "" : found->phrase;
+  for (const Reason& reason : reasons)
+    if (reason.code == code) return reason.phrase;
+  return "";
 }
 // [/reasons]
 
