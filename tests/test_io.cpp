@@ -501,6 +501,28 @@ TEST_SUITE("io: connect and accept") {
     CHECK(accepted == 5 * backlog);
     CHECK(since[Call::getsockopt] == 0);  // no connect had to wait
   }
+
+  // To hand a connection on is an operation, too, such as a channel's.
+  TEST_CASE_FIXTURE(Run, "an accept loop that hands on is not outrun") {
+    constexpr int backlog = Scheduler::operationsPerTurn;
+    Listener listener(backlog);
+    std::size_t accepted = 0;
+    go([&] {
+      sys::Address who;
+      for (; accepted < 5 * backlog; ++accepted) {
+        goAccept(listener.fd.get(), who);
+        Scheduler::spend();
+      }
+    });
+    const Since since;
+    for (int i = 0; i < 5 * backlog; ++i) {
+      const sys::Fd client = newSocket();
+      goConnect(client.get(), listener.address);
+    }
+    scheduler.run();
+    CHECK(accepted == 5 * backlog);
+    CHECK(since[Call::getsockopt] == 0);  // no connect had to wait
+  }
 }
 // [/connect-tests]
 

@@ -288,6 +288,26 @@ TEST_SUITE("server: TCPServer") {
     ::alarm(0);
   }
 
+  TEST_CASE("shutdown stops all processes that serve from one listener") {
+    ::alarm(60);
+    TestServer server(anyPort, answer);
+    std::vector<pid_t> children;
+    for (int i = 0; i < 3; ++i) {
+      children.push_back(sys::check(sys::fork(), "fork"));
+      if (children.back() != 0) continue;
+      ::alarm(60);
+      server.serve_forever();
+      ::_exit(0);
+    }
+    server.shutdown();
+    for (const pid_t child : children) {
+      int status = 0;
+      sys::check(sys::waitpid(child, &status, 0), "waitpid");
+      CHECK((WIFEXITED(status) && WEXITSTATUS(status) == 0));
+    }
+    ::alarm(0);
+  }
+
   TEST_CASE_FIXTURE(Run,
                     "defect 12: a handler throws and the next is served") {
     InThread<TestServer> serving(anyPort, answer);
@@ -637,10 +657,6 @@ TEST_SUITE("server: what accept says") {
   TEST_CASE_FIXTURE(Run,
                     "defect 13: it waits while there are no descriptors") {
     TestServer server(anyPort, answer);
-    std::thread first([&] { server.handle_request(); });
-    ask(server.server_address, "first\n");
-    first.join();
-
     ScheduledFile client = ScheduledFile::connectTcp(server.server_address);
     client.write("hello\n");
     client.flush();

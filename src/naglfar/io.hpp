@@ -103,7 +103,7 @@ std::optional<std::size_t> trySendfile(int file, int fd, off_t offset,
                                        std::size_t nbytes);
 
 /// Sends a part of a file; waits while the kernel takes nothing.
-/// @param file A descriptor of a regular file.
+/// @param file A descriptor of a regular file, which stays open meanwhile.
 /// @param fd The socket to send to.
 /// @param offset Where in the file to start, in bytes.
 /// @param nbytes How many bytes to send.

@@ -127,7 +127,7 @@ class ScheduledFile {
 
   /// Sends a part of a file, after what was written. What others write
   /// meanwhile comes after it.
-  /// @param file A descriptor of a regular file.
+  /// @param file A descriptor of a regular file, which stays open meanwhile.
   /// @param offset Where in it to start, in bytes.
   /// @param nbytes How many bytes to send.
   /// @return How many were sent: fewer only if the file ends before.
@@ -177,6 +177,7 @@ class ScheduledFile {
   bool fill();
   std::string take(std::size_t n);
   bool sendSome();
+  void send(bool block);
   void roomToSend();
   void awaitRoom(const char* call);
   void waitForRoom();
