@@ -37,7 +37,7 @@ exhibit(02-coroutines no-guard           fails         sys)
 exhibit(02-coroutines anothers-exception fails         sys)
 exhibit(02-coroutines waits-in-destructor crashes CURED coroutine)
 
-exhibit(03-the-scheduler forgotten             hangs       coroutine)
+exhibit(03-the-scheduler forgotten             hangs       coroutine poller)
 exhibit(03-the-scheduler named-deadlock        fails       scheduler)
 exhibit(03-the-scheduler asks-without-end      spins CURED scheduler)
 exhibit(03-the-scheduler blocks-the-thread     hangs CURED scheduler)

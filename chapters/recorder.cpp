@@ -1,9 +1,10 @@
 // Writes down what a comet program does, as it does it: which coroutine runs,
-// why it stops, who wakes it, and every call about a descriptor.
+// why it stops, what wakes it, and every call about a descriptor.
 //
 // A program that is linked with this file is otherwise the chapter's own, and
 // the library has no line for it. The linker's --wrap puts a function of ours
-// before each call of the kernel, and before switchContext().
+// before each call of the kernel, before switchContext(), and where a
+// coroutine is made and its stack goes back to the pool.
 //
 // Invariant: an event is written before anything else can happen. What was
 // made, woken or ended since the event before is found by looking at all
@@ -14,6 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -24,16 +26,13 @@
 #include <vector>
 
 #include "naglfar/coroutine.hpp"
-#ifdef RECORD_SCHEDULER
-#include "naglfar/scheduler.hpp"
-constexpr bool hasScheduler = true;
-#else
-constexpr bool hasScheduler = false;
-#endif
 
 using namespace naglfar;
 
 namespace {
+
+// The thread's own stack, in a trace.
+constexpr const char* thread = "thread";
 
 class Recorder {
  public:
@@ -51,12 +50,10 @@ class Recorder {
   Result called(const char* call, int fd, Result result,
                 const std::string& more = "") {
     const int error = errno;
-    seeWhoLeft();
-    const bool main = Coroutine::current() == nullptr &&
-                      std::string_view(call) != "epoll_wait";
-    if (main) mainRuns();
-    seeWhoWasWoken();
-    if (Coroutine::current() == nullptr) actor_ = main ? "main" : "poller";
+    seeWhatLeft();
+    seeWhatWasWoken();
+    if (Coroutine::current() == nullptr)
+      actor_ = std::string_view(call) == "epoll_wait" ? "poller" : thread;
     write("call", actor_,
           R"(, "call": ")" + std::string(call) + R"(", "fd": )" +
               std::to_string(fd) + R"(, "result": )" +
@@ -67,25 +64,24 @@ class Recorder {
     return result;
   }
 
-  // Somebody is about to be resumed, or to leave.
+  // A coroutine is about to be resumed, or to leave.
   void switching() {
     const Coroutine& self = *Coroutine::current();
     const std::string who = self.describe();
     const bool leaves = !running_.empty() && running_.back() == &self;
-    seeWhoLeft();
+    seeWhatLeft();
     if (leaves && self.queued()) awake_.insert(numberOf(who));
     // Woken since the event before, and out of the queue again: it was first.
-    // A main without a scheduler wakes nobody: it ends who is left.
+    // Or it is cancelled, and never was in the queue.
     if (!leaves && !awake_.contains(numberOf(who))) {
-      if (made_.insert(numberOf(who)).second) {
+      if (made_.insert(numberOf(who)).second)
         write("made", who, R"(, "by": ")" + actor_ + '"');
-        wake(who);
-      } else if (actor_ == "main" && !hasScheduler)
+      if (self.cancelled())
         write("unwind", who);
       else
         wake(who);
     }
-    seeWhoWasWoken();
+    seeWhatWasWoken();
     if (!leaves) {
       awake_.erase(numberOf(who));
       running_.push_back(&self);
@@ -94,55 +90,52 @@ class Recorder {
       return;
     }
     running_.pop_back();
-    actor_ = "main";  // what this one has done has been seen
+    // What this one has done has been seen.
+    actor_ = running_.empty() ? thread : running_.back()->describe();
     if (self.queued())
       write("yield", who);
-    else if (self.waitsFor != nullptr)
+    else if (self.waitsFor != nullptr && !self.cancelled())
       write("park", who,
             R"(, "for": ")" + std::string(self.waitsFor) + R"(", "fd": )" +
                 std::to_string(self.waitsOn));
     else
-      left_ = who;  // suspended, or ended: seeWhoLeft() finds out
+      left_ = who;  // suspended, or ended: seeWhatLeft() finds out
+  }
+
+  void made(const Coroutine* coroutine) { coroutines_.push_back(coroutine); }
+
+  // A coroutine stands on the stack that it gives back.
+  void released(const char* stack) {
+    std::erase_if(coroutines_, [stack](const Coroutine* coroutine) {
+      const char* place = reinterpret_cast<const char*>(coroutine);
+      return place >= stack && place < stack + StackPool::stackSize;
+    });
   }
 
  private:
-  void seeWhoLeft() {
+  void seeWhatLeft() {
     if (left_.empty()) return;
-    bool there = false;
-    for (Coroutine* c = Coroutine::first(); c != nullptr; c = c->next())
-      there |= numberOf(c->describe()) == numberOf(left_);
+    const bool there =
+        std::ranges::any_of(coroutines_, [this](const Coroutine* coroutine) {
+          return numberOf(coroutine->describe()) == numberOf(left_);
+        });
     write(there ? "suspend" : "end", left_);
     left_.clear();
   }
 
-  // First of those that were there: the poller wakes, and makes nobody.
-  void seeWhoWasWoken() {
+  // First of those that were there: the poller wakes, and makes none.
+  void seeWhatWasWoken() {
     for (const bool made : {false, true})
-      for (Coroutine* c = Coroutine::first(); c != nullptr; c = c->next()) {
+      for (const Coroutine* c : coroutines_) {
         const std::string who = c->describe();
         if (made && made_.insert(numberOf(who)).second) {
-          if (actor_ == "poller") actor_ = "main";
+          if (actor_ == "poller") actor_ = thread;
           write("made", who, R"(, "by": ")" + actor_ + '"');
         }
         if (made_.contains(numberOf(who)) && c->queued() &&
             !awake_.contains(numberOf(who)))
           wake(who);
       }
-#ifdef RECORD_SCHEDULER
-    Scheduler* scheduler = Scheduler::ofThread();
-    if (scheduler == nullptr) return;
-    if (Coroutine::current() == nullptr) main_ = &scheduler->self();
-    if (main_ != nullptr && main_->queued() && !awake_.contains("main"))
-      wake("main");
-#endif
-  }
-
-  // If the poller has run since main did, it has woken main, which is out of
-  // the queue again.
-  void mainRuns() {
-    if (hasScheduler && actor_ == "poller" && !awake_.contains("main"))
-      wake("main");
-    awake_.erase("main");
   }
 
   void wake(const std::string& who) {
@@ -164,12 +157,12 @@ class Recorder {
 
   std::string trace_;
   int clock_ = 0;
-  std::string actor_ = "main";  // who did what happened last
-  std::string left_;            // who has left, and for what is not known yet
-  std::vector<const Coroutine*> running_;
+  std::string actor_ = thread;  // what did what happened last
+  std::string left_;            // what has left, and why is not known yet
+  std::vector<const Coroutine*> coroutines_;  // those that there are
+  std::vector<const Coroutine*> running_;  // each resumed by the one before
   std::set<std::string> made_;
   std::set<std::string> awake_;  // has been woken, and not yet resumed
-  const Job* main_ = nullptr;
 };
 
 Recorder recorder;
@@ -180,7 +173,25 @@ Recorder recorder;
 // NOLINTBEGIN(bugprone-reserved-identifier)
 extern "C" {
 
-// switchContext(Context&, const Context&), as the linker knows it.
+// Coroutine::Coroutine(StackPool&, char*, const Body&), as the linker knows
+// it. Body is private.
+void __real__ZN7naglfar9CoroutineC1ERNS_9StackPoolEPcRKNS0_4BodyE(
+    Coroutine*, StackPool&, char*, const void*);
+void __wrap__ZN7naglfar9CoroutineC1ERNS_9StackPoolEPcRKNS0_4BodyE(
+    Coroutine* self, StackPool& pool, char* stack, const void* body) {
+  __real__ZN7naglfar9CoroutineC1ERNS_9StackPoolEPcRKNS0_4BodyE(self, pool,
+                                                               stack, body);
+  recorder.made(self);
+}
+
+// StackPool::release(char*).
+void __real__ZN7naglfar9StackPool7releaseEPc(StackPool*, char*);
+void __wrap__ZN7naglfar9StackPool7releaseEPc(StackPool* pool, char* stack) {
+  recorder.released(stack);
+  __real__ZN7naglfar9StackPool7releaseEPc(pool, stack);
+}
+
+// switchContext(Context&, const Context&).
 void __real__ZN7naglfar13switchContextERNS_7ContextERKS0_(Context&,
                                                           const Context&);
 void __wrap__ZN7naglfar13switchContextERNS_7ContextERKS0_(

@@ -54,7 +54,7 @@ def record(binaries, chapter):
 
 
 def counts(events):
-    """How often everybody did what: (who, event or call) -> times."""
+    """How often each did what: (who, event or call) -> times."""
     return Counter((event["who"], event.get("call", event["event"]))
                    for event in events)
 
@@ -159,15 +159,14 @@ def turns(events):
             unwound.add(who)
         elif kind in ("park", "yield", "suspend", "end"):
             ended = kind == "end" and who in unwound
-            found[-1].ending = "unwind" if ended else kind
+            turn_of(who).ending = "unwind" if ended else kind
     return found
 
 
 def roles(events):
-    """A short name for everybody. Who has no name is what it does first."""
-    first = {"accept4": "accept loop", "write": "client", "read": "request",
-             "socket": "runClients"}
-    names = {"main": "main", "poller": "poller"}
+    """A short name for each. What has no name is what it does first."""
+    first = {"accept4": "accept loop", "write": "client", "read": "request"}
+    names = {"thread": "thread", "poller": "poller"}
     for event in events:
         name, _, number = event["who"].partition(" #")
         if not number:
@@ -194,9 +193,9 @@ def key(who):
 def lanes(events):
     """The lane of each coroutine; one that has ended leaves its lane free."""
     names = roles(events)
-    order = ["main", "poller", "runClients", "accept loop", "serveForever", "serve_forever",
-             "request", "client"]
-    rooms = {name: [] for name in order}  # name -> who is in each lane
+    order = ["thread", "poller", "main", "accept loop", "serveForever",
+             "serve_forever", "request", "client"]
+    rooms = {name: [] for name in order}  # name -> what is in each lane
     lane = {}
     for event in events:
         who = key(event["who"])
@@ -328,7 +327,7 @@ def draw(chapter, events):
             add(f'<text x="{text_x:g}" y="{top + LINE * (n + 1) - 3:g}">'
                 f'{html.escape(line)}</text>')
     height = round(bottom + 8)
-    title = (f"Who runs, who is queued, and what is open: the run of chapter "
+    title = (f"What runs, what is queued, and what is open: the run of chapter "
              f"{chapter} with {CLIENTS} clients, as it was recorded")
     body = "\n".join("  " + part for part in out)
     return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} '

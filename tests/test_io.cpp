@@ -15,6 +15,7 @@
 #include <csignal>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -500,6 +501,28 @@ TEST_SUITE("io: connect and accept") {
     CHECK(accepted == 5 * backlog);
     CHECK(since[Call::getsockopt] == 0);  // no connect had to wait
   }
+
+  // To hand a connection on is an operation, too, such as a channel's.
+  TEST_CASE_FIXTURE(Run, "an accept loop that hands on is not outrun") {
+    constexpr int backlog = Scheduler::operationsPerTurn;
+    Listener listener(backlog);
+    std::size_t accepted = 0;
+    go([&] {
+      sys::Address who;
+      for (; accepted < 5 * backlog; ++accepted) {
+        goAccept(listener.fd.get(), who);
+        Scheduler::spend();
+      }
+    });
+    const Since since;
+    for (int i = 0; i < 5 * backlog; ++i) {
+      const sys::Fd client = newSocket();
+      goConnect(client.get(), listener.address);
+    }
+    scheduler.run();
+    CHECK(accepted == 5 * backlog);
+    CHECK(since[Call::getsockopt] == 0);  // no connect had to wait
+  }
 }
 // [/connect-tests]
 
@@ -883,6 +906,33 @@ TEST_SUITE("io: HangupWatch") {
     CHECK(peerIsThere(tcp.a.get(), false));
     reset(std::move(tcp.b));
     CHECK_FALSE(peerIsThere(tcp.a.get(), false));
+  }
+
+  TEST_CASE("it may outlive its scheduler and is silent then") {
+    const Bounded bounded;
+    Sockets pair;
+    int told = 0;
+    {
+      std::optional<Scheduler> scheduler(std::in_place);
+      const HangupWatch watch(pair.a.get(), [&] { ++told; });
+      SUBCASE("that has just begun") {}
+      SUBCASE("that is waiting") {
+        yield();
+      }
+      SUBCASE("that is queued") {
+        yield();
+        goClose(pair.b.release());
+        yield();
+      }
+      SUBCASE("where the thread has the next one") {
+        scheduler.reset();
+        Scheduler next;
+        goClose(pair.b.release());
+        for (int turn = 0; turn < 5; ++turn) yield();
+      }
+      scheduler.reset();
+    }
+    CHECK(told == 0);
   }
 
   TEST_CASE_FIXTURE(Run, "when it goes somebody else may wait") {

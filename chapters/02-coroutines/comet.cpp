@@ -20,16 +20,20 @@ struct Shared {
   comet::Run& run;
   StackPool stacks;
   comet::Loop loop;
+  List<Coroutine> coroutines;  // a coroutine that ends leaves it
   bool finished = false;
 
   // Before the stacks go, what lies on them.
   ~Shared() {
-    while (Coroutine* left = Coroutine::first()) Coroutine::destroy(*left);
+    while (Coroutine* left = coroutines.first()) Coroutine::destroy(*left);
   }
 
   template <class Body>
-  void start(Body body) {
-    loop.ready.append(Coroutine::make(stacks, std::move(body)));
+  Coroutine& start(Body body) {
+    Coroutine& coroutine = Coroutine::make(stacks, std::move(body));
+    coroutines.append(coroutine);
+    loop.ready.append(coroutine);
+    return coroutine;
   }
 
   // A function that suspends until the poller resumes us.
@@ -149,16 +153,17 @@ static void runClients(Shared& shared) {
 int main(int argc, char** argv) {
   comet::Run run("comet-02", argc, argv);
   try {
-    Shared shared{run, {}, {}};
+    Shared shared{run, {}, {}, {}};
     std::optional<Server> server;
     if (run.hasServer()) server.emplace(shared, run.takeListener());
-    shared.start([&] {
+    const auto body = [&] {
       if (run.hasClients())
         runClients(shared);
       else
         shared.waiter()(run.clientsFinished(), Interest::read);
       shared.finished = true;
-    });
+    };
+    shared.start(body).name = "main";
     shared.loop.runUntil(shared.finished);
   } catch (const std::exception& error) {
     run.expect(false, error.what());

@@ -116,19 +116,18 @@ int main(int argc, char** argv) {
   comet::Run run("comet-03", argc, argv);
   try {
     Scheduler scheduler;
-    scheduler.unhandled = [](std::exception_ptr error) {
-      std::rethrow_exception(error);
-    };
     Signals signals;
     signals.on(SIGQUIT, [&] { scheduler.dump(std::cerr); });
 
     std::optional<Server> server;
     if (run.hasServer()) server.emplace(run.takeListener());
-    if (run.hasClients())
-      runClients(run);
-    else
-      waitFor(run.clientsFinished(), Interest::read);
-    if (server) server->stop();
+    go([&] {
+      if (run.hasClients())
+        runClients(run);
+      else
+        waitFor(run.clientsFinished(), Interest::read);
+      if (server) server->stop();
+    }).name = "main";
     scheduler.run();
   } catch (const std::exception& error) {
     run.expect(false, error.what());

@@ -14,12 +14,17 @@ using namespace naglfar;
 static int chain(std::size_t n) {
   Scheduler scheduler;
   std::deque<Channel<int>> channels(n + 1);
-  for (std::size_t i = 0; i < n; ++i)
-    go([&left = channels[i], &right = channels[i + 1]] {
-      left.write(right.read() + 1);
-    });
-  channels[n].write(0);
-  return channels[0].read();
+  int result = 0;
+  go([&] {
+    for (std::size_t i = 0; i < n; ++i)
+      go([&left = channels[i], &right = channels[i + 1]] {
+        left.write(right.read() + 1);
+      });
+    channels[n].write(0);
+    result = channels[0].read();
+  }).name = "main";
+  scheduler.run();
+  return result;
 }
 
 int main(int argc, char** argv) try {

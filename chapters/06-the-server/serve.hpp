@@ -51,7 +51,8 @@ inline ServerArguments parseServerArguments(const char* program,
 // [/server-arguments]
 
 // [serve]
-// Serves until SIGINT or SIGTERM. Returns the program's exit status.
+// Serves until SIGINT or SIGTERM. Returns the program's exit status: 1 if an
+// exception has ended the accept loop, such as one about the listener.
 template <class Server>
 int serve(const char* program, const char* about, int argc, char** argv,
           naglfar::TCPServer::Handler handler) {
@@ -76,8 +77,16 @@ int serve(const char* program, const char* about, int argc, char** argv,
   signals.on(SIGQUIT, [&] { scheduler.dump(std::cerr); });
   std::cout << "serving on http://" << httpd->server_name() << ':'
             << httpd->server_port() << '/' << std::endl;
-  httpd->serve_forever();
-  httpd->server_close();
+  go([&] {
+    httpd->serve_forever();
+    httpd->server_close();
+  }).name = "main";
+  try {
+    scheduler.run();
+  } catch (const std::exception& error) {
+    std::cerr << program << ": " << error.what() << '\n';
+    return 1;
+  }
   return 0;
 }
 // [/serve]

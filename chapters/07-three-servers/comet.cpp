@@ -147,17 +147,16 @@ int main(int argc, char** argv) {
       }
     }
     scheduler.emplace();
-    scheduler->unhandled = [](std::exception_ptr error) {
-      std::rethrow_exception(error);
-    };
     if (run.hasServer() && names.back() == "scheduled")
       runners.push_back(std::make_unique<ScheduledRunner>(
           run.takeListener(names.size() - 1)));
 
-    if (!run.hasClients()) goRead(run.clientsFinished(), 1);
-    for (std::size_t i = 0; run.hasClients() && i < names.size(); ++i)
-      runClients(run, i, clientsOf(names[i], run.clients));
-    for (const auto& runner : runners) runner->stop();
+    go([&] {
+      if (!run.hasClients()) goRead(run.clientsFinished(), 1);
+      for (std::size_t i = 0; run.hasClients() && i < names.size(); ++i)
+        runClients(run, i, clientsOf(names[i], run.clients));
+      for (const auto& runner : runners) runner->stop();
+    }).name = "main";
     scheduler->run();
     runners.clear();
   } catch (const std::exception& error) {

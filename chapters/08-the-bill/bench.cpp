@@ -77,10 +77,10 @@ static void pollerTurn(State& state) {
   Scheduler scheduler;
   int ends[2];
   sys::check(sys::pipe(ends, sys::Mode::nonblocking), "pipe");
-  Coroutine& reader = go([&] { scheduler.wait(ends[0], Interest::read); });
+  Task reader = go([&] { scheduler.wait(ends[0], Interest::read); });
   yield();
   while (state.KeepRunning()) yield();
-  Coroutine::destroy(reader);
+  reader.cancel();
   for (const int end : ends) sys::close(end);
 }
 BENCHMARK(pollerTurn)->Name("poller_turn");

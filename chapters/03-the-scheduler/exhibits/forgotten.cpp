@@ -1,6 +1,6 @@
-// Two coroutines and a loop by hand, as in chapter 02. The one suspends and
-// has told nobody: it waits for a message, and who writes the message does
-// not know of it.
+// Two coroutines and a loop by hand, as in chapter 02. The reader suspends
+// until there is a message. The writer writes the message, and does not know
+// of the reader, so it does not put the reader into the queue.
 
 #include <cstdio>
 #include <string>
@@ -14,20 +14,26 @@ int main() {
   StackPool stacks;
   Poller poller;
   JobQueue ready;
+  List<Coroutine> coroutines;  // a coroutine that ends leaves it
   std::string message;
 
-  ready.append(Coroutine::make(stacks, [&] {
+  const auto start = [&](auto body) {
+    Coroutine& coroutine = Coroutine::make(stacks, body);
+    coroutines.append(coroutine);
+    ready.append(coroutine);
+  };
+  start([&] {
     while (message.empty()) Coroutine::suspend();
     std::printf("the reader has got: %s\n", message.c_str());
-  }));
-  ready.append(Coroutine::make(stacks, [&] {
+  });
+  start([&] {
     message = "hello";
     std::puts("the writer has written");
-  }));
+  });
 
-  while (Coroutine::first() != nullptr) {
+  while (!coroutines.empty()) {
     while (Job* job = ready.pop()) job->run();
-    std::puts("nobody can run: the loop asks the kernel for news");
+    std::puts("no job can run: the loop asks the kernel for news");
     poller.poll(sys::Duration{-1}, ready);
   }
 }

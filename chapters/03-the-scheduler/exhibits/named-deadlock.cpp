@@ -1,5 +1,5 @@
-// The same mistake with a scheduler. It knows who has not ended, and that
-// nobody is left to wake them.
+// The same mistake with a scheduler. It knows which coroutines have not
+// ended, and that no job is left to wake them.
 
 #include <cstdio>
 #include <string>

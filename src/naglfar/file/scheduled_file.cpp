@@ -3,7 +3,8 @@
 // Invariants:
 // - Nothing yields between a read into the thread's scratch buffer and its
 //   copy into the file, so one scratch buffer serves all coroutines.
-// - Only flusher_ ever waits for room to write. Who sends waits for it.
+// - Only flusher_ waits for room to write. A coroutine that sends waits for
+//   the flusher.
 // - While sendingFile_, only sendfile() sends.
 
 #include "naglfar/scheduled_file.hpp"
@@ -64,8 +65,8 @@ std::string_view ScheduledFile::pending() const {
 bool ScheduledFile::fill() {
   if (closed()) sys::fail(EBADF, "read from a closed file");
   constexpr std::size_t scratchSize = 65536;
-  static thread_local const auto scratch =
-      std::make_unique_for_overwrite<char[]>(scratchSize);
+  static thread_local const std::unique_ptr<char[]> scratch(
+      new char[scratchSize]);
   const std::size_t n =
       goReadSome(fd_.get(), {scratch.get(), scratchSize}, patience());
   // Dropping what was taken only when it is the larger part keeps the cost
@@ -124,9 +125,6 @@ std::string ScheduledFile::readline(std::size_t n,
   }
 }
 
-ScheduledFile::Lines ScheduledFile::begin() {
-  return Lines(*this);
-}
 // [/read]
 
 // [read-until]
@@ -135,39 +133,25 @@ ScheduledFile::Chunks ScheduledFile::readUntil(std::string separator,
   return Chunks(*this, std::move(separator), includingTxt);
 }
 
-ScheduledFile::Chunks::Chunks(ScheduledFile& file, std::string separator,
-                              bool includingTxt)
-    : file_(file),
-      separator_(std::move(separator)),
-      includingTxt_(includingTxt) {}
-
-ScheduledFile::Chunks::Iterator ScheduledFile::Chunks::begin() {
-  advance();
-  return Iterator{*this};
-}
-
-// An empty chunk is the end.
-void ScheduledFile::Chunks::advance() {
-  chunk_.clear();
+std::optional<std::string> ScheduledFile::Chunks::next() {
   Scheduler::spend(file_.fileno());
-  while (!found_) {
+  std::string chunk;
+  while (chunk.empty() && !found_) {
     const std::string_view pending = file_.pending();
     const std::size_t position = pending.find(separator_);
     found_ = position != std::string_view::npos;
-    if (found_) {
-      chunk_ = file_.take(position + (includingTxt_ ? separator_.size() : 0));
-      return;
-    }
-    // All but what might be the beginning of the separator can go.
-    if (pending.size() >= separator_.size()) {
-      chunk_ = file_.take(pending.size() - separator_.size() + 1);
-      return;
-    }
-    if (!file_.fill()) {
+    if (found_)
+      chunk = file_.take(position + (includingTxt_ ? separator_.size() : 0));
+    else if (pending.size() >= separator_.size())
+      // All but what might be the beginning of the separator can go.
+      chunk = file_.take(pending.size() - separator_.size() + 1);
+    else if (!file_.fill()) {
       found_ = true;
-      chunk_ = file_.take(unlimited);
+      chunk = file_.take(unlimited);
     }
   }
+  if (chunk.empty()) return std::nullopt;
+  return chunk;
 }
 
 std::string ScheduledFile::Chunks::join() {
@@ -246,17 +230,18 @@ void ScheduledFile::send(bool block) {
 // [/flush]
 
 // [room]
-// Waits until roomToSend() calls, or whoever has sent what was there.
+// Waits until roomToSend() notifies, or the flush that has sent what was
+// there.
 void ScheduledFile::awaitRoom(const char* call) {
-  if (Scheduler::ofThread() == nullptr)  // nobody else would send
+  if (Scheduler::ofThread() == nullptr)  // no flusher would send
     return goWait(fileno(), Interest::write, patience());
   waitForRoom();
   WaitQueue::Entry entry(flushing_);
   const bool woken = Scheduler::current().park("a descriptor to write to",
                                                fileno(), patience());
   if (closed()) sys::fail(ECANCELED, call);
-  // Who was called out of the line in the same turn has to look, for there
-  // may be nobody else left who waits for room.
+  // A coroutine that was notified in the same turn has to look, for there may
+  // be no other left that waits for room.
   if (!woken && entry.waiting()) sys::fail(ETIMEDOUT, call);
 }
 
@@ -318,7 +303,8 @@ void ScheduledFile::close(bool flushFirst) {
   if (closed()) return;
   struct Close {
     ~Close() {
-      if (file.closed()) return;  // by somebody else, while this one waited
+      if (file.closed())
+        return;  // by another coroutine, while this one waited
       file.flusher_.waiter.unwatch();
       file.fd_ = sys::Fd();
       file.flushing_.notifyAll();

@@ -1,8 +1,8 @@
 // One loop for all calls: try, and on EAGAIN wait, and try again.
 //
-// Invariant: nobody parks on a direction unless its last system call there
-// said EAGAIN. An edge that came before the call was seen by the call; one
-// that comes after it finds the waiter in place.
+// Invariant: no coroutine parks on a direction unless its last system call
+// there said EAGAIN. An edge that came before the call was seen by the call;
+// one that comes after it finds the waiter in place.
 
 #include "naglfar/io.hpp"
 
@@ -26,7 +26,8 @@ void goWait(int fd, Interest interest, Deadline deadline) {
   const auto patience =
       static_cast<int>(std::clamp<long long>(left.count(), 0, INT_MAX));
   const short events = interest == Interest::read ? POLLIN : POLLOUT;
-  const int n = sys::poll(fd, events, deadline == never ? -1 : patience);
+  pollfd entry{fd, events, 0};
+  const int n = sys::poll(&entry, 1, deadline == never ? -1 : patience);
   if (n == -1 && errno != EINTR) sys::fail(errno, "poll");
   if (n == 0 && sys::now() >= deadline) sys::fail(ETIMEDOUT, "poll");
 }
@@ -153,10 +154,13 @@ sys::Fd goAccept(int listener, sys::Address& client, sys::Mode mode,
 // [go-connect]
 // On loopback the handshake is over as soon as connect(2) returns, though it
 // says EINPROGRESS: a second connect(2) tells, and mostly spares the wait. If
-// not, it says EALREADY.
+// not, it says EALREADY. Each of the two is an operation of the budget, so
+// that a connection costs the client's turn as much as it costs the accept
+// loop, which accepts and hands on. Otherwise a program that connects in a
+// loop outruns the accept loop of its own thread, and the backlog overflows.
 void goConnect(int fd, const sys::Address& address, Deadline deadline) {
-  Scheduler::spend(fd);
   for (;;) {
+    Scheduler::spend(fd);
     if (sys::connect(fd, address) == 0 || errno == EISCONN) return;
     if (errno == EINTR || errno == EINPROGRESS) continue;
     if (errno != EALREADY) sys::fail(errno, "connect");
