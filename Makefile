@@ -14,7 +14,7 @@ JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 PYTHON := $(firstword $(wildcard /usr/bin/python3) python3)
 
 .PHONY: help run test budget setup doctor stage stages asan tsan clang \
-        clang-asan select ucontext kqueue test-aarch64 faults fuzz valgrind \
+        clang-asan libcxx select ucontext kqueue test-aarch64 faults fuzz valgrind \
         mutants simulate soak bench docs epub pdf check-docs listings measure \
         check-results bill peers wrk plots traces exhibits format lint clean
 .NOTPARALLEL:
@@ -32,6 +32,7 @@ help:
 	@echo 'make asan           the tests, under AddressSanitizer and UBSan'
 	@echo 'make tsan           the tests with threads, under ThreadSanitizer'
 	@echo 'make clang          the tests, built by clang; make clang-asan: the same under ASan'
+	@echo 'make libcxx         the tests, built by clang with libc++, as on macOS and FreeBSD'
 	@echo 'make select         the tests, with the poller on select(2)'
 	@echo 'make ucontext       the tests, with the switch by ucontext(3)'
 	@echo 'make kqueue         the tests, with the poller on kqueue(2)'
@@ -43,7 +44,7 @@ help:
 	@echo 'make faults         the tests with faults of the real kernel, 200 seeds of each'
 	@echo 'make bench          measures what a switch costs, a hand-off, a timer'
 	@echo 'make mutants        plants mistakes and looks whether the tests notice; ONLY=name,'
-	@echo '                    PART=1/4'
+	@echo '                    PART=1/4, SINCE=revision for those that changes concern'
 	@echo 'make docs           builds the book: build/docs/html/index.html; make epub, make pdf'
 	@echo 'make check-docs     looks at the built book: words, links, colours, pages in Chromium'
 	@echo 'make listings       refreshes the listings in the pages'
@@ -118,6 +119,10 @@ clang clang-asan:
 	@.ci/setup.sh run test clang
 	@$(call suite,$@)
 
+libcxx:
+	@.ci/setup.sh run test libcxx
+	@$(call suite,$@)
+
 select ucontext kqueue:
 	@.ci/setup.sh run test
 	@$(call suite,$@)
@@ -158,7 +163,8 @@ simulate:
 mutants:
 	@.ci/setup.sh run test
 	@$(PYTHON) -B tests/mutants/run.py --jobs $(JOBS) \
-	  $(addprefix --only ,$(ONLY)) $(addprefix --part ,$(PART))
+	  $(addprefix --only ,$(ONLY)) $(addprefix --part ,$(PART)) \
+	  $(addprefix --since ,$(SINCE))
 
 faults:
 	@.ci/setup.sh run test
@@ -181,7 +187,7 @@ bench:
 	else echo "bench: skipped, there is no Google Benchmark (.ci/setup.sh bench)"; fi
 
 stage:
-	@cmake -DNN=$(NN) "-DDEST=$(abspath $(DEST))" -P tests/stage/export.cmake
+	@cmake -DNN=$(NN) "-DDEST=$(DEST)" -P tests/stage/export.cmake
 
 stages:
 	@.ci/setup.sh run test

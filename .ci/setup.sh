@@ -30,6 +30,9 @@ pdf   | tex DejaVuSerif.ttf        | fonts-dejavu | dejavu-fonts-all | - | dejav
 pdf   | program rsvg-convert       | librsvg2-bin | librsvg2-tools | librsvg | librsvg2-rust
 clang | program clang++-14         | clang-14   | clang | llvm | llvm14
 clang | sanitizers clang++-14      | libclang-rt-14-dev | compiler-rt | llvm | llvm14
+libcxx | program clang++-14        | clang-14   | clang | llvm | llvm14
+libcxx | libcxx clang++-14         | libc++-14-dev | libcxx-devel | llvm | llvm14
+libcxx | libcxxabi clang++-14      | libc++abi-14-dev | libcxxabi-devel | llvm | llvm14
 fuzz  | fuzzer clang++-14          | libclang-rt-14-dev | compiler-rt | llvm | llvm14
 valgrind | program valgrind        | valgrind   | valgrind | - | valgrind
 lint  | program clang-format-14    | clang-format-14 | clang-tools-extra | clang-format@14 | llvm14
@@ -69,6 +72,10 @@ is_there() {
       "$2" -fsanitize=address -x c++ - -o /dev/null ;;
     fuzzer) echo 'extern "C" int LLVMFuzzerTestOneInput() { return 0; }' |
       "$2" -fsanitize=fuzzer -x c++ - -o /dev/null ;;
+    libcxx) echo '#include <string>' |
+      "$2" -stdlib=libc++ -x c++ -c - -o /dev/null ;;
+    libcxxabi) echo 'int main() { throw 0; }' |
+      "$2" -stdlib=libc++ -x c++ - -o /dev/null ;;
     cmake) cmake --version | awk -v need="$2" '
         BEGIN { split(need, least, ".") }
         /version/ { split($3, have, ".") }

@@ -24,7 +24,8 @@ naglfar_layer(poller 01
 naglfar_layer(coroutine 02
   HEADERS coroutine.hpp coroutine/fiber_hooks.hpp coroutine/stack_pool.hpp
           coroutine/switch.hpp
-  SOURCES coroutine/coroutine.cpp coroutine/stack_pool.cpp
+  SOURCES coroutine/coroutine.cpp coroutine/fiber_hooks.cpp
+          coroutine/stack_pool.cpp
           coroutine/switch_${switch}.cpp ${assembly}
   LINKS job sys)
 
@@ -36,7 +37,7 @@ naglfar_layer(scheduler 03
   LINKS coroutine poller)
 
 naglfar_layer(channel 04
-  HEADERS channel.hpp channel/message_queue.hpp
+  HEADERS channel.hpp channel/input_range.hpp channel/message_queue.hpp
   LINKS scheduler)
 
 naglfar_layer(io 05
@@ -47,7 +48,7 @@ naglfar_layer(io 05
 naglfar_layer(file 05
   HEADERS scheduled_file.hpp
   SOURCES file/scheduled_file.cpp
-  LINKS io)
+  LINKS channel io)
 
 naglfar_layer(server 06
   HEADERS server.hpp server/scheduled_mix_in.hpp server/waiters.hpp

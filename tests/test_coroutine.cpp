@@ -184,8 +184,11 @@ extern "C" long syscall(long number, ...) noexcept {
     return -1;
   }
   using Syscall = long (*)(long, long, long, long, long, long, long);
-  static const auto real =
-      reinterpret_cast<Syscall>(dlsym(RTLD_NEXT, "syscall"));
+  // Without an initialiser: libc++abi guards a static that has one, and calls
+  // syscall(2) to do so.
+  static Syscall real;
+  if (real == nullptr)
+    real = reinterpret_cast<Syscall>(dlsym(RTLD_NEXT, "syscall"));
   long values[6];
   va_list list;
   va_start(list, number);

@@ -15,6 +15,7 @@
 #include <csignal>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -905,6 +906,33 @@ TEST_SUITE("io: HangupWatch") {
     CHECK(peerIsThere(tcp.a.get(), false));
     reset(std::move(tcp.b));
     CHECK_FALSE(peerIsThere(tcp.a.get(), false));
+  }
+
+  TEST_CASE("it may outlive its scheduler and is silent then") {
+    const Bounded bounded;
+    Sockets pair;
+    int told = 0;
+    {
+      std::optional<Scheduler> scheduler(std::in_place);
+      const HangupWatch watch(pair.a.get(), [&] { ++told; });
+      SUBCASE("that has just begun") {}
+      SUBCASE("that is waiting") {
+        yield();
+      }
+      SUBCASE("that is queued") {
+        yield();
+        goClose(pair.b.release());
+        yield();
+      }
+      SUBCASE("where the thread has the next one") {
+        scheduler.reset();
+        Scheduler next;
+        goClose(pair.b.release());
+        for (int turn = 0; turn < 5; ++turn) yield();
+      }
+      scheduler.reset();
+    }
+    CHECK(told == 0);
   }
 
   TEST_CASE_FIXTURE(Run, "when it goes somebody else may wait") {

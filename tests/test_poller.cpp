@@ -297,6 +297,54 @@ TEST_SUITE("poller: queue") {
 }
 // [/queue-tests]
 
+// [list-tests]
+namespace {
+struct Item : naglfar::List<Item>::Link {};
+using Items = naglfar::List<Item>;
+}  // namespace
+
+TEST_SUITE("poller: lists") {
+  TEST_CASE("an object that is appended leaves the list that it stood in") {
+    Items from;
+    Items to;
+    Item moves;
+    Item stays;
+    from.append(moves);
+    from.append(stays);
+    to.append(moves);
+    CHECK(from.first() == &stays);
+    CHECK(from.next(stays) == nullptr);
+    CHECK(to.first() == &moves);
+    CHECK(to.next(moves) == nullptr);
+  }
+
+  TEST_CASE("a list that is appended brings its objects in their order") {
+    Items from;
+    Items to;
+    Item items[4];
+    to.append(items[0]);
+    for (int i = 1; i < 4; ++i) from.append(items[i]);
+    to.append(from);
+    CHECK(from.empty());
+    for (Item& item : items) CHECK(to.pop() == &item);
+    CHECK(to.pop() == nullptr);
+  }
+
+  TEST_CASE("a list that is destroyed leaves its objects unlinked") {
+    Item items[2];
+    {
+      Items list;
+      for (Item& item : items) list.append(item);
+      CHECK(items[0].linked());
+    }
+    for (Item& item : items) CHECK_FALSE(item.linked());
+    Items next;
+    next.append(items[1]);
+    CHECK(next.pop() == &items[1]);
+  }
+}
+// [/list-tests]
+
 // [wake-tests]
 TEST_SUITE("poller: waking") {
   TEST_CASE("a reader wakes when there is data and not before") {
@@ -716,8 +764,97 @@ TEST_SUITE("poller: who waits where") {
     loop.deregister(first.fd());
     CHECK(loop.poller.watching() == 0);
   }
+
+  TEST_CASE("a waiter that was woken removes no other from its place") {
+    Loop loop;
+    Pair pair;
+    Sleeper first;
+    Sleeper second;
+    loop.watch(pair.fd(), Interest::read, first);
+    send(pair.peer);
+    loop.poll();
+    REQUIRE(first.woken == 1);
+    REQUIRE(drain(pair.fd()));
+    loop.watch(pair.fd(), Interest::read, second);
+    CHECK_FALSE(first.waiter.watching());
+    loop.unwatch(first);
+    CHECK(second.waiter.watching());
+    CHECK(loop.poller.watching() == 1);
+    send(pair.peer);
+    loop.poll();
+    CHECK(second.woken == 1);
+  }
+
+  TEST_CASE("a waiter that is no reason to go on is counted apart") {
+    Loop loop;
+    Pair pair;
+    Sleeper reader;
+    Sleeper background;
+    background.waiter.unref = true;
+    REQUIRE(fill(pair.fd()));
+    for (int round = 0; round < 2; ++round) {
+      loop.watch(pair.fd(), Interest::write, background);
+      CHECK(loop.poller.watching() == 1);
+      CHECK(loop.poller.referenced() == 0);
+      loop.watch(pair.fd(), Interest::read, reader);
+      CHECK(loop.poller.watching() == 2);
+      CHECK(loop.poller.referenced() == 1);
+      loop.unwatch(background);
+      CHECK(loop.poller.watching() == 1);
+      CHECK(loop.poller.referenced() == 1);
+      loop.unwatch(reader);
+      CHECK(loop.poller.referenced() == 0);
+    }
+    loop.watch(pair.fd(), Interest::write, background);
+    CHECK(drain(pair.peer.get()));
+    loop.poll();
+    REQUIRE(background.woken == 1);
+    CHECK(loop.poller.watching() == 0);
+    CHECK(loop.poller.referenced() == 0);
+  }
 }
 // [/table-tests]
+
+// [end-tests]
+TEST_SUITE("poller: the end") {
+  TEST_CASE("a waiter that is destroyed waits no more") {
+    Loop loop;
+    Pair pair;
+    {
+      Sleeper gone;
+      loop.watch(pair.fd(), Interest::read, gone);
+      REQUIRE(loop.poller.watching() == 1);
+    }
+    CHECK(loop.poller.watching() == 0);
+    Sleeper next;
+    REQUIRE_NOTHROW(loop.watch(pair.fd(), Interest::read, next));
+    send(pair.peer);
+    loop.poll();
+    CHECK(next.woken == 1);
+  }
+
+  TEST_CASE("a waiter may outlive its poller") {
+    Pair pair;
+    Sleeper reader;
+    Sleeper writer;
+    REQUIRE(fill(pair.fd()));
+    {
+      Loop loop;
+      loop.watch(pair.fd(), Interest::read, reader);
+      loop.watch(pair.fd(), Interest::write, writer);
+    }
+    REQUIRE_FALSE(reader.waiter.watching());
+    REQUIRE_FALSE(writer.waiter.watching());
+    reader.waiter.unwatch();
+    Loop next;
+    next.watch(pair.fd(), Interest::read, reader);
+    send(pair.peer);
+    next.poll();
+    CHECK(reader.woken == 1);
+    CHECK(writer.woken == 0);
+  }
+}
+// [/end-tests]
 
 // [forget-tests]
 TEST_SUITE("poller: forgetting") {

@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <random>
 #include <string>
 #include <system_error>
@@ -620,6 +621,47 @@ TEST_SUITE("ScheduledFile: writing") {
     CHECK(pair.d.read(junk + 11).substr(junk) == "firstsecond");
     again.close();
     CHECK(pair.d.read().empty());
+  }
+
+  // A file that still sends in the background when its scheduler ends.
+  TEST_CASE("a file may outlive its scheduler") {
+    const Bounded bounded;
+    std::optional<Scheduler> scheduler(std::in_place);
+    std::optional<Pair> pair(std::in_place);
+    const std::size_t junk = fill(pair->c.fileno());
+    pair->c.write("late");
+    pair->c.flush(false);
+    SUBCASE("that waited for room") {
+      yield();
+      scheduler.reset();
+    }
+    SUBCASE("that had just found it") {
+      CHECK(goRead(pair->d.fileno(), junk).size() == junk);
+      yield();  // the flusher stands behind main now
+      scheduler.reset();
+    }
+    CHECK(pair->c.nwrite == 0);
+    CHECK_NOTHROW(pair.reset());
+  }
+
+  // The next scheduler stands where the first one stood.
+  TEST_CASE("a file that outlives its scheduler sends where it is asked to") {
+    const Bounded bounded;
+    std::optional<Scheduler> scheduler(std::in_place);
+    Pair pair;
+    const std::size_t junk = fill(pair.c.fileno());
+    pair.c.write("late");
+    pair.c.flush(false);
+    yield();
+    scheduler.reset();
+    scheduler.emplace();
+    ScheduledFile moved(std::move(pair.c));
+    CHECK(pair.d.read(junk).size() == junk);
+    scheduler->run();
+    CHECK(moved.nwrite == 0);  // it has no flusher in this one
+    moved.flush();
+    CHECK(moved.nwrite == 4);
+    CHECK(pair.d.read(4) == "late");
   }
 
   TEST_CASE_FIXTURE(Run, "a descriptor that is closed already ends a file") {

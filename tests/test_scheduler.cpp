@@ -18,6 +18,7 @@
 #include <functional>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <random>
 #include <set>
 #include <sstream>
@@ -519,6 +520,18 @@ TEST_CASE("a deadline that never comes is in no heap") {
   const Timer timer(heap, job, never);
   CHECK(heap.empty());
   CHECK(heap.next() == never);
+}
+
+// Where the heap stood, another stands by the time the timer goes.
+TEST_CASE("a timer may outlive its heap") {
+  Counter job;
+  std::optional<TimerHeap> heap(std::in_place);
+  std::optional<Timer> outlives(std::in_place, *heap, job, Deadline{} + 1h);
+  heap.reset();
+  heap.emplace();
+  const Timer stays(*heap, job, Deadline{} + 2h);
+  outlives.reset();
+  CHECK(heap->next() == Deadline{} + 2h);
 }
 
 TEST_CASE("the timer heap agrees with a sorted list") {
@@ -1081,6 +1094,34 @@ TEST_CASE("a scheduler that goes unwinds whoever is left") {
   CHECK(line.first() == nullptr);
 }
 
+TEST_CASE("cancel survives that the unwinding of one ends the next") {
+  Scheduler scheduler;
+  TaskGroup group;
+  Log log;
+  Task second;
+  struct Cancels {
+    Task& task;
+    ~Cancels() { task.cancel(); }
+  };
+  group.go([&] {
+    const Cancels cancels{second};
+    const Leaves scope(log, "first");
+    scheduler.park("nothing");
+  });
+  second = group.go([&] {
+    const Leaves scope(log, "second");
+    scheduler.park("nothing");
+  });
+  group.go([&] {
+    const Leaves scope(log, "third");
+    scheduler.park("nothing");
+  });
+  naglfar::yield();
+  group.cancel();
+  CHECK(log == Log{"first", "second", "third"});
+  CHECK(group.size() == 0);
+}
+
 TEST_CASE("what an unwinding starts is unwound as well") {
   struct Starter {
     int& ran;
@@ -1118,6 +1159,35 @@ TEST_CASE("a thread has one scheduler at a time") {
   Scheduler scheduler;
   CHECK_THROWS_AS(Scheduler{}, std::logic_error);
   CHECK(&Scheduler::current() == &scheduler);
+}
+
+TEST_CASE("a generator cannot wait and is told so") {
+  Scheduler scheduler;
+  naglfar::StackPool pool;
+  bool waited = false;
+  go([&] {
+    Coroutine& generator = Coroutine::make(pool, [&] {
+      scheduler.park("what it cannot wait for");
+      waited = true;
+    });
+    generator.name = "generator";
+    CHECK_THROWS_AS(generator.resume(), std::logic_error);
+  });
+  CHECK_NOTHROW(scheduler.run());
+  CHECK_FALSE(waited);
+}
+
+TEST_CASE("a job that is no coroutine cannot wait and is told so") {
+  Scheduler scheduler;
+  struct Waits final : Job {
+    explicit Waits(Scheduler& of) : scheduler(of) {}
+    void run() override { scheduler.park("what it cannot wait for"); }
+    Scheduler& scheduler;
+  } job{scheduler};
+  scheduler.wake(job);
+  CHECK_THROWS_AS(scheduler.run(), std::logic_error);
+  CHECK(&scheduler.self() != &job);  // main is itself again, and may wait
+  CHECK_NOTHROW(naglfar::yield());
 }
 
 TEST_CASE("without a scheduler there is nothing to go on") {
@@ -1428,6 +1498,12 @@ TEST_CASE("a forked child does not run its parent's actions") {
   int seen = 0;
   signals.on(SIGUSR1, [&] { ++seen; });
   std::raise(SIGUSR1);  // it is in the pipe already, which both have
+  SUBCASE("that the poller has not seen") {}
+  SUBCASE("that are queued") {
+    naglfar::yield();  // the poller stands behind main
+    naglfar::yield();  // and now the action does
+    REQUIRE(seen == 0);
+  }
   const pid_t child = sys::fork();
   if (child == 0) {
     for (int turn = 0; turn < 10; ++turn) naglfar::yield();

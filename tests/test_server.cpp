@@ -288,6 +288,26 @@ TEST_SUITE("server: TCPServer") {
     ::alarm(0);
   }
 
+  TEST_CASE("shutdown stops all processes that serve from one listener") {
+    ::alarm(60);
+    TestServer server(anyPort, answer);
+    std::vector<pid_t> children;
+    for (int i = 0; i < 3; ++i) {
+      children.push_back(sys::check(sys::fork(), "fork"));
+      if (children.back() != 0) continue;
+      ::alarm(60);
+      server.serve_forever();
+      ::_exit(0);
+    }
+    server.shutdown();
+    for (const pid_t child : children) {
+      int status = 0;
+      sys::check(sys::waitpid(child, &status, 0), "waitpid");
+      CHECK((WIFEXITED(status) && WEXITSTATUS(status) == 0));
+    }
+    ::alarm(0);
+  }
+
   TEST_CASE_FIXTURE(Run,
                     "defect 12: a handler throws and the next is served") {
     InThread<TestServer> serving(anyPort, answer);
@@ -458,6 +478,22 @@ TEST_SUITE("server: ScheduledMixIn") {
     scheduler.run();
   }
 
+  TEST_CASE_FIXTURE(Run, "a server that goes takes its accept loop along") {
+    const auto coroutines = [&] {
+      int n = 0;
+      scheduler.forEachCoroutine([&n](const Coroutine&) { ++n; });
+      return n;
+    };
+    for (const bool waits : {false, true}) {
+      CAPTURE(waits);
+      auto server = std::make_unique<Scheduled>(anyPort, answer);
+      if (waits) yieldTimes(5);
+      CHECK(coroutines() == 1);
+      server.reset();
+      CHECK(coroutines() == 0);
+    }
+  }
+
   TEST_CASE_FIXTURE(Run, "a request that is cut off is not its handler's") {
     InCoroutine<Scheduled> serving(anyPort, answer);
     ScheduledFile client =
@@ -487,6 +523,18 @@ TEST_SUITE("server: ScheduledMixIn") {
     CHECK(crowd(10) == accepts);  // it accepts no more
     server.server_close();
     CHECK(server.errors.empty());
+  }
+
+  TEST_CASE_FIXTURE(
+      Run, "a connection that waits in the accept stream is closed with it") {
+    Scheduled server(anyPort, answer);
+    ScheduledFile client = ScheduledFile::connectTcp(server.server_address);
+    yieldTimes(10);
+    const std::uint64_t closed = ledger[Call::close];
+    server.server_close();
+    REQUIRE(ledger[Call::close] - closed ==
+            2);  // the listener's is the other
+    CHECK(client.read() == "");
   }
 
   TEST_CASE_FIXTURE(Run, "a client that resets before it is accepted") {
@@ -609,10 +657,6 @@ TEST_SUITE("server: what accept says") {
   TEST_CASE_FIXTURE(Run,
                     "defect 13: it waits while there are no descriptors") {
     TestServer server(anyPort, answer);
-    std::thread first([&] { server.handle_request(); });
-    ask(server.server_address, "first\n");
-    first.join();
-
     ScheduledFile client = ScheduledFile::connectTcp(server.server_address);
     client.write("hello\n");
     client.flush();

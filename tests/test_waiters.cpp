@@ -231,6 +231,33 @@ TEST_SUITE("waiters: in one thread") {
     CHECK(got == 5);
   }
 
+  TEST_CASE_FIXTURE(Run, "a message is whatever can be moved") {
+    BasicWaiters<std::unique_ptr<std::string>> waiters;
+    Client client;
+    std::string got;
+    go([&] {
+      auto c = waiters.channel(client.fd());
+      const auto place = waiters.append(c);
+      got = *c.read();
+    });
+    yield();
+    for (auto& c : waiters.takeAll())
+      c.write(std::make_unique<std::string>("a letter"));
+    scheduler.run();
+    CHECK(got == "a letter");
+  }
+
+  TEST_CASE_FIXTURE(Run, "a list may go before its places") {
+    auto waiters = std::make_unique<Waiters>();
+    Client a;
+    Client b;
+    auto c = waiters->channel(a.fd());
+    auto d = waiters->channel(b.fd());
+    const auto place = waiters->append(c);
+    const auto behind = waiters->append(d);
+    waiters.reset();
+  }
+
   // Who notifies may hold a channel longer than its request lives. By then
   // the number of its descriptor belongs to somebody else.
   TEST_CASE_FIXTURE(Run,

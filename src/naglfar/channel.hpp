@@ -1,17 +1,18 @@
 /// @file channel.hpp
 /// How coroutines talk: one writes messages, another reads them, in order.
 ///
-/// A reader that finds no message stands in line, with a place for one. The
-/// next writer puts its message into the place of whoever came first, and
-/// wakes only that one: N readers and N messages cost N parks. A writer that
-/// finds no room stands in line with its message, and who makes room takes it
-/// from there.
+/// A reader that finds no message waits in a queue, with a slot for one. The
+/// next writer puts its message into the slot of the reader that came first,
+/// and wakes only that reader: N readers and N messages cost N parks. A
+/// writer that finds no room waits in another queue with its message. The
+/// reader that makes room takes the message from there.
 ///
 /// Invariants:
 /// - Messages wait only while no reader does, and readers only while no
 ///   message does.
-/// - Writers wait only while there is no room, so nobody overtakes them.
-/// - Who wait()s takes nothing, so it never holds up a message.
+/// - Writers wait only while there is no room, so no later writer overtakes
+///   them.
+/// - A coroutine in wait() takes nothing, so it never holds up a message.
 ///
 /// Asks of the scheduler: park, and WaitQueue.
 
@@ -24,6 +25,7 @@
 #include <utility>
 #include <vector>
 
+#include "naglfar/channel/input_range.hpp"
 #include "naglfar/channel/message_queue.hpp"
 #include "naglfar/scheduler.hpp"
 
@@ -34,8 +36,8 @@ namespace naglfar {
 
 // [channel-class]
 /// A queue of messages between coroutines of one thread (`Channel` in the
-/// 2009 library). Whoever still waits at it when it goes may only be unwound,
-/// as at the end of a program.
+/// 2009 library). A coroutine that still waits for it when it is destroyed
+/// may only be cancelled, as at the end of a program.
 /// @tparam T What a message is; it is moved, never copied, and needs nothing
 ///         but a move constructor.
 template <class T>
@@ -81,7 +83,7 @@ class Channel {
   std::vector<T> readWaiting(bool block = false);
 
   /// Ends the channel: what was written can still be read, then readers see
-  /// the end. Writers that wait get EPIPE. May be called twice. Who waits is
+  /// the end. Writers that wait get EPIPE. May be called twice. They are
   /// woken a turn later, so the channel must live until they have gone.
   void close();
 
@@ -91,25 +93,31 @@ class Channel {
   std::size_t size() const { return messages_.size(); }
   // [/channel-operations]
 
-  class Iterator;
-  class Batches;
   /// Iterates over the messages, until the channel is closed and drained.
   /// @return The first message, once there is one.
-  Iterator begin() { return Iterator(*this); }
+  auto begin() {
+    return InputIterator([this] { return next(); });
+  }
   /// @return The end.
   std::default_sentinel_t end() { return {}; }
   /// Iterates over what readWaiting(true) returns, until the end.
   /// @return A range of vectors of messages, none of them empty.
-  Batches iterateWaiting() { return Batches{*this}; }
+  auto iterateWaiting() {
+    return InputRange([this]() -> std::optional<std::vector<T>> {
+      std::vector<T> batch = readWaiting(true);
+      if (batch.empty()) return std::nullopt;
+      return batch;
+    });
+  }
 
  private:
-  // Who reads has a slot for one message. Who only waits has none.
+  // A reader has a slot for one message. One in wait() has none.
   struct Reader : WaitQueue::Entry {
     Reader(WaitQueue& queue, std::optional<T>* where)
         : Entry(queue), slot(where) {}
     std::optional<T>* slot;
   };
-  // Who waits for room keeps its message until there is some.
+  // A writer that waits for room keeps its message until there is some.
   struct Writer : WaitQueue::Entry {
     Writer(WaitQueue& queue, T& what) : Entry(queue), message(what) {}
     T& message;
@@ -219,58 +227,6 @@ void Channel<T>::close() {
   writers_.notifyAll();
 }
 // [/channel-wait]
-
-// [channel-iterators]
-/// An input iterator over messages: what a range-based `for` needs.
-template <class T>
-class Channel<T>::Iterator {
- public:
-  /// @param channel Read from, at once.
-  explicit Iterator(Channel& channel)
-      : channel_(channel), message_(channel.next()) {}
-  /// @return The message.
-  T& operator*() { return *message_; }
-  /// Reads the next message.
-  /// @return This iterator.
-  Iterator& operator++() {
-    message_.reset();  // T need not be assignable
-    if (auto next = channel_.next()) message_.emplace(std::move(*next));
-    return *this;
-  }
-  /// @return True at the end of the channel.
-  bool operator==(std::default_sentinel_t) const { return !message_; }
-
- private:
-  Channel& channel_;
-  std::optional<T> message_;
-};
-
-/// A range over batches of messages.
-template <class T>
-class Channel<T>::Batches {
- public:
-  /// An input iterator over batches.
-  struct Iterator {
-    Channel& channel;      ///< Read from.
-    std::vector<T> batch;  ///< What was there.
-    /// @return The batch.
-    std::vector<T>& operator*() { return batch; }
-    /// Reads the next batch.
-    /// @return This iterator.
-    Iterator& operator++() {
-      batch = channel.readWaiting(true);
-      return *this;
-    }
-    /// @return True at the end of the channel.
-    bool operator==(std::default_sentinel_t) const { return batch.empty(); }
-  };
-  Channel& channel;  ///< Read from.
-  /// @return The first batch, once there is one.
-  Iterator begin() { return {channel, channel.readWaiting(true)}; }
-  /// @return The end.
-  std::default_sentinel_t end() { return {}; }
-};
-// [/channel-iterators]
 
 /// @}
 

@@ -12,7 +12,7 @@
 ///
 /// Invariants:
 /// - A coroutine is resumed only while it is suspended, by the thread that
-///   made it, and suspends back to whoever resumed it.
+///   made it, and suspends back to the stack that resumed it.
 /// - A stack goes back to its pool only from another stack.
 /// - A coroutine is its maker's, and in no list, unless the maker puts it
 ///   into one and gives it an owner.

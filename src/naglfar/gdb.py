@@ -19,10 +19,10 @@ X86_64_ROW = dict(r15=1, r14=2, r13=3, r12=4, rbx=5, rbp=6, rip=7)
 
 def saved_registers(coroutine):
     """Those that a backtrace needs."""
-    context = coroutine['context_']
+    stopped = coroutine['context_']['stopped'].dereference()
     aarch64 = 'aarch64' in gdb.selected_frame().architecture().name()
-    if 'stackPointer' in [field.name for field in context.type.fields()]:
-        row = context['stackPointer']
+    if 'row' in [field.name for field in stopped.type.fields()]:
+        row = stopped['row'][0].address
         if not aarch64:
             registers = {name: row[n] for name, n in X86_64_ROW.items()}
             return registers | {'rsp': (row + 8).cast(row[0].type)}
@@ -30,7 +30,7 @@ def saved_registers(coroutine):
         # Without the signature of the return address.
         return registers | {'sp': (row + 22).cast(row[0].type),
                             'pc': row[19] & ((1 << 48) - 1)}
-    saved = context['machine']['uc_mcontext']
+    saved = stopped['machine']['uc_mcontext']
     if aarch64:
         registers = {f'x{n}': saved['regs'][n] for n in range(19, 31)}
         return registers | {'sp': saved['sp'], 'pc': saved['pc']}

@@ -1,18 +1,17 @@
 /// @file http.hpp
-/// How little HTTP is enough: a request handler with the interface of
-/// Python's http.server.BaseHTTPRequestHandler, and the server for it.
-///
-/// Derive a class, override do_GET() and its like, and write to `wfile`.
+/// A request handler with the interface of Python's
+/// http.server.BaseHTTPRequestHandler, and the server for it. A program
+/// derives a class, overrides do_GET() and its like, and writes to `wfile`.
 ///
 /// Invariants:
-/// - A request that cannot be understood gets an answer that says why, but
-///   for an empty line, which is none.
-/// - What a handler puts into a header stays in that header.
-/// - A client that dawdles costs one sleeping coroutine: until a deadline
-///   while it sends a head, and no longer than `timeout` for each bit of
-///   progress of a body or an answer.
-/// - The next request begins where the body of the one before has ended,
-///   whatever the handler has read of it.
+/// - A request that the handler cannot understand gets an answer that says
+///   why. An empty line is no request: it closes the connection.
+/// - A handler cannot start a second header within a header.
+/// - A slow client costs one sleeping coroutine: for at most `headerTimeout`
+///   while it sends the head of a request, and for at most `timeout` each
+///   time that it sends no more of a body or takes no more of an answer.
+/// - The next request begins where the body of the request before it ends,
+///   however much of that the handler has read.
 ///
 /// Asks of the layers below: RequestBody, ScheduledFile, TCPServer.
 
@@ -34,7 +33,7 @@ namespace naglfar {
 class BaseHTTPRequestHandler {
  public:
   /// @param request The connection.
-  /// @param client Who connected.
+  /// @param client The client's address.
   /// @param accepted_by The server.
   BaseHTTPRequestHandler(ScheduledFile& request, const sys::Address& client,
                          TCPServer& accepted_by)
@@ -46,7 +45,7 @@ class BaseHTTPRequestHandler {
   BaseHTTPRequestHandler(const BaseHTTPRequestHandler&) = delete;
   BaseHTTPRequestHandler& operator=(const BaseHTTPRequestHandler&) = delete;
 
-  /// Handles requests until the connection shall be closed.
+  /// Handles requests until `close_connection` is set.
   void handle();
   /// Waits for one request and handles it.
   void handle_one_request();
@@ -67,8 +66,8 @@ class BaseHTTPRequestHandler {
   /// Any other method.
   virtual void do_other() { unsupported(); }
   /// @}
-  /// Called for a client that waits for a word before it sends its body
-  /// (`Expect: 100-continue`). By default it is told to go on.
+  /// Called when a client waits for leave to send its body
+  /// (`Expect: 100-continue`). By default the client gets it.
   /// @throws HTTPError Such as 417, to refuse the body.
   virtual void handle_expect_100();
   // [/methods]
@@ -84,31 +83,31 @@ class BaseHTTPRequestHandler {
   /// @param message The reason.
   void send_response_only(int code, std::string_view message = "");
   /// Adds a header to the response.
-  /// @param keyword Its name.
-  /// @param value Its value.
+  /// @param keyword The header's name.
+  /// @param value The header's value.
   /// @throws std::invalid_argument If either contains CR, LF or NUL, with
   ///         which a client could add headers of its own.
   void send_header(std::string_view keyword, std::string_view value);
-  /// Ends the headers of the response. If neither they nor the status tell
-  /// where its body ends, the end of the connection does.
+  /// Ends the headers of the response. If neither the headers nor the status
+  /// tell where the body ends, the body ends with the connection.
   void end_headers();
-  /// Answers with an error and a short page about it. Closes the connection
-  /// afterwards.
+  /// Answers with an error and a short page about it. The connection is
+  /// closed after this answer.
   /// @param code The status, such as 404.
   /// @param message One line; by default what RFC 9110 calls the status.
   /// @param explain More about it.
   void send_error(int code, std::string_view message = "",
                   std::string_view explain = "");
 
-  /// Ends the headers of a response whose length nobody knows yet. Its body
-  /// goes in chunks to clients that know chunks (RFC 9112 section 7.1); for
-  /// others the end of the connection is the end of the body.
+  /// Ends the headers of a response whose length is not known yet. A client
+  /// that knows chunks gets the body in chunks (RFC 9112 section 7.1); for
+  /// other clients the body ends with the connection.
   void startChunks();
-  /// Sends a piece of such a body now.
-  /// @param data The piece. An empty one changes nothing.
+  /// Sends a piece of the body, after startChunks(), without delay.
+  /// @param data The piece. An empty piece changes nothing.
   /// @throws std::system_error As ScheduledFile::flush().
   void sendChunk(std::string_view data);
-  /// Ends such a body.
+  /// Ends the body, after startChunks().
   void endChunks();
   // [/responding]
 
@@ -119,8 +118,8 @@ class BaseHTTPRequestHandler {
   /// Logs an error.
   /// @param message One line.
   virtual void log_error(std::string_view message) { log_message(message); }
-  /// Writes a line to standard error, with the client and the time. Override
-  /// it to log elsewhere, or not at all.
+  /// Writes a line to standard error, with the client and the time. A class
+  /// that logs elsewhere, or not at all, overrides this function.
   /// @param message One line.
   virtual void log_message(std::string_view message);
 
@@ -137,41 +136,42 @@ class BaseHTTPRequestHandler {
   // [handler-fields]
   std::string requestline;            ///< "GET / HTTP/1.0", without line end.
   std::string_view command;           ///< The method: "GET".
-  std::string_view path;              ///< What is asked for: "/".
+  std::string_view path;              ///< What the client wants: "/".
   std::string_view request_version;   ///< "HTTP/1.0"; "HTTP/0.9" if absent.
   Headers headers;                    ///< Of the request.
   RequestBody rfile;                  ///< The body of the request.
   ScheduledFile& wfile;               ///< What is sent to the client.
-  const sys::Address client_address;  ///< Who asks.
-  TCPServer& server;                  ///< Who accepted the connection.
-  bool close_connection = true;       ///< Whether this was the last request.
+  const sys::Address client_address;  ///< The client's address.
+  TCPServer& server;                  ///< It accepted the connection.
+  bool close_connection = true;       ///< Whether this is the last request.
   // [/handler-fields]
 
   // [handler-settings]
   /// @name Settings
-  /// A derived class sets them when it is made; so does the limit of `rfile`.
+  /// The constructor of a derived class sets them, and `rfile.limit`.
   /// @{
 
-  /// "HTTP/1.1" keeps connections open; then each answer needs a
-  /// Content-Length, or chunks.
+  /// "HTTP/1.1" keeps connections open for more requests; then each answer
+  /// needs a Content-Length, or chunks.
   std::string_view protocol_version = "HTTP/1.0";
-  /// How long a client may take for the request line and the headers, all
-  /// together. Then it is answered by 408.
+  /// How long a client may take to send the request line and all headers. A
+  /// client that takes longer gets a 408.
   sys::Duration headerTimeout = std::chrono::seconds(10);
-  /// How long a client may take for the next bytes of a body, or to make room
-  /// for the next bytes of an answer.
+  /// How long a client may take to send the next bytes of a body, or to take
+  /// the next bytes of an answer.
   sys::Duration timeout = std::chrono::seconds(30);
-  /// How long a connection may stay open without a request, after the first.
+  /// How long a connection may stay open between two requests.
   sys::Duration keepAliveTimeout = std::chrono::seconds(15);
-  /// How long a client may go on sending what nobody wants, after its answer.
+  /// How long the server reads and drops what a client sends after its last
+  /// answer, before it closes the connection.
   sys::Duration lingerTimeout = std::chrono::seconds(2);
-  /// How much of that is read and dropped, in bytes. Past either limit the
-  /// connection is closed, and what comes then is answered by a reset.
+  /// How many bytes the server drops so. After either limit it closes the
+  /// connection, and the kernel answers further bytes by a reset.
   std::size_t lingerLimit = std::size_t{16} << 20;
-  /// How long the request line may be, and each header, in bytes with the
-  /// line end. Past that: 414 and 431.
+  /// How many bytes the request line and each header may have, with the line
+  /// end. The answers to longer ones are 414 and 431.
   std::size_t maxLine = 65536;
-  /// How many headers a request may have. Past that: 431.
+  /// How many headers a request may have. The answer to more is 431.
   std::size_t maxHeaders = 100;
   /// @}
   // [/handler-settings]
@@ -189,30 +189,30 @@ class BaseHTTPRequestHandler {
 
   bool served_ = false;   // whether this is not the first request
   bool refused_ = false;  // whether the rest of the request is unread
-  bool ended_ = false;    // whether the client's end of file was read
+  bool ended_ = false;    // whether the client's end of file has come
   bool mayGoOn_ = false;  // whether the client may send another request
   int status_ = 0;        // of the answer that has begun; 0 if none has
   bool framed_ = false;   // whether the answer tells where its body ends
-  bool chunked_ = false;
-  bool saidConnection_ = false;
+  bool chunked_ = false;  // whether its body goes in chunks
+  bool saidConnection_ = false;  // whether it has a Connection header
   // [/handler-private]
 };
 // [/handler]
 
 // [http-server]
-/// A TCPServer that knows its name.
+/// A TCPServer with the members that Python's HTTPServer adds.
 class HTTPServer : public TCPServer {
  public:
   using TCPServer::TCPServer;
-  /// @return The address that it listens on.
+  /// @return The address that the server listens on.
   std::string server_name() const { return server_address.host(); }
-  /// @return The port that it listens on.
+  /// @return The port that the server listens on.
   std::uint16_t server_port() const { return server_address.port(); }
 };
 // [/http-server]
 
-/// @param code A status.
-/// @return What RFC 9110 section 15 calls it, or "".
+/// @param code A status, such as 404.
+/// @return What RFC 9110 section 15 calls the status, or "".
 std::string_view reasonPhrase(int code);
 
 /// @}

@@ -103,7 +103,7 @@ std::optional<std::size_t> trySendfile(int file, int fd, off_t offset,
                                        std::size_t nbytes);
 
 /// Sends a part of a file; waits while the kernel takes nothing.
-/// @param file A descriptor of a regular file.
+/// @param file A descriptor of a regular file, which stays open meanwhile.
 /// @param fd The socket to send to.
 /// @param offset Where in the file to start, in bytes.
 /// @param nbytes How many bytes to send.
@@ -139,9 +139,9 @@ sys::Fd goAccept(int listener, sys::Address& client,
 void goConnect(int fd, const sys::Address& address,
                Deadline deadline = never);
 
-/// Closes a descriptor: whoever waits for it is woken with ECANCELED, the
+/// Closes a descriptor: its waiters are woken with ECANCELED, the
 /// poller forgets it, and then it is closed. In this order, because the
-/// number is free for anybody as soon as it is closed.
+/// number is free for another file as soon as it is closed.
 /// @param fd A descriptor.
 void goClose(int fd);
 // [/connect-accept-close]
@@ -153,7 +153,7 @@ void goClose(int fd);
 /// only until the peer sends something or ends its output.
 class HangupWatch final : private Job {
  public:
-  /// @param fd A nonblocking socket that nobody reads from meanwhile.
+  /// @param fd A nonblocking socket that is not read from meanwhile.
   /// @param gone Called once, on the scheduler's stack: it must not wait.
   /// @param endMeansGone Whether the end of file means that the peer has
   ///        left. A peer that only ends its output looks the same; if it

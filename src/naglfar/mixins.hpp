@@ -1,7 +1,7 @@
 /// @file mixins.hpp
-/// The same handler under threads and under processes: two mix-ins beside
-/// ScheduledMixIn, and the list of waiters that they share. This header is
-/// what a program includes; the parts stand in mixins/.
+/// The mix-ins ThreadingMixIn and ForkingMixIn, which serve each request in a
+/// thread or in a process, and SharedWaiters, their list of waiting requests.
+/// The same handler runs under these mix-ins and under ScheduledMixIn.
 
 #pragma once
 

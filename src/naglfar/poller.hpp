@@ -71,7 +71,7 @@ class Waiter {
 /// (NAGLFAR_POLLER): epoll, kqueue or select.
 class Poller {
  public:
-  /// Whether the kernel tells its news again and again while nobody acts on
+  /// Whether the kernel tells its news again and again while no call acts on
   /// them (level triggered: select), or once (edge triggered).
   static const bool levelTriggered;
 
@@ -158,8 +158,8 @@ class Poller {
   Waiter* remove(Waiter*& place) noexcept;
   void wake(int fd, Interest interest, int error, JobQueue& ready);
 
-  // What a backend adds besides poll(): poller_epoll.cpp, poller_kqueue.cpp
-  // or poller_select.cpp. attach() makes the kernel watch at least this
+  // What a backend adds besides poll(): poller/epoll.cpp, poller/kqueue.cpp
+  // or poller/select.cpp. attach() makes the kernel watch at least this
   // direction; detach() prepares for the descriptor's close.
   struct Backend;
   void attach(int fd, Interest interest, Slot& slot);

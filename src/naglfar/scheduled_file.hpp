@@ -6,9 +6,9 @@
 /// waits: see io.hpp.
 ///
 /// Invariants:
-/// - Every byte that was read stays until somebody takes it.
+/// - Every byte that was read stays until a call takes it.
 /// - A byte to be written stays until the kernel has taken it, and they leave
-///   in order. So an error is met again by whoever flushes next, and none is
+///   in order. So an error is met again by the next flush, and none is
 ///   lost because it came in the background.
 ///
 /// Asks of io: goReadSome, tryWrite, trySendfile, goConnect, goClose; of the
@@ -18,9 +18,11 @@
 
 #include <algorithm>
 #include <iterator>
+#include <optional>
 #include <string>
 #include <string_view>
 
+#include "naglfar/channel/input_range.hpp"
 #include "naglfar/io.hpp"
 
 namespace naglfar {
@@ -35,7 +37,7 @@ class ScheduledFile {
  public:
   /// @param fd A descriptor, which the file owns from now on.
   explicit ScheduledFile(sys::Fd fd) : fd_(std::move(fd)) {}
-  /// Moves a file that nobody is waiting in.
+  /// Moves a file in which no coroutine waits.
   /// @param other Closed afterwards.
   ScheduledFile(ScheduledFile&& other) noexcept;
   ScheduledFile& operator=(ScheduledFile&&) = delete;
@@ -97,10 +99,15 @@ class ScheduledFile {
   ///         of file.
   Chunks readUntil(std::string separator, bool includingTxt = true);
 
-  class Lines;
   /// Iterates over the lines until the end of file.
   /// @return The first line.
-  Lines begin();
+  auto begin() {
+    return InputIterator([this]() -> std::optional<std::string> {
+      std::string line = readline();
+      if (line.empty()) return std::nullopt;
+      return line;
+    });
+  }
   /// @return The end.
   std::default_sentinel_t end() { return {}; }
   // [/file-reading]
@@ -120,7 +127,7 @@ class ScheduledFile {
 
   /// Sends a part of a file, after what was written. What others write
   /// meanwhile comes after it.
-  /// @param file A descriptor of a regular file.
+  /// @param file A descriptor of a regular file, which stays open meanwhile.
   /// @param offset Where in it to start, in bytes.
   /// @param nbytes How many bytes to send.
   /// @return How many were sent: fewer only if the file ends before.
@@ -144,7 +151,7 @@ class ScheduledFile {
 
   bool autoflush = false;          ///< Whether each write() is sent at once.
   std::size_t bufferSize = 65536;  ///< In bytes: more than that is sent.
-  /// When each of the calls above gives up, whoever has made it. A change
+  /// When each of the calls above gives up. A change
   /// binds from the next wait on.
   Deadline deadline = never;
   /// How long one wait for the peer may last, to read or to send. Every bit
@@ -155,7 +162,8 @@ class ScheduledFile {
 
  private:
   // [file-private]
-  // Waits for room on behalf of all who flush, and of those who do not wait.
+  // Waits for room on behalf of all coroutines that flush, and of those that
+  // did not wait for it.
   struct Flusher final : Job {
     explicit Flusher(ScheduledFile& owner) : file(owner) {}
     void run() override { file.roomToSend(); }
@@ -169,6 +177,7 @@ class ScheduledFile {
   bool fill();
   std::string take(std::size_t n);
   bool sendSome();
+  void send(bool block);
   void roomToSend();
   void awaitRoom(const char* call);
   void waitForRoom();
@@ -189,65 +198,33 @@ class ScheduledFile {
 // [/scheduled-file]
 
 // [chunks]
-/// A range over what stands before a separator.
+/// What stands before a separator, in chunks.
 class ScheduledFile::Chunks {
  public:
   /// @param file Read from.
   /// @param separator What to look for.
   /// @param includingTxt Whether to read it, too.
-  Chunks(ScheduledFile& file, std::string separator, bool includingTxt);
-  /// An input iterator over the chunks.
-  struct Iterator {
-    Chunks& chunks;  ///< What it iterates over.
-    /// @return The chunk.
-    std::string& operator*() { return chunks.chunk_; }
-    /// Reads the next chunk.
-    /// @return This iterator.
-    Iterator& operator++() {
-      chunks.advance();
-      return *this;
-    }
-    /// @return True at the end.
-    bool operator==(std::default_sentinel_t) const {
-      return chunks.chunk_.empty();
-    }
-  };
+  Chunks(ScheduledFile& file, std::string separator, bool includingTxt)
+      : file_(file),
+        separator_(std::move(separator)),
+        includingTxt_(includingTxt) {}
+  /// @return The next chunk; nothing at the end.
+  /// @throws std::system_error As goReadSome(). What came before stays.
+  std::optional<std::string> next();
   /// @return The first chunk.
-  Iterator begin();
+  auto begin() {
+    return InputIterator([this] { return next(); });
+  }
   /// @return The end.
   std::default_sentinel_t end() { return {}; }
   /// @return All chunks in one string.
   std::string join();
 
  private:
-  void advance();
-
   ScheduledFile& file_;
   std::string separator_;
   bool includingTxt_;
   bool found_ = false;
-  std::string chunk_;
-};
-
-/// An input iterator over lines.
-class ScheduledFile::Lines {
- public:
-  /// @param file Read from, at once.
-  explicit Lines(ScheduledFile& file) : file_(file), line_(file.readline()) {}
-  /// @return The line, with its newline.
-  std::string& operator*() { return line_; }
-  /// Reads the next line.
-  /// @return This iterator.
-  Lines& operator++() {
-    line_ = file_.readline();
-    return *this;
-  }
-  /// @return True at the end of file.
-  bool operator==(std::default_sentinel_t) const { return line_.empty(); }
-
- private:
-  ScheduledFile& file_;
-  std::string line_;
 };
 // [/chunks]
 

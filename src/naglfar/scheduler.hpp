@@ -103,14 +103,21 @@ class Scheduler {
   /// Lets the others run first. A point of cancellation.
   void yield();
 
-  /// Counts one operation that may not have to wait against the turn's budget
-  /// of this thread's running coroutine. Called before the operation, so that
-  /// nothing is half done when the others run. Past the budget it yields. A
-  /// job that is no coroutine has no budget, and must not loop.
+  /// Counts one operation that may not have to wait against the budget of
+  /// this thread's turn. Called before the operation, so that nothing is half
+  /// done when the others run. Past the budget it yields, if a coroutine
+  /// runs. It must not be called in a destructor, for yield() may throw.
   /// @param fd The descriptor that the operation is on, or -1.
   /// @throws std::system_error ECANCELED if another coroutine closed the
   ///         descriptor meanwhile.
   static void spend(int fd = -1);
+
+  /// Counts one operation, for a job that cannot yield. Past the budget such
+  /// a job queues itself and returns.
+  /// @return True if the turn's budget was used up before.
+  static bool overspends() {
+    return current_ != nullptr && ++current_->operations_ > operationsPerTurn;
+  }
 
   // [scheduler-waiting]
   /// Waits until `wake` is called. It may end in vain. A point of

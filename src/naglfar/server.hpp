@@ -1,21 +1,23 @@
 /// @file server.hpp
-/// A TCP server in the shape of Python's socketserver, and the mix-in that
-/// serves each request in a coroutine of its own.
+/// A TCP server with the interface of Python's socketserver.TCPServer. It
+/// serves one request after the other; a mix-in makes it serve many at a
+/// time. This header includes ScheduledMixIn, which serves each request in a
+/// coroutine.
 ///
 /// Python puts a mix-in in front of a class: `class S(ScheduledMixIn,
-/// HTTPServer)`. In C++ that is a template over its base:
+/// HTTPServer)`. In C++ a mix-in is a template over its base class:
 /// `ScheduledMixIn<HTTPServer>`.
 ///
 /// Invariants:
-/// - Whatever a handler does, its connection is closed and the server goes
-///   on.
-/// - The accept loop survives what accept(2) can say about one connection,
-///   and a lack of descriptors; it never spins.
-/// - After shutdown() no connection is accepted; under ScheduledMixIn none
-///   waits for another request, under the other mix-ins each may until
-///   keepAliveTimeout is over.
+/// - When a handler returns or throws, its connection is closed and the
+///   server goes on.
+/// - An accept(2) that fails because of one connection, or for want of
+///   descriptors, does not end the server, and does not make it spin.
+/// - After shutdown() the server accepts no connection. Under ScheduledMixIn
+///   no connection waits for another request then; under the other mix-ins a
+///   connection may, until its keepAliveTimeout is over.
 ///
-/// Asks of the layers below: ScheduledFile, Channel, goAccept.
+/// Asks of the layers below: ScheduledFile; of sys: accept, poll, a pipe.
 
 #pragma once
 
@@ -23,9 +25,7 @@
 
 #include <atomic>
 #include <cstdint>
-#include <memory>
 #include <optional>
-#include <vector>
 
 #include "naglfar/channel.hpp"
 #include "naglfar/scheduled_file.hpp"
@@ -37,22 +37,23 @@ namespace naglfar {
 
 // [tcp-server]
 /// A server that serves one request after the other, in the thread that calls
-/// serve_forever(). The mix-ins change the latter.
+/// serve_forever(). A mix-in overrides process_request() to serve elsewhere.
 class TCPServer {
  public:
   /// A connection that was accepted.
   struct Request {
     sys::Fd connection;   ///< The socket.
-    sys::Address client;  ///< Who connected.
+    sys::Address client;  ///< The client's address.
   };
-  /// What serves a request (in Python, the handler class): see handlerFor().
-  /// What all requests share is a member of a class that derives the server.
+  /// The function that serves a request (in Python, the handler class): see
+  /// handlerFor(). What all requests share is a member of a class derived
+  /// from the server.
   using Handler = void (*)(ScheduledFile& request, const sys::Address& client,
                            TCPServer& server);
 
-  /// Binds and listens.
-  /// @param address Where; port 0 lets the kernel choose one.
-  /// @param handler What serves a request.
+  /// Binds a socket and listens.
+  /// @param address The address; port 0 lets the kernel choose a port.
+  /// @param handler The function that serves a request.
   /// @param request_queue_size The backlog: connections that may wait to be
   ///        accepted. The kernel lowers it to net.core.somaxconn.
   /// @throws std::system_error EADDRINUSE, EACCES and whatever else the calls
@@ -62,10 +63,10 @@ class TCPServer {
 
   /// Serves from a socket that listens already.
   /// @param listener A nonblocking socket.
-  /// @param handler What serves a request.
+  /// @param handler The function that serves a request.
   TCPServer(sys::Fd listener, Handler handler);
 
-  virtual ~TCPServer();
+  virtual ~TCPServer() = default;
   TCPServer(const TCPServer&) = delete;
   TCPServer& operator=(const TCPServer&) = delete;
 
@@ -76,96 +77,100 @@ class TCPServer {
   /// @return False after shutdown().
   bool handle_request();
 
-  /// Ends serve_forever(), from any thread and from a signal handler.
+  /// Ends serve_forever(), in this process and in each child that serves from
+  /// the same socket. Any thread and any signal handler may call it.
   virtual void shutdown();
 
   /// @return True after shutdown().
   bool stopping() const { return stopped_; }
 
-  /// Closes the listening socket. Called after serve_forever(). What that has
-  /// left running ScheduledMixIn ends here, and the other mix-ins in their
-  /// destructor: what requests need belongs into a class below the mix-in.
+  /// Closes the listening socket, after serve_forever(). Requests may still
+  /// run: ScheduledMixIn waits for them here, the other mix-ins wait in their
+  /// destructors. So what requests use has to be a member of a class below
+  /// the mix-in, which is destroyed after it.
   virtual void server_close();
 
-  /// Told by a handler that it waits for a request, and that it no longer
-  /// does. Nobody would miss a connection that is closed in between.
+  /// A handler calls this before and after it waits for a request. Between
+  /// the two calls shutdown() may end the connection, because no request is
+  /// lost.
   /// @param connection The connection's descriptor.
-  /// @param waits Whether it waits now.
+  /// @param waits Whether the handler waits from now on.
   virtual void idle(int connection, bool waits);
 
   /// @return The listening socket.
   int fileno() const { return socket_.get(); }
 
-  /// Where it listens, with the port that the kernel chose.
+  /// The address of the listening socket, with the port that the kernel
+  /// chose.
   sys::Address server_address;
 
  protected:
   // [tcp-server-hooks]
   /// @return The next connection, or nothing after shutdown().
   virtual std::optional<Request> get_request();
-  /// Serves a request. By default here and now.
+  /// Serves a request. By default it returns when the request is served.
   /// @param request The connection.
   virtual void process_request(Request request) { serve(request); }
   /// Runs the handler.
   /// @param request The connection.
-  /// @param client Who connected.
+  /// @param client The client's address.
   virtual void finish_request(ScheduledFile& request,
                               const sys::Address& client) {
     handler_(request, client, *this);
   }
-  /// Told what a handler threw. By default a line on standard error.
-  /// @param client Whose request it was.
-  /// @param error What was thrown.
+  /// Called when a handler throws. By default writes a line to standard
+  /// error.
+  /// @param client The client's address.
+  /// @param error What the handler threw.
   virtual void handle_error(const sys::Address& client,
                             const std::exception& error);
 
-  /// Runs the handler and closes the connection, whatever happens.
+  /// Runs the handler and closes the connection, also if the handler throws.
   /// @param request The connection.
   void serve(Request& request);
 
   /// What to do about an accept(2) that failed.
   enum class AcceptError { connectionGone, outOfResources, fatal };
-  /// @param error What goAccept() threw.
-  /// @return Whether to go on at once, later, or not at all.
+  /// @param error An error of accept(2).
+  /// @return Whether the server goes on at once, later, or not at all.
   static AcceptError classify(const std::system_error& error);
   // [/tcp-server-hooks]
 
-  // [tcp-server-room]
-  /// @return Whether one more connection may be open. get_request() asks
-  ///         before it accepts. If not, it asks again when somebody has said
-  ///         that a request has ended, and now and then.
-  virtual bool hasRoom() { return true; }
-  /// Says that a request has ended, from any thread and from a child.
-  /// @param who The child, to be told it from others.
-  void tellEnded(pid_t who = 0);
-  /// Takes what was said so. To be called until it returns nothing.
-  /// @return Who has ended.
-  std::optional<pid_t> nextEnded();
-  // [/tcp-server-room]
+  // [tcp-server-wait]
+  /// A pipe whose ends never block.
+  struct Pipe {
+    /// @throws std::system_error If there is no descriptor for it.
+    Pipe();
+    sys::Fd reader;  ///< The end to read from.
+    sys::Fd writer;  ///< The end to write to.
+  };
+  /// How many milliseconds a server waits before it looks again for a change
+  /// that makes no descriptor readable.
+  static constexpr int lookEveryMs = 100;
+  /// Waits until a descriptor is readable, shutdown() is called, or the time
+  /// is over. May return earlier.
+  /// @param fd The descriptor, or -1 for none.
+  /// @param timeoutMs The time in milliseconds, or -1 for no limit.
+  /// @return False after shutdown().
+  bool awaitInput(int fd, int timeoutMs);
+  // [/tcp-server-wait]
 
  private:
-  void lookForStop();
-  void awaitRoom();
-
   sys::Fd socket_;
   Handler handler_;
   std::atomic<bool> stopped_ = false;
-  sys::Fd stopReader_;  // shutdown() writes a byte, also in another process
-  sys::Fd stopWriter_;
-  sys::Fd endedReader_;  // made by who asks first, for most never do
-  sys::Fd endedWriter_;
-  struct Bell;  // what get_request() waits with
-  std::unique_ptr<Bell> bell_;
+  Pipe stop_;  // readable after shutdown(), also in other processes
 };
 // [/tcp-server]
 
 // [handler-for]
-/// Turns a handler class into what a server takes.
-/// @tparam Handler Made from the connection, the client's address and the
-///         server for each request, and then told to handle().
+/// Makes a TCPServer::Handler of a handler class.
+/// @tparam Handler The class. For each request an object is made from the
+///         connection, the client's address and the server, and its handle()
+///         is called.
 /// @param request The connection.
-/// @param client Who connected.
-/// @param server Who accepted it.
+/// @param client The client's address.
+/// @param server The server that accepted the connection.
 template <class Handler>
 void handlerFor(ScheduledFile& request, const sys::Address& client,
                 TCPServer& server) {

@@ -129,8 +129,8 @@ class Kernel {
   /// @param content The content of the file.
   /// @return A descriptor of the file.
   int makeFile(std::string content);
-  /// shutdown(2) with SHUT_WR, which is not counted and takes no time: for the
-  /// clients of a test.
+  /// shutdown(2) with SHUT_WR, which is not counted and takes no time: for
+  /// the clients of a test.
   /// @param fd A socket.
   /// @return 0, or -1 and errno.
   int shutdownWrite(int fd);

@@ -38,6 +38,7 @@
 
 struct epoll_event;  // <sys/epoll.h>, on Linux
 struct kevent;       // <sys/event.h>, on macOS and the BSDs
+struct pollfd;       // <poll.h>
 
 namespace naglfar {
 
@@ -173,8 +174,7 @@ int kevent(int kq, const struct ::kevent* changes, int changeCount,
            const timespec* timeout);  ///< kevent(2).
 int select(int n, fd_set* readable, fd_set* writable, timeval* timeout);
 ///< select(2).
-int poll(int fd, short events, int timeoutMs);
-///< poll(2) on a single descriptor.
+int poll(pollfd* entries, std::size_t n, int timeoutMs);  ///< poll(2).
 // [/readiness-calls]
 
 // [memory-and-processes]

@@ -104,8 +104,8 @@ std::string_view headLine(std::string_view& rest) {
   expect(end != std::string_view::npos, "a head is whole");
   const std::string_view line = rest.substr(0, end);
   rest.remove_prefix(end + 2);
-  expect(std::ranges::none_of(
-             line, [](unsigned char c) { return c < ' ' || c == 0x7f; }),
+  expect(std::none_of(line.begin(), line.end(),
+                      [](unsigned char c) { return c < ' ' || c == 0x7f; }),
          "no control characters in a head");
   return line;
 }
@@ -299,7 +299,7 @@ Outcome run(const std::vector<Client>& clients, const World& world) {
     expectNoCoroutine(scheduler);
   }
   expect(kernel.openDescriptors() == 0, "every descriptor is closed");
-  std::ranges::sort(outcome.served);
+  std::sort(outcome.served.begin(), outcome.served.end());
   return outcome;
 }
 
@@ -347,7 +347,8 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   bool kept = false;
   bool left = false;
   for (const Client& client : clients) {
-    paused = paused || std::ranges::count(client.pieces, "") > 0;
+    paused = paused ||
+             std::count(client.pieces.begin(), client.pieces.end(), "") > 0;
     kept = kept || client.end == 'k';
     left = left || client.end == 'c' || client.end == 'r';
   }

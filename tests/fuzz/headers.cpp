@@ -31,7 +31,7 @@ Pair split(std::string_view line) {
   const std::size_t colon = line.find(':');
   const std::string_view name = line.substr(0, colon);
   if (colon == std::string_view::npos ||
-      !std::ranges::all_of(name, isTokenCharacter))
+      !std::all_of(name.begin(), name.end(), isTokenCharacter))
     return {};
   std::string_view value = line.substr(colon + 1);
   const auto blank = [](char c) { return c == ' ' || c == '\t'; };

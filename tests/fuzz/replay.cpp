@@ -17,7 +17,7 @@ int main(int argc, char** argv) {
   for (int i = 1; i < argc; ++i)
     for (const auto& entry : std::filesystem::directory_iterator(argv[i]))
       files.push_back(entry.path());
-  std::ranges::sort(files);
+  std::sort(files.begin(), files.end());
   for (const auto& path : files) {
     std::cerr << path.filename().string() << std::endl;  // before a crash
     std::ifstream file(path, std::ios::binary);

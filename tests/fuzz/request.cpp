@@ -64,7 +64,8 @@ std::string_view cutLine(std::string_view& rest) {
 bool isHeader(std::string_view line) {
   const std::size_t colon = line.find(':');
   if (colon == std::string_view::npos || colon == 0) return false;
-  return std::ranges::all_of(line.substr(0, colon), [](unsigned char c) {
+  const std::string_view name = line.substr(0, colon);
+  return std::all_of(name.begin(), name.end(), [](unsigned char c) {
     return std::isalnum(c) != 0 ||
            std::string_view("!#$%&'*+-.^_`|~").find(static_cast<char>(c)) !=
                std::string_view::npos;

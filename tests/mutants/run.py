@@ -6,7 +6,9 @@ unified diff of the sources. The test that the header names must fail on it. A
 mutant that survives is a test that is missing.
 
   run.py                  all mutants; --only NAME for some, by a part of it
-  run.py --part 1/4       a quarter of them; commit/4: which one, the commit says
+  run.py --part 1/4       a quarter of them; date/4: which one, the date says
+  run.py --since REVISION those whose files, tests or patch have changed since
+                          then; with --part, those and the part
   run.py --check          only looks: are the headers whole, does each patch
                           apply, is the table of docs/mutants.md current?
   run.py --refresh        renews line numbers and context of the patches, and
@@ -20,6 +22,7 @@ Invariants:
 """
 
 import argparse
+import datetime
 import difflib
 import json
 import os
@@ -36,8 +39,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
-LAYERS = ["sys", "poller", "coroutine", "scheduler", "channel", "io", "file",
-          "server", "http", "mixins"]
+LAYERS = ["sys", "job", "poller", "coroutine", "scheduler", "channel", "io",
+          "file", "server", "http", "mixins"]
 # How long a test may take with a mutant before it counts as hanging: so many
 # seconds, and ten times what it takes without.
 PATIENCE = 10
@@ -544,38 +547,65 @@ def report(verdicts):
 # ---- The command -----------------------------------------------------------
 
 
-def part_of(text, top):
-    """`1/4` or `commit/4`: which part, of how many. A commit always has the
-    same part, and of many commits each part has its share."""
+def part_of(text, today=None):
+    """`1/4` or `date/4`: which part, of how many. By the date each part has
+    its turn after so many days, and all commits of a day have the same part:
+    a bisection compares like with like."""
     which, _, of = text.partition("/")
     try:
         of = int(of)
-        if which == "commit":
-            shown = subprocess.run(["git", "rev-parse", "HEAD"], cwd=top,
-                                   stdout=subprocess.PIPE, check=True)
-            return int(shown.stdout, 16) % of, of
+        if which == "date":
+            today = today or datetime.datetime.now(datetime.timezone.utc).date()
+            return today.toordinal() % of, of
         if not 1 <= int(which) <= of:
             raise ValueError
         return int(which) - 1, of
-    except (OSError, subprocess.CalledProcessError):
-        raise Trouble("git knows of no commit here") from None
     except (ValueError, ZeroDivisionError):
-        raise Trouble(f"--part is like 1/4 or commit/4, not {text}") from None
+        raise Trouble(f"--part is like 1/4 or date/4, not {text}") from None
 
 
-def chosen(mutants, only, part, top):
+def changed_since(revision, top):
+    """The files that differ between a commit and the working tree, and those
+    that git does not know yet."""
+    def git(*command):
+        return subprocess.run(["git", "-c", "core.quotePath=false", *command],
+                              cwd=top, stdout=subprocess.PIPE, check=True,
+                              stderr=subprocess.DEVNULL,
+                              text=True).stdout.splitlines()
+    try:
+        return {*git("diff", "--name-only", "--no-renames", "--relative",
+                     revision, "--"),
+                *git("ls-files", "--others", "--exclude-standard")}
+    except (OSError, subprocess.CalledProcessError):
+        raise Trouble(f"git knows no commit {revision} here") from None
+
+
+def touched(mutants, changed):
+    """Those which concern one of these files: they change it, it is their
+    test's, or it is their patch."""
+    return [m for m in mutants
+            if changed & {*m.files, f"tests/mutants/{m.path.name}",
+                          *(f"tests/test_{test.partition(':')[0]}.cpp"
+                            for test in m.tests)}]
+
+
+def chosen(mutants, only, part, since, top):
     """A part is neighbours in the order of the test programs: so few of those
-    are needed for it."""
+    are needed for it. What has changed since a revision comes in addition."""
     for word in only:
         if not any(word in m.name for m in mutants):
             raise Trouble(f"there is no mutant {word}")
     if only:
         mutants = [m for m in mutants if any(w in m.name for w in only)]
+    mine = set()
     if part:
-        index, of = part_of(part, top)
+        index, of = part_of(part)
         inorder = sorted(mutants, key=lambda m: (m.options, m.tests[0]))
-        mine = {m.name for m in inorder[len(inorder) * index // of:
-                                        len(inorder) * (index + 1) // of]}
+        mine |= {m.name for m in inorder[len(inorder) * index // of:
+                                         len(inorder) * (index + 1) // of]}
+    if since:
+        mine |= {m.name for m in touched(mutants, changed_since(since, top))}
+    if part or since:
         mutants = [m for m in mutants if m.name in mine]
     return mutants
 
@@ -595,6 +625,7 @@ def main():
         description="Plants mistakes and looks whether the tests notice.")
     parser.add_argument("--only", metavar="NAME", action="append", default=[])
     parser.add_argument("--part", metavar="K/N")
+    parser.add_argument("--since", metavar="REVISION")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--refresh", action="store_true")
@@ -611,7 +642,10 @@ def main():
         if options.check or options.refresh:
             return print(f"{len(mutants)} mutants apply")
         mutants = for_this_machine(
-            chosen(mutants, options.only, options.part, TOP))
+            chosen(mutants, options.only, options.part, options.since, TOP))
+        if not mutants and options.since:
+            return print(f"no mutant concerns what has changed since "
+                         f"{options.since}")
         if not mutants:
             raise Trouble("no mutant was chosen")
         start = time.monotonic()

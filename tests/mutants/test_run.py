@@ -5,6 +5,7 @@ mutant. The last ones look at the real patches. Run: test_run.py
 """
 
 import contextlib
+import datetime
 import io
 import shutil
 import subprocess
@@ -263,19 +264,81 @@ class Parts(unittest.TestCase):
     def test_each_mutant_is_in_one_part(self):
         mutants, _ = run.read_mutants(HERE)
         for of in 1, 4, 7:
-            parts = [run.chosen(mutants, [], f"{k}/{of}", HERE)
+            parts = [run.chosen(mutants, [], f"{k}/{of}", None, HERE)
                      for k in range(1, of + 1)]
             self.assertEqual(sorted(m.name for part in parts for m in part),
                              sorted(m.name for m in mutants))
 
     def test_a_part_that_is_none_is_refused(self):
-        for part in "5/4", "0/4", "1", "1/0", "x/y", "commit/0":
+        for part in "5/4", "0/4", "1", "1/0", "x/y", "date/0":
             with self.assertRaises(run.Trouble):
-                run.chosen([], [], part, HERE)
+                run.chosen([], [], part, None, HERE)
+
+    def test_by_the_date_each_part_has_its_turn(self):
+        day = datetime.date(2026, 12, 29)  # over the end of a year, too
+        days = [day + datetime.timedelta(n) for n in range(8)]
+        self.assertEqual({run.part_of("date/8", day)[0] for day in days},
+                         set(range(8)))
 
     def test_a_name_that_is_none_is_refused(self):
         with self.assertRaisesRegex(run.Trouble, "no mutant sys-nothing"):
-            run.chosen([], ["sys-nothing"], None, HERE)
+            run.chosen([], ["sys-nothing"], None, None, HERE)
+
+
+@unittest.skipUnless(shutil.which("git"), "there is no git")
+class Changed(Small):
+    """Two mutants, of two files, in a repository."""
+
+    def setUp(self):
+        super().setUp()
+        self.put("src/more.cpp", SUM)
+        self.mutant()
+        self.mutant("src/sum.cpp", "src/more.cpp", "sys-more")
+        path = self.patches / "sys-more.patch"
+        path.write_text(path.read_text().replace("Test: sys:", "Test: io:"))
+        self.git("init", "-q")
+        self.commit()
+
+    def git(self, *command):
+        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=b",
+                        *command], cwd=self.top, check=True)
+
+    def commit(self):
+        self.git("add", ".")
+        self.git("commit", "-q", "-m", "A commit")
+
+    def since(self, revision="HEAD", part=None):
+        return [m.name for m in run.chosen(self.read(), [], part, revision,
+                                           self.top)]
+
+    def test_nothing_has_changed(self):
+        self.assertEqual(self.since(), [])
+
+    def test_what_has_changed_concerns_its_mutants(self):
+        for path, mutants in [("src/more.cpp", ["sys-more"]),
+                              ("tests/test_sys.cpp", ["sys-sum"]),
+                              ("tests/test_io.cpp", ["sys-more"]),
+                              ("src/other.cpp", [])]:
+            self.put(path, SUM + "// changed\n")
+            self.assertEqual(self.since(), mutants)  # before the commit
+            self.commit()
+            self.assertEqual(self.since("HEAD~1"), mutants)
+            self.assertEqual(self.since("HEAD"), [])
+
+    def test_so_does_a_patch(self):
+        path = self.patches / "sys-sum.patch"
+        path.write_text(path.read_text().replace("look alike", "look the same"))
+        self.assertEqual(self.since(), ["sys-sum"])
+
+    def test_a_part_comes_in_addition(self):
+        self.put("src/sum.cpp", SUM + "// changed\n")
+        both = [self.since("HEAD", part) for part in ("1/2", "2/2")]
+        self.assertEqual(sorted(both, key=len),
+                         [["sys-sum"], ["sys-more", "sys-sum"]])
+
+    def test_a_revision_that_is_none_is_refused(self):
+        with self.assertRaisesRegex(run.Trouble, "no commit nonsense"):
+            self.since("nonsense")
 
 
 class Ours(unittest.TestCase):

@@ -61,7 +61,7 @@ static void channel(Run& run) {
       for (int n = 0; n < 2; ++n) got.push_back(channel.read());
     }).name = "reader";
   run.all();
-  std::ranges::sort(got);
+  std::sort(got.begin(), got.end());
   run.expect(got == std::vector{1, 2, 3, 4}, "not each was read once");
 }
 // [/explore-channel]

@@ -4,6 +4,8 @@
 cmake_minimum_required(VERSION 3.25)
 set(top ${CMAKE_CURRENT_LIST_DIR}/../..)
 cmake_path(NORMAL_PATH top)
+cmake_path(ABSOLUTE_PATH DEST BASE_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}
+           NORMALIZE)
 
 file(GLOB chapter RELATIVE ${top}/chapters ${top}/chapters/${NN}-*)
 if(NOT NN MATCHES "^[0-9][0-9]$" OR NOT chapter)

@@ -21,7 +21,8 @@ static sys::Address closedPort() {
 static void connectTcp(int fd, const sys::Address& address) {
   if (sys::connect(fd, address) == 0) return;
   if (errno != EINPROGRESS) sys::fail(errno, "connect");
-  sys::check(sys::poll(fd, POLLOUT, -1), "poll");
+  pollfd entry{fd, POLLOUT, 0};
+  sys::check(sys::poll(&entry, 1, -1), "poll");
 #ifdef CURED
   int error = 0;
   sys::check(sys::pendingError(fd, error), "getsockopt");

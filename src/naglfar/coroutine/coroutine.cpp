@@ -15,6 +15,15 @@
 #include <cstdlib>
 #include <memory>
 
+// The C++ ABI says that this function exists, and libstdc++'s <cxxabi.h>
+// declares it; that of libc++abi does not.
+#ifdef _LIBCPP_VERSION
+namespace __cxxabiv1 {
+struct __cxa_eh_globals;
+extern "C" __cxa_eh_globals* __cxa_get_globals() noexcept;
+}  // namespace __cxxabiv1
+#endif
+
 namespace naglfar {
 
 // [exchange-exceptions]

@@ -3,6 +3,10 @@
 /// stack pointer, and a jump to another stack looks to them like a bug.
 ///
 /// Without those tools every function here is empty.
+///
+/// Invariant: a program that includes this file sees the same classes as the
+/// library does. The member for valgrind is always there; and a program that
+/// has another sanitizer than the library does not link.
 
 #pragma once
 
@@ -32,6 +36,27 @@
 #if __has_include(<valgrind/memcheck.h>)
 #include <valgrind/memcheck.h>
 #endif
+
+// [same-sanitizer]
+// A sanitizer changes the layout of FiberHooks, and it must see each switch.
+// So library and program need the same. Each file that includes this one
+// refers to a symbol which the library defines if it was built alike: if not,
+// the linker says that this symbol is missing.
+#if defined(NAGLFAR_ASAN)
+#define NAGLFAR_BUILT naglfar_must_be_built_with_address_sanitizer_too
+#elif defined(NAGLFAR_TSAN)
+#define NAGLFAR_BUILT naglfar_must_be_built_with_thread_sanitizer_too
+#else
+#define NAGLFAR_BUILT naglfar_must_be_built_without_sanitizers_too
+#endif
+extern "C" const char NAGLFAR_BUILT;
+#if __has_cpp_attribute(gnu::retain)
+[[gnu::used, gnu::retain]]
+#else
+[[gnu::used]]
+#endif
+static const char* const naglfarBuilt = &NAGLFAR_BUILT;
+// [/same-sanitizer]
 
 namespace naglfar {
 
@@ -73,9 +98,7 @@ class FiberHooks {
   void* fiber_;
   void* resumer_ = nullptr;
 #endif
-#ifdef VALGRIND_STACK_REGISTER
-  unsigned valgrind_;
-#endif
+  [[maybe_unused]] unsigned valgrind_ = 0;  // its number of the stack
 };
 // [/fiber-hooks]
 

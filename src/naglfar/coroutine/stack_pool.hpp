@@ -6,7 +6,7 @@
 /// - The page below a stack cannot be touched: an overflow is a fault, and
 ///   never another coroutine's data. A frame larger than that page must not
 ///   step over it, so the build asks for -fstack-clash-protection.
-/// - A stack that nobody has used yet costs address space and no memory.
+/// - A stack that was not used yet costs address space and no memory.
 ///
 /// Asks of sys: mmap; and MADV_GUARD_INSTALL, by process_madvise for a whole
 /// slab or by madvise for a page, or else mprotect.
@@ -34,13 +34,13 @@ class StackPool {
   StackPool(const StackPool&) = delete;
   StackPool& operator=(const StackPool&) = delete;
 
-  /// @return The low end of a stack that nobody uses.
+  /// @return The low end of a stack that is not in use.
   /// @throws std::system_error If the system gives no more memory, or no more
   ///         mappings (vm.max_map_count, where guards need mappings).
   char* acquire();
 
-  /// Takes a stack back. Nobody may be standing on it. Needs no memory: those
-  /// who end must not fail for want of any.
+  /// Takes a stack back. No coroutine may be standing on it. Needs no memory:
+  /// a coroutine that ends must not fail for want of any.
   /// @param stack What acquire() returned.
   void release(char* stack) noexcept;
 

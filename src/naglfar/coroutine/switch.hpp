@@ -10,31 +10,23 @@
 
 #include <cstddef>
 
-#ifdef NAGLFAR_SWITCH_ASM
-#include <cstdint>
-#else
-#include <ucontext.h>
-#endif
-
 namespace naglfar {
 
 /// @addtogroup coroutine
 /// @{
 
 // [context]
-/// Where a stack stopped.
+/// Where a stack stopped. What goes on from there, the registers above all,
+/// lies on that stack itself, in a form that only the implementation knows.
 struct Context {
-#ifdef NAGLFAR_SWITCH_ASM
-  const std::uintptr_t* stackPointer;  // the registers lie there
-#else
-  ucontext_t machine;  ///< Callee-saved registers, signal mask, FP state.
-#endif
+  struct Stopped;
+  Stopped* stopped;
 };
 
 /// Prepares a context that starts a function on a stack of its own.
 /// @param context Filled in.
 /// @param stack The low end of the stack.
-/// @param size Its size in bytes.
+/// @param size Its size in bytes; the implementation takes up to 1 KiB of it.
 /// @param entry Called at the first switch; must never return.
 /// @throws std::system_error If the system refuses.
 void makeContext(Context& context, void* stack, std::size_t size,

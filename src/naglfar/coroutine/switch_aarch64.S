@@ -14,7 +14,7 @@
 //   |           | entry |    | 0   | naglfar_bottom | fpcr | - |
 //   0           64      72   144   152              160    168 176
 //
-// Invariant: whoever calls finds again what a called function must leave
+// Invariant: the caller finds again what a called function must leave
 // alone: x19 to x29, the low halves of v8 to v15, fpcr, and sp.
 //
 // The processor may be older than some instructions. They are written as the
@@ -30,7 +30,7 @@
     .text
 
 // [pairs]
-// Two registers, and where they are: for debuggers, and for whoever unwinds.
+// Two registers, and where they are: for debuggers, and for unwinding.
 .macro SAVE one, other, place
     stp \one, \other, [sp, \place]
     .cfi_rel_offset \one, \place
@@ -100,13 +100,13 @@ FUNCTION NAME(naglfar_first_frame)
     sub x0, x16, 176
     str x1, [x0, 64]
     stp xzr, x17, [x0, 144]     // x29: no frame below
-    mrs x2, fpcr                // the modes of who makes it
+    mrs x2, fpcr                // the modes of its maker
     str x2, [x0, 160]
     ret
 END NAME(naglfar_first_frame)
 
-// Where the first switch goes, with entry in x19. Backtraces end here: nobody
-// has called it.
+// Where the first switch goes, with entry in x19. Backtraces end here: it
+// has no caller.
 FUNCTION NAME(naglfar_bottom)
     .cfi_undefined x30
     blr x19

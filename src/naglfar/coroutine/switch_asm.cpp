@@ -5,6 +5,7 @@
 // mask belongs to the thread and not to its coroutines.
 
 #include <cerrno>
+#include <cstdint>
 
 #include "naglfar/coroutine/switch.hpp"
 #include "naglfar/sys.hpp"
@@ -12,24 +13,29 @@
 namespace naglfar {
 
 // [assembly]
+// The row that is drawn in the assembly files: this is where it begins.
+struct Context::Stopped {
+  std::uintptr_t row[1];
+};
+
 extern "C" {
 // Puts on an empty stack what naglfar_switch expects on one that has stopped.
-const std::uintptr_t* naglfar_first_frame(void* high, void (*entry)());
-void naglfar_switch(const std::uintptr_t** here, const std::uintptr_t* there);
+Context::Stopped* naglfar_first_frame(void* high, void (*entry)());
+void naglfar_switch(Context::Stopped** here, const Context::Stopped* there);
 }
 
 void makeContext(Context& context, void* stack, std::size_t size,
                  void (*entry)()) {
-  context.stackPointer =
+  context.stopped =
       naglfar_first_frame(static_cast<char*>(stack) + size, entry);
-  if (context.stackPointer == nullptr)
+  if (context.stopped == nullptr)
     sys::fail(ENOTSUP,
               "this process has a shadow stack, which the switch in assembly "
               "does not move: build with NAGLFAR_SWITCH=ucontext");
 }
 
 void switchContext(Context& here, const Context& there) {
-  naglfar_switch(&here.stackPointer, there.stackPointer);
+  naglfar_switch(&here.stopped, there.stopped);
 }
 // [/assembly]
 

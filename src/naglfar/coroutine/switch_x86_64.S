@@ -15,7 +15,7 @@
 //   | modes |                       | entry | 0 | naglfar_bottom | 0 | -  |
 //   0       8                       40      48  56               64  72   80
 //
-// Invariant: whoever calls finds again what a called function must leave
+// Invariant: the caller finds again what a called function must leave
 // alone: rbx, rbp, r12 to r15, the modes, and rsp.
 
 #include "switch_function.inc"
@@ -23,7 +23,7 @@
     .text
 
 // [save-and-restore]
-// One register, and where it is: for debuggers, and for whoever unwinds.
+// One register, and where it is: for debuggers, and for unwinding.
 .macro SAVE register, place
     movq \register, \place(%rsp)
     .cfi_rel_offset \register, \place
@@ -86,7 +86,7 @@ FUNCTION NAME(naglfar_first_frame)
     jnz 1f
     andq $-16, %rdi
     leaq -80(%rdi), %rax
-    stmxcsr (%rax)              // the modes of who makes it
+    stmxcsr (%rax)              // the modes of its maker
     fnstcw 4(%rax)
     movq %rsi, 40(%rax)
     movq $0, 48(%rax)           // rbp: no frame below
@@ -97,7 +97,7 @@ FUNCTION NAME(naglfar_first_frame)
 END NAME(naglfar_first_frame)
 
 // Where the first switch goes, with entry in rbx, and rsp a multiple of 16 as
-// a call must find it. Backtraces end here: nobody has called it.
+// a call must find it. Backtraces end here: it has no caller.
 FUNCTION NAME(naglfar_bottom)
     .cfi_undefined %rip
     callq *%rbx
@@ -111,7 +111,7 @@ END NAME(naglfar_bottom)
 
 // .note.gnu.property: indirect branches land on endbr64 only (IBT, bit 0).
 // The bit for shadow stacks is missing on purpose: the linker then leaves
-// it out of the whole program, and nobody switches them on for it.
+// it out of the whole program, and no system switches them on for it.
     .section .note.gnu.property, "a"
     .p2align 3
     .long 4, 16, 5              // sizes of name and content; the type

@@ -3,7 +3,8 @@
 // Invariants:
 // - Nothing yields between a read into the thread's scratch buffer and its
 //   copy into the file, so one scratch buffer serves all coroutines.
-// - Only flusher_ ever waits for room to write. Who sends waits for it.
+// - Only flusher_ waits for room to write. A coroutine that sends waits for
+//   the flusher.
 // - While sendingFile_, only sendfile() sends.
 
 #include "naglfar/scheduled_file.hpp"
@@ -64,8 +65,8 @@ std::string_view ScheduledFile::pending() const {
 bool ScheduledFile::fill() {
   if (closed()) sys::fail(EBADF, "read from a closed file");
   constexpr std::size_t scratchSize = 65536;
-  static thread_local const auto scratch =
-      std::make_unique_for_overwrite<char[]>(scratchSize);
+  static thread_local const std::unique_ptr<char[]> scratch(
+      new char[scratchSize]);
   const std::size_t n =
       goReadSome(fd_.get(), {scratch.get(), scratchSize}, patience());
   // Dropping what was taken only when it is the larger part keeps the cost
@@ -96,13 +97,13 @@ std::string ScheduledFile::take(std::size_t n) {
 
 // [read]
 std::string ScheduledFile::read(std::size_t n) {
-  Scheduler::spend();
+  Scheduler::spend(fileno());
   while (pending().size() < n && fill()) continue;
   return take(n);
 }
 
 std::string_view ScheduledFile::peek() {
-  Scheduler::spend();
+  Scheduler::spend(fileno());
   if (pending().empty()) fill();
   return pending();
 }
@@ -110,7 +111,7 @@ std::string_view ScheduledFile::peek() {
 std::string ScheduledFile::readline(std::size_t n,
                                     std::string_view separator) {
   assert(!separator.empty());
-  Scheduler::spend();
+  Scheduler::spend(fileno());
   std::size_t searched = 0;
   for (;;) {
     const std::size_t found = pending().find(separator, searched);
@@ -124,9 +125,6 @@ std::string ScheduledFile::readline(std::size_t n,
   }
 }
 
-ScheduledFile::Lines ScheduledFile::begin() {
-  return Lines(*this);
-}
 // [/read]
 
 // [read-until]
@@ -135,39 +133,25 @@ ScheduledFile::Chunks ScheduledFile::readUntil(std::string separator,
   return Chunks(*this, std::move(separator), includingTxt);
 }
 
-ScheduledFile::Chunks::Chunks(ScheduledFile& file, std::string separator,
-                              bool includingTxt)
-    : file_(file),
-      separator_(std::move(separator)),
-      includingTxt_(includingTxt) {}
-
-ScheduledFile::Chunks::Iterator ScheduledFile::Chunks::begin() {
-  advance();
-  return Iterator{*this};
-}
-
-// An empty chunk is the end.
-void ScheduledFile::Chunks::advance() {
-  chunk_.clear();
-  Scheduler::spend();
-  while (!found_) {
+std::optional<std::string> ScheduledFile::Chunks::next() {
+  Scheduler::spend(file_.fileno());
+  std::string chunk;
+  while (chunk.empty() && !found_) {
     const std::string_view pending = file_.pending();
     const std::size_t position = pending.find(separator_);
     found_ = position != std::string_view::npos;
-    if (found_) {
-      chunk_ = file_.take(position + (includingTxt_ ? separator_.size() : 0));
-      return;
-    }
-    // All but what might be the beginning of the separator can go.
-    if (pending.size() >= separator_.size()) {
-      chunk_ = file_.take(pending.size() - separator_.size() + 1);
-      return;
-    }
-    if (!file_.fill()) {
+    if (found_)
+      chunk = file_.take(position + (includingTxt_ ? separator_.size() : 0));
+    else if (pending.size() >= separator_.size())
+      // All but what might be the beginning of the separator can go.
+      chunk = file_.take(pending.size() - separator_.size() + 1);
+    else if (!file_.fill()) {
       found_ = true;
-      chunk_ = file_.take(unlimited);
+      chunk = file_.take(unlimited);
     }
   }
+  if (chunk.empty()) return std::nullopt;
+  return chunk;
 }
 
 std::string ScheduledFile::Chunks::join() {
@@ -178,7 +162,10 @@ std::string ScheduledFile::Chunks::join() {
 // [/read-until]
 
 // [send-some]
-// Hands over what the kernel takes now. True if nothing is left.
+// Hands over what the kernel takes now. True if nothing is left. If the
+// kernel takes piece after piece, the flusher goes on when the others have
+// run. Not the coroutine: it may be cancelled, and what it had to send be
+// forgotten.
 bool ScheduledFile::sendSome() {
   for (;;) {
     if (sendingFile_) return false;
@@ -193,16 +180,18 @@ bool ScheduledFile::sendSome() {
     if (n == 0) return false;
     sent_ += n;
     nwrite += n;
-    if (sent_ == sending_.size()) continue;
-    Scheduler::spend();
-    if (closed()) sys::fail(ECANCELED, "flush");
+    if (sent_ == sending_.size() || !Scheduler::overspends()) continue;
+    flusher_.scheduler = &Scheduler::current();
+    flusher_.scheduler->wake(flusher_);
+    return false;
   }
 }
 // [/send-some]
 
 // [write]
 void ScheduledFile::write(std::string_view data) {
-  if (autoflush) Scheduler::spend();
+  if (autoflush || outgoing_.size() + data.size() > bufferSize)
+    Scheduler::spend(fileno());
   if (closed()) sys::fail(EBADF, "write to a closed file");
   const bool idle = sending_.empty() && outgoing_.empty() && !sendingFile_;
   if (autoflush && idle && !data.empty()) {
@@ -217,13 +206,19 @@ void ScheduledFile::write(std::string_view data) {
   if (!autoflush && outgoing_.empty()) outgoing_.reserve(112);
   outgoing_ += data;
   const bool full = outgoing_.size() > bufferSize;
-  if (autoflush || full) flush(full);
+  if (autoflush || full) send(full);
 }
 // [/write]
 
 // [flush]
 void ScheduledFile::flush(bool block) {
-  Scheduler::spend();
+  Scheduler::spend(fileno());
+  send(block);
+}
+
+// Without a turn for the others before it: what was written is on its way
+// before the coroutine can be cancelled, and a destructor may call this.
+void ScheduledFile::send(bool block) {
   if (closed()) sys::fail(EBADF, "flush of a closed file");
   while (!sendSome()) {
     if (!block && Scheduler::ofThread() != nullptr) return waitForRoom();
@@ -235,35 +230,37 @@ void ScheduledFile::flush(bool block) {
 // [/flush]
 
 // [room]
-// Waits until roomToSend() calls, or whoever has sent what was there.
+// Waits until roomToSend() notifies, or the flush that has sent what was
+// there.
 void ScheduledFile::awaitRoom(const char* call) {
-  if (Scheduler::ofThread() == nullptr)  // nobody else would send
+  if (Scheduler::ofThread() == nullptr)  // no flusher would send
     return goWait(fileno(), Interest::write, patience());
   waitForRoom();
   WaitQueue::Entry entry(flushing_);
   const bool woken = Scheduler::current().park("a descriptor to write to",
                                                fileno(), patience());
   if (closed()) sys::fail(ECANCELED, call);
-  // Who was called out of the line in the same turn has to look, for there
-  // may be nobody else left who waits for room.
+  // A coroutine that was notified in the same turn has to look, for there may
+  // be no other left that waits for room.
   if (!woken && entry.waiting()) sys::fail(ETIMEDOUT, call);
 }
 
 void ScheduledFile::waitForRoom() {
-  if (flusher_.waiter.watching()) return;
+  if (flusher_.waiter.watching() || flusher_.queued()) return;
   flusher_.scheduler = &Scheduler::current();
   flusher_.scheduler->watch(fileno(), Interest::write, flusher_.waiter);
 }
 
-// There is room, or an error. The coroutine that flushes will see which.
-// Another may have sent all and filled the room again since this job was
-// queued: then it waits already, and must not do so twice.
+// There is room, or an error, or a turn has used up its budget. The coroutine
+// that flushes will see which. Another may have sent all and filled the room
+// again since this job was queued: then it waits already, and must not do so
+// twice.
 void ScheduledFile::roomToSend() {
   flusher_.waiter.unwatch();
   if (!flushing_.empty()) return flushing_.notifyAll();
   if (closed()) return;
   try {
-    flush(false);
+    send(false);
   } catch (const std::system_error&) {
     // What was not sent is still there: the next flush meets it again.
   }
@@ -286,8 +283,7 @@ std::size_t ScheduledFile::sendfile(int file, off_t offset,
   } turn(*this);
   std::size_t sent = 0;
   while (sent < nbytes) {
-    Scheduler::spend();
-    if (closed()) sys::fail(ECANCELED, "sendfile");
+    Scheduler::spend(fileno());
     const std::optional<std::size_t> n = trySendfile(
         file, fileno(), offset + static_cast<off_t>(sent), nbytes - sent);
     if (n == 0) break;  // the file has ended
@@ -307,7 +303,8 @@ void ScheduledFile::close(bool flushFirst) {
   if (closed()) return;
   struct Close {
     ~Close() {
-      if (file.closed()) return;  // by somebody else, while this one waited
+      if (file.closed())
+        return;  // by another coroutine, while this one waited
       file.flusher_.waiter.unwatch();
       file.fd_ = sys::Fd();
       file.flushing_.notifyAll();

@@ -1,14 +1,17 @@
-// Reading a request, and what becomes of its connection afterwards.
+// How the handler reads a request, and what it does with the connection
+// after the answer.
 //
-// Invariant: a client cannot fill the memory, for each line, the number of
-// lines and the body are limited; and whoever waits for a client has a
-// deadline.
+// Invariants:
+// - A client cannot fill the memory: the length of each line, the number of
+//   headers and the length of the body are limited.
+// - The handler never waits for a client without a time limit.
 
 #include "naglfar/http.hpp"
 
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <optional>
 
 namespace naglfar {
 
@@ -20,10 +23,11 @@ void BaseHTTPRequestHandler::handle() {
   if (mayBeSending()) wfile.lingeringClose(lingerTimeout, lingerLimit);
 }
 
-// Whether input may come that nobody will read: the rest of what was refused
-// or left, what has come behind the request, and requests of a client that
-// takes the connection for one that lasts. A client that asks once, as they
-// do in HTTP/1.0, has sent all, and is spared the wait.
+// True if the client may still send, or has sent, bytes that the handler will
+// not read: the rest of a request that was refused, the rest of a body,
+// another request behind this one, or a request that it sends because it
+// takes the connection for a lasting one. A client of HTTP/1.0 that has sent
+// its only request sends no more, so close() need not wait for it.
 bool BaseHTTPRequestHandler::mayBeSending() const {
   if (ended_) return false;
   return refused_ || !rfile.atEnd() || wfile.available() > 0 || mayGoOn_;
@@ -37,8 +41,9 @@ void BaseHTTPRequestHandler::handle_one_request() {
   try {
     if (parse_request()) {
       dispatch();
-      // A little is cheaper to read than a new connection. A client may wait
-      // for the answer before it sends the rest.
+      // The rest of the body stands before the next request. To drop a short
+      // rest is cheaper than a new connection. The client may wait for the
+      // answer before it sends the rest, so the answer goes first.
       constexpr std::size_t little = 65536;
       if (!close_connection && !rfile.atEnd()) wfile.flush();
       if (!close_connection) close_connection = !rfile.skip(little);
@@ -46,7 +51,7 @@ void BaseHTTPRequestHandler::handle_one_request() {
   } catch (const HTTPError& error) {
     refuse(error.code, error.what());
   }
-  // If this was the last answer, close() sends it and the end in one.
+  // close() sends the last answer together with the end of the connection.
   if (!close_connection) wfile.flush();
 }
 
@@ -59,8 +64,8 @@ void BaseHTTPRequestHandler::refuse(int code, std::string_view message) {
 // [/handle]
 
 // [await-request]
-// False if none comes: the client has closed or has had its time, or the
-// server ends.
+// Waits for the first byte of a request. False if none comes: the client has
+// closed the connection or its time is over, or the server stops.
 bool BaseHTTPRequestHandler::awaitRequest(sys::Duration patience) {
   struct Idle {
     Idle(TCPServer& owner, int connection) : server(owner), fd(connection) {
@@ -70,11 +75,14 @@ bool BaseHTTPRequestHandler::awaitRequest(sys::Duration patience) {
     TCPServer& server;
     const int fd;
   };
-  if (server.stopping()) patience = {};  // only what is there already
+  if (server.stopping()) patience = {};  // only a request that is there
   wfile.deadline = after(patience);
-  wfile.timeout = sys::Duration::max();  // the deadline alone counts
+  wfile.timeout = sys::Duration::max();  // only the deadline counts
   try {
-    const Idle idle(server, wfile.fileno());
+    // A request that is there already must not be cut off by a shutdown()
+    // while peek() lets the others run.
+    std::optional<Idle> idle;
+    if (wfile.available() == 0) idle.emplace(server, wfile.fileno());
     ended_ = wfile.peek().empty();
     if (ended_) return false;
   } catch (const std::system_error& error) {
@@ -83,14 +91,14 @@ bool BaseHTTPRequestHandler::awaitRequest(sys::Duration patience) {
       throw;
     return false;
   }
-  // For the first request, the wait for it counts.
+  // The deadline of a first request begins with the connection.
   if (served_ || server.stopping()) wfile.deadline = after(headerTimeout);
   return true;
 }
 // [/await-request]
 
 // [parse-request]
-// False if there is nothing to serve, for the line was empty.
+// False if the line was empty, so that there is no request to serve.
 bool BaseHTTPRequestHandler::parse_request() {
   requestline.clear();
   command = path = request_version = "";
@@ -98,7 +106,7 @@ bool BaseHTTPRequestHandler::parse_request() {
   rfile.startNone();
   requestline = readHTTPLine(wfile, maxLine, 414);
 
-  std::array<std::string_view, 4> words;  // the last one of more than that
+  std::array<std::string_view, 4> words;  // three, and the last of more
   std::size_t n = 0;
   for (std::string_view rest = requestline;; ++n) {
     rest.remove_prefix(std::min(rest.find_first_not_of(" \t"), rest.size()));
@@ -110,8 +118,8 @@ bool BaseHTTPRequestHandler::parse_request() {
   if (n == 0) return false;
   command = words[0];
   path = words[1];
-  // In a redirection the browser would take the second slash for the
-  // beginning of another host's name.
+  // If a handler redirects to a path that begins with two slashes, a browser
+  // takes what follows them for the name of a host.
   while (path.starts_with("//")) path.remove_prefix(1);
   if (n >= 3) parseVersion(words[n == 3 ? 2 : 3]);
   if (n == 1 || n > 3) throw HTTPError(400, "Bad request syntax");
@@ -127,19 +135,20 @@ bool BaseHTTPRequestHandler::parse_request() {
 }
 
 void BaseHTTPRequestHandler::parseVersion(std::string_view version) {
+  constexpr std::string_view protocol = "HTTP/";
   unsigned major = 0;
   unsigned minor = 0;
-  const char* end = version.data() + version.size();
-  bool good = version.starts_with("HTTP/");
-  if (good) {
-    const auto dot = std::from_chars(version.data() + 5, end, major);
-    good = dot.ec == std::errc() && dot.ptr != end && *dot.ptr == '.';
-    if (good) {
-      const auto last = std::from_chars(dot.ptr + 1, end, minor);
-      good = last.ec == std::errc() && last.ptr == end;
-    }
-  }
-  if (!good) throw HTTPError(400, "Bad request version");
+  const char* const end = version.data() + version.size();
+  std::from_chars_result parsed{};
+  const auto parse = [&](const char* begin, unsigned& number) {
+    parsed = std::from_chars(begin, end, number);
+    return parsed.ec == std::errc();
+  };
+  if (!version.starts_with(protocol) ||
+      !parse(version.data() + protocol.size(), major) || parsed.ptr == end ||
+      *parsed.ptr != '.' || !parse(parsed.ptr + 1, minor) ||
+      parsed.ptr != end)
+    throw HTTPError(400, "Bad request version");
   if (major >= 2) throw HTTPError(505);
   request_version = version;
   mayGoOn_ = major == 1 && minor > 0;
@@ -194,9 +203,9 @@ void BaseHTTPRequestHandler::dispatch() {
       {"TRACE", &H::do_TRACE},
       {"CONNECT", &H::do_CONNECT},
   }};
-  const auto found = std::ranges::find(methods, command, &Method::name);
-  if (found == methods.end()) return do_other();
-  (this->*found->serve)();
+  for (const Method& method : methods)
+    if (method.name == command) return (this->*method.serve)();
+  do_other();
 }
 
 void BaseHTTPRequestHandler::unsupported() {

@@ -1,7 +1,10 @@
-// Headers by name, and bodies by length and by chunks.
+// How headers are found by name, and how a body is read by length and by
+// chunks.
 //
-// Invariant: a number that the client sends is all digits and fits, or the
-// request is refused; no line of the framing is read without a limit.
+// Invariants:
+// - A number that the client sends has nothing but digits and fits into
+//   std::size_t; otherwise the request is refused.
+// - No line between chunks is read without a limit on its length.
 
 #include "naglfar/http/message.hpp"
 
@@ -35,16 +38,16 @@ std::string_view trimmed(std::string_view text) {
 }  // namespace
 
 bool sameName(std::string_view a, std::string_view b) {
-  return std::ranges::equal(
-      a, b, [](char x, char y) { return lower(x) == lower(y); });
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](char x, char y) { return lower(x) == lower(y); });
 }
 // [/names]
 
 // [read-line]
 namespace {
 
-// What a client does not send in time is as good as wrong. What else a
-// handler waits for in vain is not the client's fault.
+// Turns a timeout into a 408. Only calls that read from the client go through
+// it: another timeout in a handler is not the client's fault.
 template <class Read>
 std::string inTime(Read&& read) {
   try {
@@ -69,7 +72,7 @@ std::string readHTTPLine(ScheduledFile& connection, std::size_t longest,
     line.pop_back();
   else if (!alone)
     throw HTTPError(400, "No CR at the end of a line");
-  if (std::ranges::any_of(line, [](unsigned char c) {
+  if (std::any_of(line.begin(), line.end(), [](unsigned char c) {
         return (c < ' ' && c != '\t') || c == 0x7f;
       }))
     throw HTTPError(400, "A control character in the request");
@@ -98,17 +101,11 @@ bool Headers::hasToken(std::string_view name, std::string_view word) const {
   return false;
 }
 
-const Headers::Field* Headers::find(std::string_view name) const {
-  const auto found = std::ranges::find_if(fields_, [&](const Field& field) {
-    return sameName(field.name, name);
-  });
-  return found == fields_.end() ? nullptr : &*found;
-}
-
 std::string_view Headers::get(std::string_view name,
                               std::string_view otherwise) const {
-  const Field* field = find(name);
-  return field != nullptr ? std::string_view(field->value) : otherwise;
+  for (const Field& field : fields_)
+    if (sameName(field.name, name)) return field.value;
+  return otherwise;
 }
 
 std::vector<std::string_view> Headers::get_all(std::string_view name) const {
@@ -119,7 +116,7 @@ std::vector<std::string_view> Headers::get_all(std::string_view name) const {
 }
 
 bool Headers::contains(std::string_view name) const {
-  return find(name) != nullptr;
+  return !get_all(name).empty();
 }
 // [/headers-members]
 
@@ -154,7 +151,8 @@ void RequestBody::start(const Headers& headers, bool mayBeChunked) {
     framing_ = Framing::firstChunk;
     room_ = limit;
   } else if (!lengths.empty()) {
-    if (std::ranges::count(lengths, lengths[0]) != std::ssize(lengths))
+    if (std::count(lengths.begin(), lengths.end(), lengths[0]) !=
+        std::ssize(lengths))
       throw HTTPError(400, "Two lengths of a body");
     const std::size_t length = number(lengths[0], 10);
     if (length > limit) throw HTTPError(413);
@@ -164,14 +162,15 @@ void RequestBody::start(const Headers& headers, bool mayBeChunked) {
 // [/body-length]
 
 // [body-chunks]
-// True if a part of the body comes next, and how much is in left_.
+// True if bytes of the body come next; left_ says how many.
 bool RequestBody::more() {
   if (left_ == 0 && framing_ != Framing::length) nextChunk();
   return left_ > 0;
 }
 
-// What stands between the chunks (RFC 9112 section 7.1): the end of the last
-// one, the size of the next, and after the last of all the trailers.
+// Reads what stands between two chunks (RFC 9112 section 7.1): the line end
+// of the chunk before, and the size of the next. A size of 0 ends the body;
+// the trailers follow it.
 void RequestBody::nextChunk() {
   const Framing before = std::exchange(framing_, Framing::broken);
   if (before == Framing::broken ||
@@ -188,7 +187,8 @@ void RequestBody::nextChunk() {
   framing_ = length > 0 ? Framing::chunk : Framing::length;
 }
 
-// They are headers, and nobody has a use for them (RFC 9110 section 6.5.1).
+// Trailers have the form of headers. A server may drop them (RFC 9110 section
+// 6.5.1).
 void RequestBody::skipTrailers() {
   Headers trailers;
   for (std::string next = line(); !next.empty(); next = line()) {
@@ -197,7 +197,8 @@ void RequestBody::skipTrailers() {
   }
 }
 
-// There are servers to which an LF in an extension is a part of it.
+// Only CR LF ends the line, because some programs take LF alone for a part of
+// an extension.
 std::string RequestBody::line() {
   constexpr std::size_t longest = 4096;  // bytes: a number, and extensions
   return readHTTPLine(connection_, longest, 400, false);

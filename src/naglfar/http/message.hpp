@@ -1,13 +1,13 @@
 /// @file http/message.hpp
-/// What an HTTP request is made of: headers, and a body that ends somewhere.
+/// The parts of an HTTP request: its headers, and its body.
 ///
-/// Where a body ends is what the next request on the connection depends on. A
-/// server that sees that end elsewhere than a proxy in front of it lets a
-/// client smuggle requests past the proxy (RFC 9112 section 11.2). So what
-/// can be read in two ways is refused, between the chunks of a body, too.
+/// The next request begins where the body ends. If a server and a proxy in
+/// front of it disagree about that place, a client can smuggle requests past
+/// the proxy (RFC 9112 section 11.2). So the library refuses every request
+/// whose end can be read in two ways.
 ///
-/// Invariant: RequestBody never takes a byte of the next request, and gives
-/// no part of a body for the whole of it.
+/// Invariant: RequestBody never reads a byte of the next request, and throws
+/// rather than end before the body does.
 ///
 /// Asks of the layer below: ScheduledFile.
 
@@ -26,8 +26,9 @@ namespace naglfar {
 /// @{
 
 // [http-error]
-/// Thrown by whoever finds that a request cannot be served. The client is
-/// told, if its answer has not begun, and the connection is closed.
+/// Thrown, by the library or by a handler, because a request cannot be
+/// served. If no answer has begun, the client gets one with this status; the
+/// connection is closed in any case.
 class HTTPError : public std::runtime_error {
  public:
   /// @param status The status to answer with, such as 400.
@@ -39,17 +40,16 @@ class HTTPError : public std::runtime_error {
 // [/http-error]
 
 // [http-line]
-/// Reads a line of a request: its first one, a header, or one that stands
-/// between the chunks of its body. A CR or a NUL within it would mean one
-/// thing here and another elsewhere.
-/// @param connection Read from.
-/// @param longest How many bytes it may have, with its end.
-/// @param tooLong The status to answer if it has more.
-/// @param alone Whether LF alone ends it, too (RFC 9112 section 2.2).
+/// Reads a line of a request: the request line, a header, or a line between
+/// the chunks of the body. Refuses control characters in the line, because
+/// another program might take a CR or a NUL for its end.
+/// @param connection Where to read from.
+/// @param longest How many bytes the line may have, with its end.
+/// @param tooLong The status for a line that is longer.
+/// @param alone Whether LF alone ends a line, too (RFC 9112 section 2.2).
 /// @return The line without its end, which is CR LF or LF.
-/// @throws HTTPError `tooLong`; 400 if the end of file comes first, or if
-///         there is a control character in it; 408 if it does not come in
-///         time.
+/// @throws HTTPError `tooLong`; 400 for a control character, and if the end
+///         of file comes first; 408 if the line does not come in time.
 /// @throws std::system_error As ScheduledFile::readline(), but ETIMEDOUT.
 std::string readHTTPLine(ScheduledFile& connection, std::size_t longest,
                          int tooLong, bool alone = true);
@@ -61,28 +61,29 @@ std::string readHTTPLine(ScheduledFile& connection, std::size_t longest,
 class Headers {
  public:
   /// Adds a header line.
-  /// @param line Without its line end.
-  /// @return False if it is not "name: value" (RFC 9112 section 5).
+  /// @param line The line, without its line end.
+  /// @return False if the line is not "name: value" (RFC 9112 section 5).
   bool add(std::string_view line);
 
   /// @param name A header's name.
-  /// @param otherwise What to return if there is none.
+  /// @param otherwise What to return if there is no such header.
   /// @return The value of the first header of that name.
   std::string_view get(std::string_view name,
                        std::string_view otherwise = "") const;
   /// @param name A header's name.
   /// @return The values of all headers of that name, in their order.
   std::vector<std::string_view> get_all(std::string_view name) const;
-  /// @param name A header's name, whose values are lists of words.
+  /// @param name The name of a header whose value is a list of words.
   /// @param word A word.
-  /// @return True if it is in one of the lists (RFC 9110 section 5.6.1).
+  /// @return True if the word is in the list of a header of that name
+  ///         (RFC 9110 section 5.6.1).
   bool hasToken(std::string_view name, std::string_view word) const;
   /// @param name A header's name.
-  /// @return True if there is one of that name.
+  /// @return True if there is a header of that name.
   bool contains(std::string_view name) const;
   /// @return How many headers there are.
   std::size_t size() const { return fields_.size(); }
-  /// Forgets all headers.
+  /// Removes all headers.
   void clear() { fields_.clear(); }
 
  private:
@@ -90,34 +91,35 @@ class Headers {
     std::string name;
     std::string value;
   };
-  const Field* find(std::string_view name) const;
   std::vector<Field> fields_;
 };
 
-/// @param a A name, or a word that a protocol defines.
-/// @param b Another.
-/// @return True if they are the same in ASCII, in any case of letters.
+/// Compares names, or other words that a protocol defines, in ASCII.
+/// @param a A word.
+/// @param b Another word.
+/// @return True if they differ at most in the case of their letters.
 bool sameName(std::string_view a, std::string_view b);
 // [/headers]
 
 // [request-body]
 /// The body of a request, as a file that ends where the body ends: after
-/// Content-Length bytes, after the last chunk, or at once if there is none.
+/// Content-Length bytes, after the last chunk, or at once if the request has
+/// no body.
 ///
-/// Its calls throw HTTPError if the body is not what it was said to be.
+/// The calls throw HTTPError if the body is not as its headers describe it.
 class RequestBody {
  public:
-  /// @param connection Read from.
+  /// @param connection Where to read from.
   explicit RequestBody(ScheduledFile& connection) : connection_(connection) {}
 
-  /// Reads until `n` bytes are there or the body ends.
+  /// Reads until it has `n` bytes or the body ends.
   /// @param n How many bytes, or `unlimited`.
   /// @return The bytes; fewer only at the end of the body.
-  /// @throws HTTPError 400 or 413; 408 if they do not come in time.
+  /// @throws HTTPError 400 or 413; 408 if the bytes do not come in time.
   /// @throws std::system_error As ScheduledFile::read(), but ETIMEDOUT.
   std::string read(std::size_t n = unlimited) { return take(n, false); }
   /// Reads a line with its newline.
-  /// @param n At most so many bytes.
+  /// @param n How many bytes to read at most.
   /// @return The line; empty only at the end of the body.
   /// @throws HTTPError As read().
   /// @throws std::system_error As read().
@@ -125,30 +127,31 @@ class RequestBody {
   /// @return The connection's descriptor.
   int fileno() const { return connection_.fileno(); }
 
-  /// Finds out from the headers how long the body is (RFC 9112 section 6.3).
-  /// @param headers Of the request.
+  /// Starts the body of a request. The headers tell its length (RFC 9112
+  /// section 6.3).
+  /// @param headers The headers of the request.
   /// @param mayBeChunked Whether the client's version knows chunks.
-  /// @throws HTTPError 400 if they contradict each other, 413 if the body is
-  ///         longer than `limit`, 501 for another coding than chunks.
+  /// @throws HTTPError 400 if the headers contradict each other, 413 if the
+  ///         body is longer than `limit`, 501 for another coding than chunks.
   void start(const Headers& headers, bool mayBeChunked);
-  /// Says that there is no body.
+  /// Starts a request without a body.
   void startNone();
-  /// @return True if all of the body was read.
+  /// @return True if the whole body was read.
   bool atEnd() const { return left_ == 0 && framing_ == Framing::length; }
-  /// Drops what was not read.
-  /// @param most How many bytes are worth reading for that.
-  /// @return False if there were more.
+  /// Reads the rest of the body and drops it.
+  /// @param most How many bytes to drop at most.
+  /// @return False if the rest is longer.
   /// @throws HTTPError As read().
   /// @throws std::system_error As read().
   bool skip(std::size_t most);
 
-  /// How long a body may be, in bytes, whoever reads it or not.
+  /// How many bytes a body may have, also if the handler does not read it.
   std::size_t limit = std::size_t{64} << 20;
 
  private:
-  // Where the reader stands: in a part whose length is known, with what is
-  // left of it; or before the line that tells how long a chunk is; or nobody
-  // knows, for such a line was wrong.
+  // Where the reader stands if left_ is 0: at the end of the body (length),
+  // before the line with the size of the first or the next chunk, or behind
+  // such a line that was wrong (broken).
   enum class Framing { length, firstChunk, chunk, broken };
   bool more();
   void nextChunk();
@@ -158,7 +161,7 @@ class RequestBody {
 
   ScheduledFile& connection_;
   Framing framing_ = Framing::length;
-  std::size_t left_ = 0;  // bytes of the body, or of the chunk
+  std::size_t left_ = 0;  // unread bytes of the body, or of the chunk
   std::size_t room_ = 0;  // bytes of chunks that the limit still allows
 };
 // [/request-body]

@@ -1,13 +1,13 @@
-// Writing a response, and what stands in it.
+// How the handler writes a response.
 //
-// Invariant: after the status line of a final answer nobody sends another. An
-// answer that fails is cut off. A client sees that where it was told the
-// length or gets chunks; where the end of the answer is that of the
-// connection it cannot.
+// Invariants:
+// - A text with CR, LF or NUL never gets into a status line or a header.
+// - The library sends no second answer to a request whose final status line
+//   is sent: refuse() cuts the answer off. A client sees this if the answer
+//   has a length or chunks, and not if it ends with the connection.
 
 #include "naglfar/http.hpp"
 
-#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstdio>
@@ -21,8 +21,8 @@ namespace naglfar {
 namespace {
 
 void refuseLineEnds(std::string_view text) {
-  if (std::ranges::any_of(
-          text, [](char c) { return c == '\r' || c == '\n' || c == '\0'; }))
+  if (text.find_first_of(std::string_view("\r\n\0", 3)) !=
+      std::string_view::npos)
     throw std::invalid_argument(
         "a line end or NUL in what becomes one line of a response");
 }
@@ -88,7 +88,7 @@ void BaseHTTPRequestHandler::startChunks() {
 }
 
 void BaseHTTPRequestHandler::sendChunk(std::string_view data) {
-  // An empty chunk would be the last one.
+  // An empty chunk would end the body.
   if (data.empty() || command == "HEAD") return;
   if (chunked_) {
     std::array<char, 2 * sizeof(std::size_t)> size;
@@ -125,11 +125,11 @@ std::string escaped(std::string_view text) {
   return html;
 }
 
-// A reason phrase may quote what the client sent.
+// Makes a reason phrase, which may quote the client, printable.
 std::string oneLine(std::string_view text) {
   std::string line(text);
-  std::ranges::replace_if(
-      line, [](unsigned char c) { return c < ' ' || c > '~'; }, '?');
+  for (char& c : line)
+    if (c < ' ' || c > '~') c = '?';
   return line;
 }
 
@@ -180,7 +180,7 @@ std::string BaseHTTPRequestHandler::version_string() const {
 // [dates]
 namespace {
 
-// In English whatever the locale is, as RFC 9110 wants it.
+// RFC 9110 wants English, so the locale does not matter.
 constexpr const char* days[] = {"Sun", "Mon", "Tue", "Wed",
                                 "Thu", "Fri", "Sat"};
 constexpr const char* months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
@@ -260,8 +260,9 @@ std::string_view reasonPhrase(int code) {
       {504, "Gateway Timeout"},
       {505, "HTTP Version Not Supported"},
   };
-  const auto* found = std::ranges::find(reasons, code, &Reason::code);
-  return found == std::end(reasons) ? "" : found->phrase;
+  for (const Reason& reason : reasons)
+    if (reason.code == code) return reason.phrase;
+  return "";
 }
 // [/reasons]
 

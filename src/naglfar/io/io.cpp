@@ -1,8 +1,8 @@
 // One loop for all calls: try, and on EAGAIN wait, and try again.
 //
-// Invariant: nobody parks on a direction unless its last system call there
-// said EAGAIN. An edge that came before the call was seen by the call; one
-// that comes after it finds the waiter in place.
+// Invariant: no coroutine parks on a direction unless its last system call
+// there said EAGAIN. An edge that came before the call was seen by the call;
+// one that comes after it finds the waiter in place.
 
 #include "naglfar/io.hpp"
 
@@ -26,7 +26,8 @@ void goWait(int fd, Interest interest, Deadline deadline) {
   const auto patience =
       static_cast<int>(std::clamp<long long>(left.count(), 0, INT_MAX));
   const short events = interest == Interest::read ? POLLIN : POLLOUT;
-  const int n = sys::poll(fd, events, deadline == never ? -1 : patience);
+  pollfd entry{fd, events, 0};
+  const int n = sys::poll(&entry, 1, deadline == never ? -1 : patience);
   if (n == -1 && errno != EINTR) sys::fail(errno, "poll");
   if (n == 0 && sys::now() >= deadline) sys::fail(ETIMEDOUT, "poll");
 }

@@ -1,8 +1,11 @@
 /// @file mixins/forking_mix_in.hpp
-/// A process for each request (in Python, socketserver.ForkingMixIn).
+/// A mix-in that serves each request in a child process (in Python,
+/// socketserver.ForkingMixIn).
 ///
-/// Invariants: every child is waited for, so that none stays a zombie; and
-/// none runs what waits in its parent's scheduler.
+/// Invariants:
+/// - The server waits for each of its children, so that none stays a zombie.
+/// - A child never runs a coroutine of its parent, nor the destructors and
+///   exit functions of its parent's objects.
 ///
 /// Asks of the server layer: TCPServer; of sys: fork, waitpid.
 
@@ -22,8 +25,8 @@ namespace naglfar {
 /// @{
 
 // [forking-mix-in]
-/// Serves each request in a child process. What a handler changes stays in
-/// its child, unless it lies in shared memory: see SharedWaiters.
+/// Serves each request in a child process. What a handler changes, it changes
+/// in its child only, except for shared memory: see SharedWaiters.
 /// @tparam Base TCPServer, or a class derived from it.
 template <class Base>
 class ForkingMixIn : public Base {
@@ -32,13 +35,13 @@ class ForkingMixIn : public Base {
   /// Waits for the requests that are being served.
   ~ForkingMixIn() override { collectChildren(0); }
 
-  /// How many connections may be open at a time, each with its process. The
-  /// next ones wait in the backlog of the listener until one of them is
-  /// closed. To be set before the server serves.
+  /// How many connections may be open at a time, each with its process.
+  /// Further connections wait in the backlog of the listener until a child
+  /// ends. To be set before the server serves.
   std::size_t maxConnections = unlimited;
 
  protected:
-  bool hasRoom() override;
+  std::optional<TCPServer::Request> get_request() override;
   void process_request(TCPServer::Request request) override;
 
  private:
@@ -46,25 +49,33 @@ class ForkingMixIn : public Base {
   static bool hasEnded(pid_t child, int options);
   std::vector<pid_t> children_;
   std::size_t collectAt_ = 16;
+  TCPServer::Pipe ended_;  // a child that ends writes its number
 };
 // [/forking-mix-in]
 
 // [forking-room]
-// Who says that it has ended exits at once, so that wait is short.
+// A child that has written its number exits at once, so the wait for it is
+// short. A child that is killed writes nothing, so the parent looks for it.
 template <class Base>
-bool ForkingMixIn<Base>::hasRoom() {
-  if (maxConnections == unlimited) return true;
-  while (const std::optional<pid_t> child = this->nextEnded())
-    if (hasEnded(*child, 0)) std::erase(children_, *child);
-  if (children_.size() >= maxConnections) collectChildren(WNOHANG);
-  return children_.size() < maxConnections;
+std::optional<TCPServer::Request> ForkingMixIn<Base>::get_request() {
+  if (maxConnections == unlimited) return Base::get_request();
+  do {
+    pid_t child = 0;
+    while (sys::read(ended_.reader.get(), reinterpret_cast<char*>(&child),
+                     sizeof child) == sizeof child)
+      if (hasEnded(child, 0)) std::erase(children_, child);
+    if (children_.size() >= maxConnections) collectChildren(WNOHANG);
+  } while (children_.size() >= maxConnections &&
+           this->awaitInput(ended_.reader.get(), TCPServer::lookEveryMs));
+  return Base::get_request();
 }
 // [/forking-room]
 
 // [forking-process]
 template <class Base>
 void ForkingMixIn<Base>::process_request(TCPServer::Request request) {
-  // Asking each of n children at each request would be n * n system calls.
+  // Not at each request: to ask for n children at n requests would take n * n
+  // system calls.
   if (children_.size() >= collectAt_) {
     collectChildren(WNOHANG);
     collectAt_ = 2 * children_.size() + 16;
@@ -75,11 +86,15 @@ void ForkingMixIn<Base>::process_request(TCPServer::Request request) {
     try {
       this->serve(request);
     } catch (...) {
-      // By handle_error(): nobody is left to tell.
+      // handle_error() threw, and the child has no caller of its own.
     }
     flushLedger();
-    if (maxConnections != unlimited) this->tellEnded(::getpid());
-    _exit(0);  // no destructors: what they would undo is the parent's
+    if (maxConnections != unlimited) {
+      const pid_t self = ::getpid();
+      sys::write(ended_.writer.get(), reinterpret_cast<const char*>(&self),
+                 sizeof self);  // if it fails, the parent looks anyway
+    }
+    _exit(0);  // destructors would undo what belongs to the parent
   }
   if (child != -1)
     children_.push_back(child);
@@ -91,7 +106,8 @@ void ForkingMixIn<Base>::process_request(TCPServer::Request request) {
 // [/forking-process]
 
 // [forking-collect]
-// One by one: other children of this process are none of its business.
+// Asks for each child by its number: the program may have other children, and
+// waits for them itself.
 template <class Base>
 void ForkingMixIn<Base>::collectChildren(int options) {
   std::erase_if(children_,

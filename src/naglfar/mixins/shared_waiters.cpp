@@ -1,8 +1,9 @@
-// The table of slots. It is searched from its beginning: what is used is
-// dense, and whoever can afford a process for each request can afford that.
+// The table of slots. channel() looks for a free slot from the beginning of
+// the table; that is cheap beside the thread or the process of the request.
 //
-// Invariant: slots at `made` and above have never been used, so an empty
-// table touches one page, whatever its capacity is.
+// Invariant: slots at `made` and above have never been used, so a table
+// occupies only the pages of the slots that were needed, whatever its
+// capacity is.
 
 #include "naglfar/mixins/shared_waiters.hpp"
 
@@ -54,7 +55,7 @@ class Lock {
   Lock(const Lock&) = delete;
   Lock& operator=(const Lock&) = delete;
 
-  // Gives the mutex to the others until there is a signal, or time is up.
+  // Releases the mutex until the condition is signalled or time is up.
   void wait(pthread_cond_t& condition, const std::timespec& until) const {
     gotMutex(pthread_cond_timedwait(&condition, &mutex_, &until));
   }
@@ -62,9 +63,9 @@ class Lock {
  private:
   void gotMutex(int error) const {
 #ifndef __APPLE__
-    // A child was killed while it held the mutex. Every slot is in one of its
-    // states, so the table can be used; `listed`, which nothing depends on,
-    // may be wrong until the next takeAll().
+    // A child was killed while it held the mutex. A state changes in one
+    // step, so each slot has a valid one. Only `listed` may be wrong, until
+    // the next takeAll(): size() alone uses it.
     if (error == EOWNERDEAD) pthread_mutex_consistent(&mutex_);
 #endif
     assert(error == 0 || error == EOWNERDEAD || error == ETIMEDOUT);
@@ -177,19 +178,20 @@ SharedWaiters::Channel::~Channel() {
   if (slot_->state == Slot::State::taken) {
     if (waiting) {
       slot_->state = Slot::State::abandoned;
-    } else {  // the notifying request failed: the next one shall tell it
+    } else {  // the notifying request failed: the next one may notify it
       slot_->state = Slot::State::listed;
       ++table_->listed;
     }
   } else {
-    // Listed again by a notifying request that failed, after its place went.
+    // A notifying request failed and listed the slot again, after its place
+    // had left the list.
     if (slot_->state == Slot::State::listed) --table_->listed;
     slot_->state = Slot::State::free;
   }
 }
 
 void SharedWaiters::Channel::write(int message) {
-  if (slot_ == nullptr) return;  // it was told already
+  if (slot_ == nullptr) return;  // write() was called before
   const Lock lock(table_->mutex);
   if (slot_->state == Slot::State::taken) {
     slot_->message = message;
@@ -205,8 +207,8 @@ void SharedWaiters::Channel::write(int message) {
 // [shared-read]
 namespace {
 
-// By the clock that pthread_cond_timedwait(3) goes by. To look once an hour
-// is as good as never.
+// The time on the clock of pthread_cond_timedwait(3). The longest wait is an
+// hour, so that the sum does not overflow.
 std::timespec fromNow(sys::Duration duration) {
   std::timespec time{};
   clock_gettime(CLOCK_REALTIME, &time);
@@ -222,7 +224,7 @@ std::timespec fromNow(sys::Duration duration) {
 int SharedWaiters::Channel::read() {
   const Lock lock(table_->mutex);
   while (slot_->state != Slot::State::told) {
-    // Waits for write(), which signals; or until it is time to look.
+    // write() signals; otherwise the wait ends when it is time to look.
     lock.wait(slot_->told, fromNow(table_->lookEvery));
     if (slot_->state != Slot::State::told &&
         !peerIsThere(connection_, table_->endMeansGone))

@@ -1,18 +1,20 @@
 /// @file mixins/shared_waiters.hpp
-/// Waiters for servers with a thread or a process for each request: the same
-/// interface as waiters.hpp, with a mutex and condition variables in memory
-/// that children share.
+/// The waiting requests of a server with a thread or a process for each
+/// request. The interface is that of waiters.hpp; the list is a table in
+/// memory that children share, with a mutex and condition variables.
 ///
-/// The life of a slot, one for each channel:
+/// Each channel has a slot of the table. The life of a slot:
 ///
 ///     free -> open -> listed -> taken -> told -> free
 ///               ^        |        |
 ///               +--------+        +-> abandoned -> free
-///           the client left     the client left; who writes frees it
+///           the client left     the client left; write() frees the slot
 ///
-/// Invariant: every change of a slot is made under the table's mutex, by the
-/// one to whom its state gives it: listed and open slots are the waiting
-/// request's, taken ones the notifying request's.
+/// Invariants:
+/// - A slot changes only under the table's mutex.
+/// - A slot becomes free when neither the waiting nor the notifying request
+///   refers to it any more. A child that is killed while it waits never gives
+///   its slot back.
 ///
 /// Asks of sys: memory that children share; of the system: process-shared
 /// mutexes and condition variables (pthread_mutexattr_setpshared(3)).
@@ -39,7 +41,7 @@ class SharedWaiters {
 
  public:
   // [shared-waiters-channel]
-  /// A channel that one request waits on. It has one owner, who moves it.
+  /// A channel that one request waits on. It can be moved, not copied.
   class Channel {
    public:
     Channel(Channel&& other) noexcept
@@ -48,9 +50,9 @@ class SharedWaiters {
           connection_(other.connection_) {}
     Channel& operator=(Channel&&) = delete;
     ~Channel();
-    /// Waits for a message, and looks now and then whether the client is
-    /// still there: a thread that waits for the one cannot be woken by the
-    /// other.
+    /// Waits for a message. The thread waits on a condition variable, which
+    /// tells nothing about the connection; so now and then it looks whether
+    /// the client is still there.
     /// @return The message.
     /// @throws std::system_error ECONNRESET if the client leaves before.
     int read();
@@ -68,7 +70,8 @@ class SharedWaiters {
   };
   // [/shared-waiters-channel]
 
-  /// A place in the list. It is left when it goes out of scope.
+  /// A request's place in the list. The request leaves the list when its
+  /// place goes out of scope.
   class Place {
    public:
     ~Place();
@@ -82,13 +85,14 @@ class SharedWaiters {
     Slot& slot_;
   };
 
-  /// Made before any child is: only memory that exists is shared.
+  /// Makes the table. A child shares only memory that is there before it is,
+  /// so the server makes the table before it serves.
   /// @param capacity How many requests may wait at a time.
   /// @param endMeansGone Whether the end of file means that a waiting client
   ///        has left: see Waiters::endMeansGone.
-  /// @param lookEvery How often a request that waits looks whether its client
-  ///        is still there.
-  /// @throws std::system_error If the memory cannot be had.
+  /// @param lookEvery How long a waiting request waits before it looks again
+  ///        whether its client is still there.
+  /// @throws std::system_error If there is no memory for the table.
   explicit SharedWaiters(std::size_t capacity = 16384,
                          bool endMeansGone = true,
                          sys::Duration lookEvery = std::chrono::seconds(1));
@@ -98,7 +102,7 @@ class SharedWaiters {
 
   /// @param connection The request's socket.
   /// @return A channel whose read() ends when the client leaves.
-  /// @throws std::system_error ENOSPC if more wait than the capacity allows.
+  /// @throws std::system_error ENOSPC if the table has no free slot.
   Channel channel(int connection);
   /// Adds a request to the list.
   /// @param channel What it waits on.
@@ -106,7 +110,8 @@ class SharedWaiters {
   Place append(const Channel& channel) {
     return Place(*table_, *channel.slot_);
   }
-  /// Empties the list, in one step.
+  /// Empties the list in one step, so that no request is notified twice or
+  /// missed when others come and go meanwhile.
   /// @return The channels.
   std::vector<Channel> takeAll();
   /// @return How many requests wait.

@@ -1,10 +1,11 @@
 /// @file mixins/threading_mix_in.hpp
-/// A thread for each request (in Python, socketserver.ThreadingMixIn).
+/// A mix-in that serves each request in a thread (in Python,
+/// socketserver.ThreadingMixIn). The threads have no scheduler: a handler
+/// that waits blocks its thread.
 ///
-/// Invariant: no request's thread outlives the server.
+/// Invariant: no thread of a request outlives the server.
 ///
-/// Asks of the server layer: TCPServer. No scheduler runs in these threads:
-/// they wait themselves.
+/// Asks of the server layer: TCPServer.
 
 #pragma once
 
@@ -29,45 +30,46 @@ class ThreadingMixIn : public Base {
   /// Waits for the requests that are being served.
   ~ThreadingMixIn() override {
     std::unique_lock lock(mutex_);
-    idle_.wait(lock, [this] { return running_ == 0; });
+    ended_.wait(lock, [this] { return running_ == 0; });
   }
 
-  /// How many connections may be open at a time, each with its thread. The
-  /// next ones wait in the backlog of the listener until one of them is
-  /// closed. To be set before the server serves.
+  /// How many connections may be open at a time, each with its thread.
+  /// Further connections wait in the backlog of the listener until a request
+  /// ends. To be set before the server serves.
   std::size_t maxConnections = unlimited;
 
  protected:
-  bool hasRoom() override;
+  std::optional<TCPServer::Request> get_request() override;
   void process_request(TCPServer::Request request) override;
 
  private:
   std::mutex mutex_;
-  std::condition_variable idle_;
-  std::size_t running_ = 0;
-  bool full_ = false;  // get_request() waits for one of them to end
+  std::condition_variable ended_;  // a request has
+  std::size_t running_ = 0;        // requests
 };
 // [/threading-mix-in]
 
 // [threading-process]
+// A signal handler may call shutdown(), so shutdown() cannot notify the
+// condition variable: the server looks for it now and then.
 template <class Base>
-bool ThreadingMixIn<Base>::hasRoom() {
-  const std::lock_guard lock(mutex_);
-  full_ = running_ >= maxConnections;
-  if (full_)
-    while (this->nextEnded()) continue;  // of an earlier wait
-  return !full_;
+std::optional<TCPServer::Request> ThreadingMixIn<Base>::get_request() {
+  std::unique_lock lock(mutex_);
+  while (running_ >= maxConnections && this->awaitInput(-1, 0))
+    ended_.wait_for(lock, std::chrono::milliseconds(TCPServer::lookEveryMs));
+  lock.unlock();
+  return Base::get_request();
 }
 
 template <class Base>
 void ThreadingMixIn<Base>::process_request(TCPServer::Request request) {
   const sys::Address client = request.client;
   const auto change = [this](int difference) {
+    // The thread notifies before it unlocks: after that the destructor may
+    // find that no request runs, and the condition variable is gone.
     const std::lock_guard lock(mutex_);
     running_ += static_cast<std::size_t>(difference);
-    // Under the lock: as soon as it is free, this object may be gone.
-    if (full_ && difference < 0) this->tellEnded();
-    if (running_ == 0) idle_.notify_all();
+    ended_.notify_all();
   };
   change(+1);
   try {
@@ -76,7 +78,7 @@ void ThreadingMixIn<Base>::process_request(TCPServer::Request request) {
       flushLedger();
       change(-1);
     }).detach();
-  } catch (const std::system_error& error) {  // no more threads
+  } catch (const std::system_error& error) {  // std::thread throws it
     change(-1);
     this->handle_error(client, error);
   }

@@ -2,8 +2,9 @@
 // directions.
 //
 // Why that loses no wake-up: a waiter comes here only after its system call
-// said EAGAIN, and nobody else runs in between. Readiness that comes later is
-// an edge, and readiness that was there at EPOLL_CTL_ADD is reported as one.
+// said EAGAIN, and no other job runs in between. Readiness that comes later
+// is an edge, and readiness that was there at EPOLL_CTL_ADD is reported as
+// one.
 //
 // Invariant: a slot's `registered` has both bits or none.
 
@@ -88,7 +89,7 @@ void Poller::poll(sys::Duration timeout, JobQueue& ready) {
   if (n == -1 && errno == EINTR) return;
   sys::check(n, "epoll_wait");
 
-  // An error or a hang-up concerns whoever waits, in either direction: the
+  // An error or a hang-up concerns the waiters of both directions: the
   // waiter's next system call tells it what has happened.
   constexpr unsigned broken = EPOLLERR | EPOLLHUP;
   constexpr unsigned readable = EPOLLIN | EPOLLRDHUP | broken;

@@ -1,15 +1,15 @@
 // The poller on kqueue(2): a filter for each direction, registered once, when
-// somebody first waits there, and edge triggered (EV_CLEAR).
+// a waiter first waits there, and edge triggered (EV_CLEAR).
 //
 // New filters are gathered and handed over by the kevent(2) that asks for
 // news anyhow: to watch costs no call of its own. For why edges lose no
-// wake-up, see poller_epoll.cpp.
+// wake-up, see epoll.cpp.
 //
 // Invariants:
 // - A bit of a slot's `registered` says that the kernel has the filter or
 //   that its EV_ADD stands in `changes`.
-// - `changes` names no forgotten descriptor: when the kernel reads the list,
-//   that number may be somebody else's.
+// - `changes` names no deregistered descriptor: when the kernel reads the list,
+//   that number may be another file's.
 
 #include <sys/event.h>
 
@@ -128,7 +128,7 @@ void Poller::poll(sys::Duration timeout, JobQueue& ready) {
 
   // [kqueue-news]
   // EV_EOF needs no case of its own: data may be left before the end, and
-  // whoever wakes reads until there is none. An EV_ADD that failed leaves no
+  // the waiter reads until there is none. An EV_ADD that failed leaves no
   // filter behind; its waiter learns why.
   for (int i = 0; i < n; ++i) {
     const Event& event = events[static_cast<std::size_t>(i)];

@@ -97,7 +97,7 @@ void Poller::poll(sys::Duration timeout, JobQueue& ready) {
   const bool badSet = found == -1 && errno == EBADF;
   if (!badSet) sys::check(found, "select");
 
-  // One closed descriptor fails the call for all. Who waits there learns it;
+  // One closed descriptor fails the call for all. Its waiters learn it;
   // for the others there is no news this time.
   for (int fd = 0; fd < n; ++fd) {
     const int error = badSet && isClosed(fd) ? EBADF : 0;

@@ -184,11 +184,11 @@ bool Scheduler::mayYield() const {
 }
 
 void Scheduler::spend(int fd) {
-  if (current_ == nullptr || !current_->mayYield()) return;
+  if (!overspends() || !current_->mayYield()) return;
   Scheduler& scheduler = *current_;
-  if (++scheduler.operations_ <= operationsPerTurn) return;
   const unsigned generation = fd < 0 ? 0 : scheduler.poller_.generation(fd);
   scheduler.yield();
+  ++scheduler.operations_;  // the first one of the new turn
   if (fd >= 0 && scheduler.poller_.generation(fd) != generation)
     sys::fail(ECANCELED, "the descriptor was closed by another coroutine");
 }

@@ -1,17 +1,28 @@
-// The server without a mix-in: bind, listen, accept, serve, one by one.
+// The server without a mix-in: it listens, accepts a connection, serves it,
+// and accepts the next.
 //
-// Invariant: the listener never blocks. Who waits for a connection waits in
-// the poller, so that shutdown() is seen, too.
+// Invariant: the server waits for connections only in poll(2), where it sees
+// shutdown(), too: the listener does not block.
 
 #include "naglfar/server.hpp"
+
+#include <poll.h>
 
 #include <cerrno>
 #include <csignal>
 #include <iostream>
+#include <iterator>
 
 namespace naglfar {
 
 // [tcp-server-life]
+TCPServer::Pipe::Pipe() {
+  int ends[2];
+  sys::check(sys::pipe(ends, sys::Mode::nonblocking), "pipe");
+  reader = sys::Fd(ends[0]);
+  writer = sys::Fd(ends[1]);
+}
+
 TCPServer::TCPServer(const sys::Address& address, Handler handler,
                      int request_queue_size)
     : TCPServer(
@@ -25,11 +36,7 @@ TCPServer::TCPServer(const sys::Address& address, Handler handler,
 
 TCPServer::TCPServer(sys::Fd listener, Handler handler)
     : socket_(std::move(listener)), handler_(handler) {
-  sys::ignoreSignal(SIGPIPE);  // here, too: not every server has a Scheduler
-  int ends[2];
-  sys::check(sys::pipe(ends, sys::Mode::nonblocking), "pipe");
-  stopReader_ = sys::Fd(ends[0]);
-  stopWriter_ = sys::Fd(ends[1]);
+  sys::ignoreSignal(SIGPIPE);  // the Scheduler does it, but may be absent
   sys::check(sys::localAddress(fileno(), server_address), "getsockname");
 }
 // [/tcp-server-life]
@@ -46,13 +53,14 @@ bool TCPServer::handle_request() {
   return true;
 }
 
-// The flag is for a server that never waits, because clients do; the byte for
-// one that waits, or that runs in a child. A signal handler may do both, and
-// whom it interrupts must find its errno again.
+// A busy server never waits in poll(2), so it looks at the flag between two
+// requests. The byte wakes a server that waits, and reaches one in a child
+// process, which does not see the flag. The code that a signal handler
+// interrupts may depend on errno, so errno stays as it is.
 void TCPServer::shutdown() {
   const int interrupted = errno;
   stopped_ = true;
-  while (sys::write(stopWriter_.get(), "", 1) == -1 && errno == EINTR)
+  while (sys::write(stop_.writer.get(), "", 1) == -1 && errno == EINTR)
     continue;
   errno = interrupted;
 }
@@ -61,7 +69,8 @@ void TCPServer::server_close() {
   if (socket_) goClose(socket_.release());
 }
 
-// Whoever serves one request after the other has nobody to end the wait of.
+// While this server waits for a request of one connection, it does not wait
+// for shutdown(): keepAliveTimeout ends the wait.
 void TCPServer::idle(int /*connection*/, bool /*waits*/) {}
 // [/serve-forever]
 
@@ -74,7 +83,7 @@ void TCPServer::serve(Request& request) {
   } catch (const std::exception& error) {
     handle_error(request.client, error);
   } catch (const Unwind&) {
-    throw;  // the server goes, and its requests with it
+    throw;  // this coroutine is being destroyed
   } catch (...) {
     handle_error(request.client, std::runtime_error("unknown exception"));
   }
@@ -87,114 +96,35 @@ void TCPServer::handle_error(const sys::Address& client,
 }
 // [/serve]
 
-// [bell]
-// One for all requests: a server that is out of descriptors could not make
-// another. That a job is queued is all that it has to say.
-struct TCPServer::Bell {
-  struct Nothing final : Job {
-    void run() override {}
-  };
-  JobQueue rung;
-  Nothing forConnection;
-  Nothing forStop;
-  Nothing forRoom;
-  Waiter connection{forConnection};
-  Waiter stop{forStop};
-  Waiter room{forRoom};
-  Poller poller;
-};
-
-TCPServer::~TCPServer() = default;
-// [/bell]
-
-// [look-for-stop]
-// Only the byte means that shutdown() was called, for readiness is a hint. It
-// is put back, for whoever else serves from the same listener.
-void TCPServer::lookForStop() {
-  if (!bell_->forStop.queued()) return;
-  char byte;
-  ssize_t n = -1;
-  do n = sys::read(stopReader_.get(), &byte, 1);
-  while (n == -1 && errno == EINTR);
-  if (n == 1) return TCPServer::shutdown();
-  while (bell_->rung.pop() != nullptr) continue;
-  bell_->poller.watch(stopReader_.get(), Interest::read, bell_->stop);
+// [await-input]
+// No server reads the byte that shutdown() writes, so the pipe stays readable
+// for every process that serves from the same listener.
+bool TCPServer::awaitInput(int fd, int timeoutMs) {
+  pollfd entries[] = {{fd, POLLIN, 0}, {stop_.reader.get(), POLLIN, 0}};
+  const int n = sys::poll(entries, std::size(entries), timeoutMs);
+  if (n == -1 && errno != EINTR) sys::fail(errno, "poll");
+  if (n > 0 && entries[1].revents != 0) stopped_ = true;
+  return !stopped_;
 }
-// [/look-for-stop]
-
-// [await-room]
-// Each word is whole, or is not there: pipe(7), PIPE_BUF. When the pipe is
-// full, nobody misses one more.
-void TCPServer::tellEnded(pid_t who) {
-  const auto* const word = reinterpret_cast<const char*>(&who);
-  while (sys::write(endedWriter_.get(), word, sizeof who) == -1 &&
-         errno == EINTR)
-    continue;
-}
-
-std::optional<pid_t> TCPServer::nextEnded() {
-  if (!endedReader_) {
-    int ends[2];
-    // Without one, to ask now and then has to do.
-    if (sys::pipe(ends, sys::Mode::nonblocking) == -1) return std::nullopt;
-    endedReader_ = sys::Fd(ends[0]);
-    endedWriter_ = sys::Fd(ends[1]);
-  }
-  pid_t who = 0;
-  ssize_t n = -1;
-  do
-    n = sys::read(endedReader_.get(), reinterpret_cast<char*>(&who),
-                  sizeof who);
-  while (n == -1 && errno == EINTR);
-  if (n != sizeof who) return std::nullopt;
-  return who;
-}
-
-// hasRoom() has taken all that was said, so the next word is news. A child
-// that is killed says none.
-void TCPServer::awaitRoom() {
-  auto& poller = bell_->poller;
-  if (endedReader_) {
-    bell_->room.unwatch();
-    poller.watch(endedReader_.get(), Interest::read, bell_->room);
-  }
-  poller.poll(std::chrono::milliseconds(100), bell_->rung);
-  lookForStop();
-}
-// [/await-room]
+// [/await-input]
 
 // [get-request]
 std::optional<TCPServer::Request> TCPServer::get_request() {
-  if (!bell_) {
-    bell_ = std::make_unique<Bell>();
-    bell_->poller.watch(stopReader_.get(), Interest::read, bell_->stop);
-  }
-  auto& poller = bell_->poller;
-  for (sys::Duration patience{-1}; !stopped_;) {
-    if (!hasRoom()) {
-      awaitRoom();
+  while (!stopped_) {
+    Request request;
+    request.connection = sys::Fd(
+        sys::accept(fileno(), request.client, sys::Mode::nonblocking));
+    if (request.connection) return request;
+    if (errno == EAGAIN || errno == EWOULDBLOCK) {
+      awaitInput(fileno(), -1);
       continue;
     }
-    Request request;
-    const int fd =
-        sys::accept(fileno(), request.client, sys::Mode::nonblocking);
-    if (fd != -1) {
-      request.connection = sys::Fd(fd);
-      return request;
-    }
-    if (errno == EAGAIN || errno == EWOULDBLOCK) {
-      bell_->connection.unwatch();
-      poller.watch(fileno(), Interest::read, bell_->connection);
-      patience = sys::Duration{-1};
-    } else {
-      const std::system_error error(errno, std::generic_category(),
-                                    "accept4");
-      if (classify(error) == AcceptError::connectionGone) continue;
-      if (classify(error) == AcceptError::fatal) throw error;
-      patience = std::chrono::milliseconds(100);
-    }
-    poller.poll(patience, bell_->rung);
-    lookForStop();
+    const std::system_error error(errno, std::generic_category(), "accept4");
+    if (classify(error) == AcceptError::connectionGone) continue;
+    if (classify(error) == AcceptError::fatal) throw error;
+    // The connection is still in the backlog, so the listener is readable. A
+    // descriptor that is closed elsewhere makes nothing readable.
+    awaitInput(-1, lookEveryMs);
   }
   return std::nullopt;
 }
@@ -208,7 +138,7 @@ TCPServer::AcceptError TCPServer::classify(const std::system_error& error) {
     case ENOBUFS:
     case ENOMEM:
       return AcceptError::outOfResources;
-    // Linux reports here what has already gone wrong with the connection
+    // Linux reports here errors that the connection has already met
     // (accept(2), "Error handling").
     case ECONNABORTED:
     case ECONNRESET:

@@ -1,18 +1,23 @@
 /// @file server/waiters.hpp
 /// Requests that wait to be answered by another request: what a comet handler
-/// keeps instead of the 2009 post's list of channels.
+/// keeps in place of the 2009 post's list of channels.
 ///
-/// Invariant: who stands in the list is there: a client that leaves takes its
-/// request out, because its channel closes and the handler's scope ends. Only
-/// who sets noticeDepartures to false does without.
+/// Invariants:
+/// - The list holds only requests whose clients are there: when a client
+///   leaves, the request's channel is closed, so that its read() throws and
+///   the handler leaves the list. If noticeDepartures is false, the list may
+///   hold others.
+/// - A request that takeAll() has taken is not in the list, so that no other
+///   request notifies it, too.
 ///
 /// Asks of the layers below: Channel, HangupWatch.
 
 #pragma once
 
-#include <cassert>
+#include <cerrno>
 #include <memory>
 #include <optional>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -26,7 +31,9 @@ namespace naglfar {
 
 // [waiters]
 /// The waiting requests of a server under ScheduledMixIn.
-class Waiters {
+/// @tparam Message What a request waits for. It can be moved.
+template <class Message>
+class BasicWaiters {
   struct State;
 
  public:
@@ -36,80 +43,94 @@ class Waiters {
     /// Waits for a message.
     /// @return The message.
     /// @throws std::system_error ECONNRESET if the client leaves before.
-    int read();
+    Message read();
     /// Writes a message. Does nothing if the client has left.
     /// @param message What read() returns.
-    void write(int message);
+    void write(Message message);
 
    private:
-    friend class Waiters;
+    friend class BasicWaiters;
     explicit Channel(std::shared_ptr<State> state)
         : state_(std::move(state)) {}
     std::shared_ptr<State> state_;
   };
 
-  /// A place in the list. It is left when it goes out of scope.
+  /// A request's place in the list. The request leaves the list when its
+  /// place goes out of scope.
   class Place {
    public:
-    ~Place();
+    ~Place() {
+      if (waiters_ != nullptr) waiters_->remove(*this);
+    }
     Place(const Place&) = delete;
     Place& operator=(const Place&) = delete;
 
    private:
-    friend class Waiters;
-    Place(Waiters& waiters, std::shared_ptr<State> state);
-    Waiters& waiters_;
-    std::shared_ptr<State> state_;
+    friend class BasicWaiters;
+    Place(BasicWaiters& waiters, Channel channel);
+    BasicWaiters* waiters_;  // null: the place is not in the list any more
+    Channel channel_;
+    Place* previous_;
+    Place* next_ = nullptr;
   };
 
-  /// @param connection The request's socket, which nobody reads meanwhile.
-  /// @return A channel that closes when the client leaves.
+  BasicWaiters() = default;
+  ~BasicWaiters() { clear(); }
+  BasicWaiters(const BasicWaiters&) = delete;
+  BasicWaiters& operator=(const BasicWaiters&) = delete;
+
+  /// @param connection The request's socket. No coroutine may read from it
+  ///        while the channel is there.
+  /// @return A channel that is closed when the client leaves.
   Channel channel(int connection);
   /// Adds a request to the list.
-  /// @param channel What it waits on. It must not stand in the list.
+  /// @param channel What it waits on.
   /// @return Its place.
-  Place append(const Channel& channel) {
-    return Place(*this, channel.state_);
-  }
-  /// Empties the list. In one step, so that nobody is told twice or not at
-  /// all, whoever comes or goes meanwhile.
-  /// @return The channels, in the order in which they came.
+  Place append(const Channel& channel) { return Place(*this, channel); }
+  /// Empties the list in one step, so that no request is notified twice or
+  /// missed when others come and go meanwhile.
+  /// @return The channels, in the order in which the requests came.
   std::vector<Channel> takeAll();
   /// @return How many requests wait.
   std::size_t size() const { return size_; }
 
-  /// Whether it is noticed at once that a waiting client leaves; otherwise
-  /// only when its answer cannot be sent. To be told costs one registration
-  /// with the poller (epoll_ctl(2)) for each that waits. Concerns the
-  /// channels made from then on.
+  /// Whether the server notices at once that a waiting client leaves. If it
+  /// is false, the server notices when it cannot send the answer, and saves
+  /// one registration with the poller (epoll_ctl(2)) for each waiting
+  /// request. Concerns the channels that are made from then on.
   bool noticeDepartures = true;
   /// Whether the end of file means that a waiting client has left. A browser
   /// whose tab is closed ends like that; but so does a program that only
   /// ends its output and goes on reading. If it is false, only a reset means
-  /// that a client has left. Concerns the channels made from then on.
+  /// that a client has left. Concerns the channels that are made from then
+  /// on.
   bool endMeansGone = true;
 
  private:
-  void remove(State& state);
+  void remove(Place& place);
+  void clear() {
+    while (first_ != nullptr) remove(*first_);
+  }
 
-  // The line runs through the waiting requests themselves, so that to stand
-  // in it costs no allocation.
-  State* first_ = nullptr;
-  State* last_ = nullptr;
+  // The list links the places themselves, so append() allocates nothing.
+  Place* first_ = nullptr;
+  Place* last_ = nullptr;
   std::size_t size_ = 0;
 };
+
+/// Requests that wait for a number, as those of the 2009 post do.
+using Waiters = BasicWaiters<int>;
 // [/waiters]
 
 // [waiters-members]
-struct Waiters::State : std::enable_shared_from_this<State> {
-  naglfar::Channel<int> channel;
-  std::unique_ptr<HangupWatch> departure;  // or null: it is not noticed
-  bool inLine = false;
-  State* next = nullptr;
-  State* previous = nullptr;
+template <class Message>
+struct BasicWaiters<Message>::State {
+  naglfar::Channel<Message> channel;
+  std::unique_ptr<HangupWatch> departure;  // null: it is not noticed
 };
 
-inline Waiters::Channel Waiters::channel(int connection) {
+template <class Message>
+auto BasicWaiters<Message>::channel(int connection) -> Channel {
   auto state = std::make_shared<State>();
   if (noticeDepartures)
     state->departure = std::make_unique<HangupWatch>(
@@ -117,51 +138,53 @@ inline Waiters::Channel Waiters::channel(int connection) {
   return Channel(std::move(state));
 }
 
-inline int Waiters::Channel::read() {
-  const std::optional<int> message = state_->channel.next();
+template <class Message>
+Message BasicWaiters<Message>::Channel::read() {
+  std::optional<Message> message = state_->channel.next();
   if (!message) sys::fail(ECONNRESET, "the client left while it waited");
-  return *message;
+  return std::move(*message);
 }
 
-inline void Waiters::Channel::write(int message) {
-  if (!state_->channel.closed()) state_->channel.write(message);
+template <class Message>
+void BasicWaiters<Message>::Channel::write(Message message) {
+  try {
+    state_->channel.write(std::move(message));
+  } catch (const std::system_error& error) {
+    // The client has left, perhaps while write() let the others run.
+    if (error.code() != std::errc::broken_pipe) throw;
+  }
 }
 // [/waiters-members]
 
 // [waiters-line]
-inline Waiters::Place::Place(Waiters& waiters, std::shared_ptr<State> state)
-    : waiters_(waiters), state_(std::move(state)) {
-  assert(!state_->inLine);
-  state_->previous = std::exchange(waiters.last_, state_.get());
-  State*& before =
-      state_->previous != nullptr ? state_->previous->next : waiters.first_;
-  before = state_.get();
-  state_->inLine = true;
+template <class Message>
+BasicWaiters<Message>::Place::Place(BasicWaiters& waiters, Channel channel)
+    : waiters_(&waiters),
+      channel_(std::move(channel)),
+      previous_(std::exchange(waiters.last_, this)) {
+  (previous_ != nullptr ? previous_->next_ : waiters.first_) = this;
   ++waiters.size_;
 }
 
-inline Waiters::Place::~Place() {
-  if (state_->inLine) waiters_.remove(*state_);
-}
-
-inline void Waiters::remove(State& state) {
-  (state.previous != nullptr ? state.previous->next : first_) = state.next;
-  (state.next != nullptr ? state.next->previous : last_) = state.previous;
-  state.next = nullptr;
-  state.inLine = false;
+template <class Message>
+void BasicWaiters<Message>::remove(Place& place) {
+  (place.previous_ != nullptr ? place.previous_->next_ : first_) =
+      place.next_;
+  (place.next_ != nullptr ? place.next_->previous_ : last_) = place.previous_;
+  place.waiters_ = nullptr;
   --size_;
 }
 
-inline std::vector<Waiters::Channel> Waiters::takeAll() {
+template <class Message>
+auto BasicWaiters<Message>::takeAll() -> std::vector<Channel> {
   std::vector<Channel> all;
   all.reserve(size_);
-  while (first_ != nullptr) {
-    State& state = *first_;
-    remove(state);
-    // Whose client has left may not have had its turn to leave, too.
-    if (!state.channel.closed())
-      all.push_back(Channel(state.shared_from_this()));
-  }
+  // The client of a request in the list may have left: then the channel is
+  // closed, and the request leaves the list when its turn comes.
+  for (Place* place = first_; place != nullptr; place = place->next_)
+    if (!place->channel_.state_->channel.closed())
+      all.push_back(place->channel_);
+  clear();
   return all;
 }
 // [/waiters-line]

@@ -134,10 +134,11 @@ void Kernel::resetAtClose(int fd) {
 }
 
 bool Kernel::hasNews() const {
-  return std::ranges::any_of(state_->files, [](const FilePointer& file) {
+  for (const FilePointer& file : state_->files) {
     const auto* epoll = dynamic_cast<const Epoll*>(file.get());
-    return epoll != nullptr && !epoll->news.empty();
-  });
+    if (epoll != nullptr && !epoll->news.empty()) return true;
+  }
+  return false;
 }
 void Kernel::wait(sys::Time until) {
   while (state_->clock < until) pass(until);

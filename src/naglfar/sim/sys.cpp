@@ -9,11 +9,13 @@
 //
 // It asks the other files of the simulation for files, time and faults.
 
+#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <span>
 
 #include "naglfar/sim/files.hpp"
 
@@ -374,7 +376,7 @@ int epollCtl(int epoll, int op, int fd, epoll_event* event) {
     if (set == nullptr || set == &file) return -EINVAL;
     if (dynamic_cast<Regular*>(&file) != nullptr) return -EPERM;
     auto& watches = file.watches;
-    auto found = std::ranges::find_if(watches, [&](const auto& watch) {
+    auto found = std::find_if(watches.begin(), watches.end(), [&](const auto& watch) {
       return watch->epoll == set && watch->fd == fd;
     });
     if (op == EPOLL_CTL_ADD) {
@@ -453,14 +455,23 @@ int select(int n, fd_set* readable, fd_set* writable, timeval* timeout) {
 }
 
 // The bits of poll(2) are those of epoll(7).
-int poll(int fd, short events, int timeoutMs) {
-  return call(Call::poll, fd, [&]() -> int {
+int poll(pollfd* entries, std::size_t n, int timeoutMs) {
+  return call(Call::poll, -1, [&]() -> int {
     if (fault(state().faults.interrupted, "interrupted")) return -EINTR;
-    const FilePointer file = find(fd);
-    const auto mask =
-        static_cast<std::uint32_t>(events) | EPOLLERR | EPOLLHUP;
+    const auto look = [](const pollfd& entry) -> std::uint32_t {
+      if (entry.fd < 0) return 0;
+      const FilePointer file = find(entry.fd);
+      if (file == nullptr) return POLLNVAL;
+      const auto wanted = static_cast<std::uint32_t>(entry.events);
+      return file->ready() & (wanted | EPOLLERR | EPOLLHUP);
+    };
     return await(std::chrono::milliseconds(timeoutMs), [&] {
-      return file == nullptr || (file->ready() & mask) != 0;
+      int ready = 0;
+      for (pollfd& entry : std::span(entries, n)) {
+        entry.revents = static_cast<short>(look(entry));
+        ready += entry.revents != 0 ? 1 : 0;
+      }
+      return ready;
     });
   });
 }

@@ -238,9 +238,9 @@ int select(int n, fd_set* readable, fd_set* writable, timeval* timeout) {
                  timeout);
 }
 
-int poll(int fd, short events, int timeoutMs) {
-  pollfd entry{fd, events, 0};
-  return counted(Call::poll, ::poll, &entry, 1, timeoutMs);
+int poll(pollfd* entries, std::size_t n, int timeoutMs) {
+  return counted(Call::poll, ::poll, entries, static_cast<nfds_t>(n),
+                 timeoutMs);
 }
 // [/readiness]
 

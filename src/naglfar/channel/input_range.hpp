@@ -1,0 +1,67 @@
+/// @file channel/input_range.hpp
+/// What a range-based `for` needs of a function that returns one value after
+/// the other, and in the end none.
+///
+/// Invariant: the function is called once for each value, and not before the
+/// loop asks for it.
+///
+/// Asks of no other layer.
+
+#pragma once
+
+#include <iterator>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+namespace naglfar {
+
+/// @addtogroup channel
+/// @{
+
+// [input-iterator]
+/// An input iterator over what a function returns.
+/// @tparam Next Returns a std::optional, which is empty at the end.
+template <class Next>
+class InputIterator {
+ public:
+  /// @param next Called at once, for the first value.
+  explicit InputIterator(Next next)
+      : next_(std::move(next)), value_(next_()) {}
+  /// @return The value.
+  auto& operator*() { return *value_; }
+  /// Goes on to the next value.
+  /// @return This iterator.
+  InputIterator& operator++() {
+    value_.reset();  // a value need not be assignable
+    if (auto next = next_()) value_.emplace(std::move(*next));
+    return *this;
+  }
+  /// @return True at the end.
+  bool operator==(std::default_sentinel_t) const { return !value_; }
+
+ private:
+  Next next_;
+  std::invoke_result_t<Next&> value_;
+};
+
+/// A range of what a function returns.
+/// @tparam Next As above.
+template <class Next>
+class InputRange {
+ public:
+  /// @param next Called for each value.
+  explicit InputRange(Next next) : next_(std::move(next)) {}
+  /// @return The first value.
+  auto begin() { return InputIterator(next_); }
+  /// @return The end.
+  std::default_sentinel_t end() { return {}; }
+
+ private:
+  Next next_;
+};
+// [/input-iterator]
+
+/// @}
+
+}  // namespace naglfar

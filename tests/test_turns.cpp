@@ -1,0 +1,644 @@
+// Tests of the budget of turns: a greedy coroutine never has to wait, and the
+// others have their turns beside it all the same.
+//
+// Each test counts what the greedy coroutine does between two turns of
+// another one. The greedy coroutine works on what is never out of data or
+// room: a regular file, /dev/zero, a socket that it has written to itself.
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <csignal>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "helpers.hpp"
+#include "kernel_under_test.hpp"
+#include "naglfar/http.hpp"
+#include "naglfar/scheduler/signals.hpp"
+#include "naglfar/server/waiters.hpp"
+
+using namespace naglfar;
+using namespace helpers;
+using namespace std::chrono_literals;
+
+// [others]
+namespace {
+
+constexpr std::size_t budget = Scheduler::operationsPerTurn;
+constexpr std::size_t many = 20 * budget;
+
+// What has its turns beside a greedy coroutine: a coroutine that counts, a
+// timer, a signal, and a client of another coroutine.
+struct Others : Run {
+  std::size_t operations = 0;  // of the greedy coroutine: it counts them
+  bool done = false;           // whether it has ended
+  std::size_t longest = 0;     // most operations between two turns
+  std::size_t turns = 0;
+  std::size_t timers = 0;
+  std::size_t answers = 0;
+  std::size_t seen = 0;  // signals
+
+  // Runs a function as the greedy coroutine. It makes at most `most`
+  // operations, as it counts them, between two turns of the others.
+  template <class Greedy>
+  void beside(Greedy greedy, std::size_t most = budget) {
+    Signals signals;
+    signals.on(SIGUSR1, [this] {
+      ++seen;
+      if (!done) std::raise(SIGUSR1);
+    });
+    std::raise(SIGUSR1);
+    TaskGroup others;
+    others.go([this] { count(); }).name = "counter";
+    others.go([this] { sleepAgain(); }).name = "sleeper";
+    Sockets pair;
+    others.go([&] { answer(pair.b.get()); }).name = "server";
+    others.go([&] { ask(pair.a); }).name = "client";
+    Task task = others.go([&] {
+      greedy();
+      done = true;
+    });
+    task.name = "greedy";
+    others.wait();
+    task.join();
+    CHECK(longest <= most);
+    CHECK(turns >= operations / most);
+    // A timer may miss a turn, a signal two: one for the poller and one for
+    // its action. An answer is there after two rounds of that.
+    CHECK(timers + 2 >= turns / 2);
+    CHECK(seen + 2 >= turns / 3);
+    CHECK(answers + 2 >= turns / 6);
+  }
+
+ private:
+  void count() {
+    for (std::size_t before = operations;; before = operations) {
+      const bool last = done;
+      ++turns;
+      yield();
+      longest = std::max(longest, operations - before);
+      if (last) return;
+    }
+  }
+  void sleepAgain() {
+    for (; !done; ++timers) naglfar::sleep(0ns);
+  }
+  static void answer(int fd) {
+    while (!goRead(fd, 1).empty()) goWrite(fd, "!");
+  }
+  void ask(sys::Fd& fd) {
+    for (; !done; ++answers) {
+      goWrite(fd.get(), "?");
+      goRead(fd.get(), 1);
+    }
+    goClose(fd.release());
+  }
+};
+
+// Makes so many operations that the next one lets the others run.
+void useUpBudget() {
+  yield();  // a new turn
+  for (std::size_t i = 0; i < budget; ++i) Scheduler::spend();
+}
+
+sys::Fd openDevice(const char* name) {
+  return sys::Fd(sys::check(::open(name, O_RDWR | O_CLOEXEC), name));
+}
+
+sys::Fd newSocket() {
+  return sys::Fd(sys::check(sys::socket(sys::Mode::nonblocking), "socket"));
+}
+
+struct Listener {
+  explicit Listener(int backlog) {
+    sys::check(sys::bind(fd.get(), sys::Address("localhost", 0)), "bind");
+    sys::check(sys::listen(fd.get(), backlog), "listen");
+    sys::check(sys::localAddress(fd.get(), address), "getsockname");
+  }
+  sys::Fd fd = newSocket();
+  sys::Address address;
+};
+
+// Its descriptor for another owner.
+sys::Fd copyOf(const TempFile& file) {
+  ::lseek(file.fd(), 0, SEEK_SET);
+  return sys::Fd(sys::check(sys::dup(file.fd()), "dup"));
+}
+
+}  // namespace
+// [/others]
+
+// [turn-tests]
+TEST_SUITE("turns") {
+  TEST_CASE_FIXTURE(Run, "a turn begins with a whole budget") {
+    std::size_t turns = 0;
+    bool done = false;
+    go([&] {
+      for (; !done; yield()) ++turns;
+    });
+    for (int i = 0; i < 3; ++i) {
+      yield();
+      const std::size_t before = turns;
+      for (std::size_t n = 0; n < budget; ++n) Scheduler::spend();
+      CHECK(turns == before);
+      Scheduler::spend();
+      CHECK(turns == before + 1);
+    }
+    done = true;
+    scheduler.run();
+  }
+
+  TEST_CASE_FIXTURE(Run, "a generator's operations are its resumer's") {
+    StackPool pool;
+    const sys::Fd zero = openDevice("/dev/zero");
+    bool othersRan = false;
+    go([&] {
+      useUpBudget();
+      go([&] { othersRan = true; });
+      Coroutine::make(pool, [&] { goRead(zero.get(), 1); }).resume();
+      CHECK(!othersRan);  // a generator cannot let them
+      Scheduler::spend();
+      CHECK(othersRan);
+    });
+    scheduler.run();
+  }
+
+  TEST_CASE_FIXTURE(Run, "a coroutine that is unwound has no turns") {
+    const sys::Fd zero = openDevice("/dev/zero");
+    std::size_t got = 0;
+    bool othersRan = false;
+    struct AtTheEnd {
+      ~AtTheEnd() {
+        for (std::size_t i = 0; i < many; ++i) got += goRead(fd, 1).size();
+      }
+      int fd;
+      std::size_t& got;
+    };
+    Task task = go([&] {
+      const AtTheEnd work{zero.get(), got};
+      naglfar::sleep(1h);
+    });
+    yield();
+    go([&] { othersRan = true; });
+    task.cancel();
+    CHECK(got == many);
+    CHECK(!othersRan);
+    scheduler.run();
+  }
+}
+// [/turn-tests]
+
+// [io-turns]
+TEST_SUITE("turns: io") {
+  TEST_CASE_FIXTURE(Others, "reads") {
+    const sys::Fd zero = openDevice("/dev/zero");
+    beside([&] {
+      char byte;
+      for (; operations < many; ++operations)
+        goReadSome(zero.get(), {&byte, 1});
+    });
+  }
+
+  TEST_CASE_FIXTURE(Others, "writes") {
+    const sys::Fd null = openDevice("/dev/null");
+    beside([&] {
+      for (; operations < many; ++operations) goWriteSome(null.get(), "x");
+    });
+  }
+
+  TEST_CASE_FIXTURE(Others, "pieces of a file") {
+    const TempFile file("x");
+    Sockets pair;
+    char byte;
+    beside([&] {
+      for (; operations < many; ++operations) {
+        goSendfile(file.fd(), pair.a.get(), 0, 1);
+        REQUIRE(sys::read(pair.b.get(), &byte, 1) == 1);
+      }
+    });
+  }
+
+  TEST_CASE_FIXTURE(Others, "an accept loop under a flood of connections") {
+    const Listener listener(16);
+    beside([&] {
+      sys::Address client;
+      for (; operations < many; ++operations) {
+        const sys::Fd peer = newSocket();
+        kernel::resetAtClose(peer.get());
+        sys::connect(peer.get(), listener.address);
+        goAccept(listener.fd.get(), client);
+      }
+    });
+  }
+
+  TEST_CASE_FIXTURE(Others, "an accept loop that begins late") {
+    constexpr int backlog = 2 * budget - 8;
+    const Listener listener(backlog);
+    std::array<sys::Fd, backlog> peers;
+    for (sys::Fd& peer : peers) {
+      peer = newSocket();
+      sys::connect(peer.get(), listener.address);
+    }
+    beside([&] {
+      sys::Address client;
+      for (; operations < backlog; ++operations)
+        goAccept(listener.fd.get(), client);
+    });
+  }
+
+  TEST_CASE_FIXTURE(Others, "connects") {
+    const Listener listener(16);
+    beside([&] {
+      sys::Address client;
+      for (; operations < many; ++operations) {
+        const sys::Fd peer = newSocket();
+        kernel::resetAtClose(peer.get());
+        goConnect(peer.get(), listener.address);
+        const sys::Fd accepted(sys::check(
+            sys::accept(listener.fd.get(), client, sys::Mode::nonblocking),
+            "accept4"));
+      }
+    });
+  }
+
+  // A read that has had to wait begins a turn, and is none of its budget.
+  TEST_CASE_FIXTURE(Others, "a greedy coroutine at each end") {
+    Sockets pair;
+    beside(
+        [&] {
+          go([&] {
+            for (std::size_t i = 0; i < many; ++i) goWrite(pair.a.get(), "x");
+          });
+          for (; operations < many; ++operations) goRead(pair.b.get(), 1);
+        },
+        budget + 1);
+  }
+
+  TEST_CASE_FIXTURE(Others, "a peer in another thread that never pauses") {
+    Sockets pair(sys::Mode::blocking);
+    ::fcntl(pair.a.get(), F_SETFL, O_NONBLOCK);
+    std::thread peer([fd = pair.b.get()] {
+      const std::string data(4096, 'x');
+      while (::send(fd, data.data(), data.size(), 0) > 0) continue;
+    });
+    beside(
+        [&] {
+          for (; operations < many; ++operations) goRead(pair.a.get(), 1);
+        },
+        budget + 1);
+    ::shutdown(pair.a.get(), SHUT_RDWR);
+    peer.join();
+  }
+}
+// [/io-turns]
+
+// [file-turns]
+TEST_SUITE("turns: files") {
+  TEST_CASE_FIXTURE(Others, "lines of a full buffer") {
+    std::string lines;
+    for (std::size_t i = 0; i < many; ++i) lines += "x\n";
+    const TempFile temp(lines);
+    ScheduledFile file(copyOf(temp));
+    SUBCASE("readline") {
+      beside([&] {
+        for (const std::string& line : file) operations += line.size() / 2;
+      });
+    }
+    SUBCASE("read") {
+      beside([&] {
+        while (!file.read(1).empty()) ++operations;
+      });
+    }
+    SUBCASE("readUntil") {
+      beside([&] {
+        while (!file.readUntil("\n").join().empty()) ++operations;
+      });
+    }
+    SUBCASE("peek") {
+      beside([&] {
+        for (; operations < many; ++operations) file.peek();
+      });
+    }
+    CHECK(operations >= many);
+  }
+
+  TEST_CASE_FIXTURE(Others, "a long stretch before a separator") {
+    const TempFile temp(std::string(many * 65536 / 8, 'x'));
+    ScheduledFile file(copyOf(temp));
+    beside([&] {
+      for ([[maybe_unused]] const auto& chunk : file.readUntil("\n"))
+        ++operations;
+    });
+    CHECK(operations >= many / 8);
+  }
+
+  TEST_CASE_FIXTURE(Others, "writes") {
+    ScheduledFile file(openDevice("/dev/null"));
+    SUBCASE("with autoflush") {
+      file.autoflush = true;
+      beside([&] {
+        for (; operations < many; ++operations) file.write("x");
+      });
+    }
+    SUBCASE("with flush") {
+      beside([&] {
+        for (; operations < many; ++operations) {
+          file.write("x");
+          file.flush();
+        }
+      });
+    }
+    SUBCASE("in the background") {
+      beside([&] {
+        for (; operations < many; ++operations) {
+          file.write("x");
+          file.flush(false);
+        }
+      });
+    }
+    SUBCASE("past the size of the buffer") {
+      file.bufferSize = 1;
+      beside([&] {
+        for (; operations < many; ++operations) file.write("xy");
+      });
+    }
+  }
+
+  TEST_CASE_FIXTURE(Others, "sendfile") {
+    const TempFile temp("x");
+    Sockets pair;
+    ScheduledFile file(std::move(pair.a));
+    char byte;
+    beside([&] {
+      for (; operations < many; ++operations) {
+        file.sendfile(temp.fd(), 0, 1);
+        REQUIRE(sys::read(pair.b.get(), &byte, 1) == 1);
+      }
+    });
+  }
+
+  TEST_CASE_FIXTURE(Others, "a lingering close") {
+    ScheduledFile file(openDevice("/dev/zero"));
+    constexpr std::size_t piece = 65536;
+    bool closed = false;
+    go([&] {  // counts the pieces, turn by turn
+      while (!closed) {
+        operations = file.nread / piece;
+        yield();
+      }
+    });
+    beside([&] {
+      file.lingeringClose(1h, many / 4 * piece);
+      operations = file.nread / piece;
+      closed = true;
+    });
+    CHECK(operations == many / 4);
+  }
+}
+// [/file-turns]
+
+// [channel-turns]
+TEST_SUITE("turns: channels") {
+  TEST_CASE_FIXTURE(Others, "a writer without a limit, and a reader") {
+    Channel<int> channel;
+    beside([&] {
+      for (; operations < many; ++operations) channel.write(1);
+      SUBCASE("by next") {
+        for (; operations < 2 * many; ++operations) channel.next();
+      }
+      SUBCASE("by read") {
+        for (; operations < 2 * many; ++operations) channel.read();
+      }
+      SUBCASE("by iteration") {
+        channel.close();
+        for (const int message : channel)
+          operations += static_cast<std::size_t>(message);
+      }
+      SUBCASE("which only waits") {
+        for (; operations < 2 * many; ++operations) channel.wait();
+      }
+    });
+    CHECK(operations == 2 * many);
+  }
+
+  TEST_CASE_FIXTURE(Others, "readers that find nothing") {
+    Channel<int> channel;
+    SUBCASE("and do not wait") {
+      beside([&] {
+        for (; operations < many; ++operations) channel.readWaiting();
+      });
+    }
+    channel.close();
+    SUBCASE("because it is closed") {
+      beside([&] {
+        for (; operations < many; ++operations) channel.next();
+      });
+    }
+    SUBCASE("and a writer that is refused") {
+      beside([&] {
+        for (; operations < many; ++operations)
+          CHECK(errorOf([&] { channel.write(1); }) == EPIPE);
+      });
+    }
+  }
+
+  TEST_CASE_FIXTURE(Others, "two coroutines that answer each other") {
+    Channel<int> there;
+    Channel<int> back;
+    beside([&] {
+      go([&] {
+        for (const int message : there) back.write(message);
+      });
+      for (; operations < many; ++operations) {
+        there.write(1);
+        back.next();
+      }
+      there.close();
+    });
+  }
+}
+// [/channel-turns]
+
+// [http-turns]
+namespace {
+
+// What the handler counts, and what it does.
+struct Served {
+  std::size_t* operations = nullptr;
+  std::size_t modest = 0;
+  int file = -1;
+};
+Served served;
+
+class Handler : public BaseHTTPRequestHandler {
+ public:
+  Handler(ScheduledFile& request, const sys::Address& client,
+          TCPServer& accepted_by)
+      : BaseHTTPRequestHandler(request, client, accepted_by) {
+    protocol_version = "HTTP/1.1";
+    headerTimeout = timeout = keepAliveTimeout = 1h;
+  }
+  void do_GET() override {
+    if (path == "/modest") ++served.modest;
+    if (path == "/modest" || path == "/last") return reply();
+    if (path == "/chunks") return chunks();
+    if (path == "/sendfile") return sendFile();
+    ++*served.operations;
+    reply();
+  }
+  void do_POST() override {
+    if (path == "/bytes")
+      while (!rfile.read(1).empty()) ++*served.operations;
+    if (path == "/whole") rfile.read();
+    reply();
+  }
+  void log_message(std::string_view) override {}
+
+ private:
+  void reply() {
+    send_response_only(200);
+    send_header("Content-Length", "0");
+    end_headers();
+  }
+  void chunks() {
+    send_response_only(200);
+    startChunks();
+    for (; *served.operations < many; ++*served.operations) sendChunk("x");
+    endChunks();
+  }
+  void sendFile() {
+    send_response_only(200);
+    send_header("Content-Length", std::to_string(many));
+    end_headers();
+    for (; *served.operations < many; ++*served.operations)
+      wfile.sendfile(served.file, 0, 1);
+  }
+};
+
+// A server in this thread, and clients.
+struct Web : Others {
+  ScheduledMixIn<HTTPServer> server{sys::Address("localhost", 0),
+                                    handlerFor<Handler>};
+  Web() {
+    served = Served();
+    served.operations = &operations;
+    go([this] { server.serve_forever(); }).name = "serve_forever";
+  }
+
+  // A request that is there before the server looks, and how its answer ends.
+  void greedy(const std::string& requests, std::string_view end,
+              std::size_t most = budget) {
+    ScheduledFile client = ScheduledFile::connectTcp(server.server_address);
+    REQUIRE(tryWrite(client.fileno(), requests) == requests.size());
+    bool over = false;
+    Task modest = go([&] {
+      ScheduledFile other = ScheduledFile::connectTcp(server.server_address);
+      while (!over) {
+        other.write("GET /modest HTTP/1.1\r\n\r\n");
+        other.readUntil("\r\n\r\n").join();
+      }
+    });
+    beside(
+        [&] {
+          std::string tail;  // of what the server has sent
+          while (!tail.ends_with(end)) {
+            tail += goRead(client.fileno());
+            tail.erase(0, tail.size() - std::min(tail.size(), end.size()));
+          }
+          over = true;
+        },
+        most);
+    modest.join();
+    CHECK(served.modest + 2 >= turns / 8);
+    client.close();
+    server.server_close();
+    scheduler.run();
+  }
+};
+
+const std::string last = "GET /last HTTP/1.1\r\nConnection: close\r\n\r\n";
+
+std::string upload(const char* path, std::size_t chunks) {
+  std::string request = std::string("POST ") + path +
+                        " HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+  for (std::size_t i = 0; i < chunks; ++i) request += "1\r\nx\r\n";
+  return request + "0\r\n\r\n";
+}
+
+}  // namespace
+
+TEST_SUITE("turns: http") {
+  TEST_CASE_FIXTURE(Web, "requests in a row") {
+    std::string requests;
+    for (std::size_t i = 0; i < many; ++i)
+      requests += "GET / HTTP/1.1\r\n\r\n";
+    greedy(requests + last, "Connection: close\r\n\r\n");
+    CHECK(operations == many);
+  }
+
+  TEST_CASE_FIXTURE(Web, "an upload of one-byte chunks, read") {
+    greedy(upload("/bytes", many), "\r\n\r\n");
+    CHECK(operations == many);
+  }
+
+  // Each chunk is three reads: its size, its data and its end.
+  TEST_CASE_FIXTURE(Web, "an upload of one-byte chunks, skipped") {
+    greedy(upload("/skip", many) + last, "Connection: close\r\n\r\n");
+    CHECK(turns >= 3 * many / budget);
+  }
+
+  TEST_CASE_FIXTURE(Web, "an upload of one-byte chunks, read as a whole") {
+    greedy(upload("/whole", many), "\r\n\r\n");
+    CHECK(turns >= 3 * many / budget);
+  }
+
+  // The file is the client, which sends as fast as a file can be read.
+  TEST_CASE_FIXTURE(Web, "a large upload") {
+    constexpr std::size_t piece = 65536;
+    constexpr std::size_t length = 8 * budget * piece / 2;
+    const TempFile temp(
+        "POST /whole HTTP/1.1\r\nContent-Length: " + std::to_string(length) +
+        "\r\n\r\n" + std::string(length, 'x'));
+    ScheduledFile file(copyOf(temp));
+    bool over = false;
+    go([&] {
+      while (!over) {
+        operations = file.nread / piece;
+        yield();
+      }
+    });
+    beside([&] {
+      Handler handler(file, sys::Address(), server);
+      handler.handle_one_request();
+      over = true;
+    });
+    CHECK(turns >= 4);
+    server.server_close();
+    scheduler.run();
+  }
+
+  TEST_CASE_FIXTURE(Web, "a download in chunks") {
+    greedy("GET /chunks HTTP/1.1\r\n\r\n", "0\r\n\r\n");
+    CHECK(operations == many);
+  }
+
+  TEST_CASE_FIXTURE(Web, "a download by sendfile") {
+    const TempFile temp("x");
+    served.file = temp.fd();
+    const std::string all = "Content-Length: " + std::to_string(many) +
+                            "\r\n\r\n" + std::string(many, 'x');
+    greedy("GET /sendfile HTTP/1.1\r\n\r\n", all);
+    CHECK(operations == many);
+  }
+}
+// [/http-turns]
