@@ -1,6 +1,6 @@
-// Three coroutines, parked at known places, and then a place to stop at: what
-// test_gdb.py looks at with a debugger. With an argument it aborts there and
-// may leave a core file behind.
+// Coroutines of two groups, parked at known places, and then a place to stop
+// at: what test_gdb.py looks at with a debugger. With an argument it aborts
+// there and may leave a core file behind.
 
 #include <chrono>
 #include <cstdlib>
@@ -49,6 +49,8 @@ int main(int argc, char**) {
   go([] { waitForBytes(3); }).name = "byte reader";
   go([] { waitForACall(42); }).name = "callee";
   go([] { waitForTime(); }).name = "sleeper";
+  TaskGroup group;
+  group.go([] { waitForACall(43); }).name = "member";
   naglfar::yield();
   go([] {}).name = "newcomer";
   breakHere();

@@ -27,7 +27,7 @@ using namespace naglfar;
 // [soak-server]
 namespace {
 
-// Those who leave are no news here.
+// A client that leaves is expected here, and not printed.
 class QuietServer : public comet::CometServer<Waiters> {
  public:
   using comet::CometServer<Waiters>::CometServer;
@@ -57,8 +57,8 @@ State stateOf(const Server& server) {
   ::getrlimit(RLIMIT_NOFILE, &limit);
   for (int fd = 0; fd < static_cast<int>(limit.rlim_cur); ++fd)
     state.descriptors += ::fcntl(fd, F_GETFD) != -1;
-  for (Coroutine* c = Coroutine::first(); c != nullptr; c = c->next())
-    ++state.coroutines;
+  Scheduler::current().forEachCoroutine(
+      [&](const Coroutine&) { ++state.coroutines; });
   state.waiters = server.waiters.size();
   return state;
 }
@@ -135,7 +135,8 @@ void soak(std::size_t rounds, std::size_t n) {
   Scheduler scheduler;
   Server server(sys::Address("localhost", 0),
                 handlerFor<comet::QuietCometHandler<Waiters>>);
-  go([&] { server.serve_forever(); }).owner = &server;  // goes with it
+  TaskGroup serving;  // ends before the server
+  serving.go([&] { server.serve_forever(); });
   const auto settled = [&] {
     for (int turn = 0; turn < 10; ++turn) yield();
     return stateOf(server);

@@ -1,10 +1,10 @@
-"""The gdb commands, tried on a program with three parked coroutines.
+"""The gdb commands, tried on a program with parked coroutines.
 
     test_gdb.py PROGRAM
 
 PROGRAM is tests/gdb_program.cpp, compiled; NAGLFAR_GDB_PROGRAM in the
 environment may name it as well. Where there is no gdb, or it may not trace
-anybody, the tests are skipped and say so.
+a program, the tests are skipped and say so.
 """
 
 import glob
@@ -48,10 +48,10 @@ class GdbTest(unittest.TestCase):
         text = gdb('break breakHere', 'run', 'kill')
         if 'Breakpoint 1, ' not in text:
             raise unittest.SkipTest('gdb cannot trace a program here: ' + text)
-        if 'coroutine #' not in gdb('break breakHere', 'run',
-                                    'python print("coroutine #%d" % '
-                                    'gdb.parse_and_eval("naglfar::Coroutine'
-                                    '::first_")["number_"])', 'kill'):
+        if 'found: True' not in gdb('break breakHere', 'run',
+                                    'python print("found: %s" % '
+                                    '(gdb.parse_and_eval("naglfar::Scheduler'
+                                    '::current_") != 0))', 'kill'):
             raise unittest.SkipTest('gdb cannot read thread-local variables')
 
     def at_the_breakpoint(self, *commands):
@@ -76,8 +76,8 @@ class GdbTest(unittest.TestCase):
         text = self.at_the_breakpoint('coroutines')
         listed = self.list_of(text)
         self.assertEqual(list(listed),
-                         ['byte reader', 'callee', 'sleeper', 'newcomer'],
-                         text)
+                         ['byte reader', 'callee', 'sleeper', 'newcomer',
+                          'member'], text)
         self.assertRegex(listed['byte reader'],
                          r'^suspended, waits for a descriptor to read from, '
                          r'descriptor \d+$')
@@ -85,6 +85,7 @@ class GdbTest(unittest.TestCase):
         self.assertEqual(listed['sleeper'],
                          'suspended, waits for time to pass')
         self.assertEqual(listed['newcomer'], 'made, ready to run')
+        self.assertEqual(listed['member'], 'suspended, waits for a call')
 
     def test_backtrace_shows_where_each_is_parked(self):
         for name, function, others in (
@@ -152,7 +153,7 @@ class GdbTest(unittest.TestCase):
             number = self.numbers(text)['callee']
             text = gdb('coroutines', f'coroutine {number}',
                        target=[PROGRAM, cores[0]])
-            self.assertEqual(len(self.list_of(text)), 4, text)
+            self.assertEqual(len(self.list_of(text)), 5, text)
             self.assertIn('(anonymous namespace)::waitForACall',
                           self.frames(text), text)
 

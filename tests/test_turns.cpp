@@ -642,3 +642,388 @@ TEST_SUITE("turns: http") {
   }
 }
 // [/http-turns]
+
+// [closed-meanwhile]
+namespace {
+
+// Lets a coroutine begin an operation past its budget, so that it yields, and
+// closes the operation's descriptor meanwhile. Returns what the operation
+// fails with. The number is another socket's at once, which must not notice.
+template <class Operation, class Close>
+int errorIfClosed(int fd, Operation operation, Close close) {
+  int error = -1;
+  go([&] {
+    useUpBudget();
+    const Since since;
+    error = errorOf(operation);
+    CHECK(since[Call::read] + since[Call::write] + since[Call::sendfile] +
+              since[Call::accept] + since[Call::connect] ==
+          0);
+  });
+  yield();
+  yield();
+  REQUIRE(error == -1);  // it has begun, and yielded
+  close();
+  Sockets heirs;
+  REQUIRE((heirs.a.get() == fd || heirs.b.get() == fd));
+  Scheduler::current().run();
+  return error;
+}
+
+template <class Operation>
+int errorIfClosed(sys::Fd fd, Operation operation) {
+  const int number = fd.get();
+  return errorIfClosed(
+      number, [&] { operation(number); }, [&] { goClose(fd.release()); });
+}
+
+template <class Operation>
+int errorIfClosed(ScheduledFile& file, Operation operation) {
+  return errorIfClosed(
+      file.fileno(), [&] { operation(file); }, [&] { file.close(false); });
+}
+
+}  // namespace
+
+TEST_SUITE("turns: a descriptor that is closed meanwhile") {
+  TEST_CASE_FIXTURE(Run, "is ECANCELED to each call of io") {
+    const TempFile file("not for the heir");
+    Listener listener(1);
+    Sockets pair;
+    REQUIRE(sys::write(pair.b.get(), "x", 1) == 1);
+    char byte;
+    CHECK(errorIfClosed(std::move(pair.a), [&](int fd) {
+            goReadSome(fd, {&byte, 1});
+          }) == ECANCELED);
+    CHECK(errorIfClosed(Sockets().a, [](int fd) { goRead(fd, 1); }) ==
+          ECANCELED);
+    CHECK(errorIfClosed(Sockets().a, [](int fd) { goWriteSome(fd, "x"); }) ==
+          ECANCELED);
+    CHECK(errorIfClosed(Sockets().a, [](int fd) { goWrite(fd, "xy"); }) ==
+          ECANCELED);
+    CHECK(errorIfClosed(Sockets().a, [&](int fd) {
+            goSendfile(file.fd(), fd, 0, 9);
+          }) == ECANCELED);
+    CHECK(errorIfClosed(newSocket(), [&](int fd) {
+            goConnect(fd, listener.address);
+          }) == ECANCELED);
+    CHECK(errorIfClosed(std::move(listener.fd), [](int fd) {
+            sys::Address client;
+            goAccept(fd, client);
+          }) == ECANCELED);
+  }
+
+  TEST_CASE_FIXTURE(Run, "is ECANCELED to each member of a file") {
+    const TempFile data("not for the heir");
+    using File = ScheduledFile;
+    const auto error = [&](auto operation) {
+      Sockets pair;
+      REQUIRE(sys::write(pair.b.get(), "x\n", 2) == 2);
+      File file(std::move(pair.a));
+      file.write("behind");
+      return errorIfClosed(file, operation);
+    };
+    CHECK(error([](File& f) { f.read(1); }) == ECANCELED);
+    CHECK(error([](File& f) { f.readline(); }) == ECANCELED);
+    CHECK(error([](File& f) { f.peek(); }) == ECANCELED);
+    CHECK(error([](File& f) { f.readUntil("\n").join(); }) == ECANCELED);
+    CHECK(error([](File& f) { f.flush(); }) == ECANCELED);
+    CHECK(error([](File& f) { f.flush(false); }) == ECANCELED);
+    CHECK(error([](File& f) { f.close(); }) == ECANCELED);
+    CHECK(error([](File& f) { f.lingeringClose(1h); }) == ECANCELED);
+    CHECK(error([&](File& f) { f.sendfile(data.fd(), 0, 9); }) == ECANCELED);
+    CHECK(error([](File& f) {
+            f.autoflush = true;
+            f.write("x");
+          }) == ECANCELED);
+    CHECK(error([](File& f) {
+            f.bufferSize = 1;
+            f.write("xy");
+          }) == ECANCELED);
+  }
+
+  // What was read before is there to be taken.
+  TEST_CASE_FIXTURE(Run, "leaves what was read") {
+    Sockets pair;
+    REQUIRE(sys::write(pair.b.get(), "a\nb\n", 4) == 4);
+    ScheduledFile file(std::move(pair.a));
+    CHECK(file.readline() == "a\n");
+    CHECK(errorIfClosed(file, [](ScheduledFile& f) { f.readline(); }) ==
+          ECANCELED);
+    CHECK(file.readline() == "b\n");
+    CHECK(errorOf([&] { file.readline(); }) == EBADF);
+  }
+
+  TEST_CASE_FIXTURE(Run, "ends a lingering close, and a sendfile, half-way") {
+    const std::string junk(1 << 20, 'x');
+    const TempFile data(junk);
+    int error = -1;
+    SUBCASE("lingering close") {
+      ScheduledFile file(openDevice("/dev/zero"));
+      const int fd = file.fileno();
+      go([&] { error = errorOf([&] { file.lingeringClose(1h); }); });
+      yield();
+      yield();
+      REQUIRE(file.nread > 0);
+      file.close(false);
+      const sys::Fd heir = openDevice("/dev/zero");
+      REQUIRE(heir.get() == fd);
+      const std::size_t before = file.nread;
+      scheduler.run();
+      CHECK(file.nread == before);
+      CHECK(error == 0);  // the connection is closed, as was asked
+    }
+    SUBCASE("sendfile") {
+      ScheduledFile file(openDevice("/dev/null"));
+      const int fd = file.fileno();
+      go([&] {
+        error = errorOf([&] {
+          for (;;) file.sendfile(data.fd(), 0, 1);
+        });
+      });
+      yield();
+      yield();
+      file.close(false);
+      const sys::Fd heir = openDevice("/dev/null");
+      REQUIRE(heir.get() == fd);
+      const Since since;
+      scheduler.run();
+      CHECK(since[Call::sendfile] == 0);
+      CHECK(error == ECANCELED);
+    }
+  }
+}
+// [/closed-meanwhile]
+
+// [others-meanwhile]
+TEST_SUITE("turns: what others do meanwhile") {
+  TEST_CASE_FIXTURE(Run, "a channel that is full then has no room") {
+    Channel<int> channel(1);
+    std::size_t most = 0;
+    go([&] {
+      useUpBudget();
+      channel.write(2);
+    });
+    go([&] {
+      yield();
+      channel.write(1);
+      yield();
+      yield();
+      most = channel.size();
+    });
+    std::vector<int> got;
+    go([&] {
+      for (int i = 0; i < 6; ++i) yield();
+      got.push_back(channel.read());
+      got.push_back(channel.read());
+    });
+    scheduler.run();
+    CHECK(most == 1);
+    CHECK(got == std::vector{1, 2});
+  }
+
+  TEST_CASE_FIXTURE(Run, "a channel that is empty then has no message") {
+    Channel<int> channel;
+    channel.write(1);
+    std::optional<int> late;
+    go([&] {
+      useUpBudget();
+      late = channel.next();
+    });
+    yield();
+    yield();
+    CHECK(channel.readWaiting() == std::vector{1});
+    yield();
+    CHECK(!late);
+    channel.write(2);
+    scheduler.run();
+    CHECK(late == 2);
+  }
+
+  TEST_CASE_FIXTURE(Run, "a channel that is closed then takes no message") {
+    Channel<int> channel;
+    int writer = -1;
+    bool ended = false;
+    go([&] {
+      useUpBudget();
+      writer = errorOf([&] { channel.write(1); });
+    });
+    go([&] {
+      useUpBudget();
+      ended = !channel.wait() && !channel.next();
+    });
+    yield();
+    yield();
+    channel.close();
+    scheduler.run();
+    CHECK(writer == EPIPE);
+    CHECK(ended);
+    CHECK(channel.size() == 0);
+  }
+
+  TEST_CASE_FIXTURE(Run, "a channel loses no message to who is cancelled") {
+    Channel<int> channel;
+    channel.write(1);
+    channel.write(2);
+    std::vector<Task> tasks;
+    const auto start = [&](auto operation) {
+      tasks.push_back(go([operation] {
+        useUpBudget();
+        operation();
+        FAIL("it was not cancelled");
+      }));
+    };
+    start([&] { channel.next(); });
+    start([&] { channel.read(); });
+    start([&] { channel.wait(); });
+    start([&] { channel.readWaiting(true); });
+    start([&] { channel.readWaiting(); });
+    start([&] { channel.write(3); });
+    yield();
+    yield();
+    for (Task& task : tasks) task.cancel();
+    CHECK(channel.readWaiting() == std::vector{1, 2});
+  }
+
+  TEST_CASE_FIXTURE(Run, "a file loses no byte to who is cancelled") {
+    Sockets pair;
+    REQUIRE(sys::write(pair.b.get(), "ab\n", 3) == 3);
+    ScheduledFile file(std::move(pair.a));
+    CHECK(file.read(1) == "a");
+    file.write("c");
+    std::vector<Task> tasks;
+    const auto start = [&](auto operation) {
+      tasks.push_back(go([operation] {
+        useUpBudget();
+        operation();
+        FAIL("it was not cancelled");
+      }));
+    };
+    start([&] { file.read(1); });
+    start([&] { file.readline(); });
+    start([&] { file.readUntil("\n").join(); });
+    start([&] { file.flush(); });
+    yield();
+    yield();
+    for (Task& task : tasks) task.cancel();
+    CHECK(file.readline() == "b\n");
+    file.close();
+    CHECK(goRead(pair.b.get()) == "c");
+  }
+
+  TEST_CASE_FIXTURE(Run, "what was written leaves, though the writer does") {
+    constexpr std::size_t size = 8 << 20;
+    for (std::size_t spare = 0; spare < 4; ++spare) {
+      Sockets pair;
+      ScheduledFile file(std::move(pair.a));
+      file.autoflush = true;
+      file.bufferSize = unlimited;  // what the kernel does not take waits
+      Task task = go([&] {
+        for (std::size_t i = spare; i < budget; ++i) Scheduler::spend();
+        file.write(std::string(size, 'x'));
+        naglfar::sleep(1h);
+      });
+      while (file.nwrite == 0) yield();
+      task.cancel();
+      CHECK(goRead(pair.b.get(), size).size() == size);
+    }
+  }
+}
+// [/others-meanwhile]
+
+// [server-meanwhile]
+namespace {
+
+// Answers, and uses up so much of the turn's budget before.
+struct Spender : Handler {
+  using Handler::Handler;
+  static inline std::size_t spends = 0;
+  static inline std::size_t answers = 0;
+  void do_GET() override {
+    yield();
+    for (std::size_t i = 0; i < spends; ++i) Scheduler::spend();
+    ++answers;
+    Handler::do_GET();
+  }
+};
+
+}  // namespace
+
+TEST_SUITE("turns: servers") {
+  // The server ends in the turn that the handler leaves to the others, before
+  // whichever of its operations that is.
+  TEST_CASE_FIXTURE(Run, "a shutdown finds a connection at every operation") {
+    for (Spender::spends = budget - 12; Spender::spends <= budget;
+         ++Spender::spends) {
+      CAPTURE(Spender::spends);
+      ScheduledMixIn<HTTPServer> server(sys::Address("localhost", 0),
+                                        handlerFor<Spender>);
+      Spender::answers = 0;
+      go([&] { server.serve_forever(); });
+      ScheduledFile client = ScheduledFile::connectTcp(server.server_address);
+      client.write("GET /modest HTTP/1.1\r\n\r\nGET /last HTTP/1.1\r\n\r\n");
+      while (Spender::answers == 0) yield();
+      server.shutdown();
+      // It answers what it has read, and waits for no more.
+      const std::string answers = client.read();
+      CHECK(answers.find("HTTP/1.1 200", 1) != std::string::npos);
+      CHECK(answers.ends_with("Connection: close\r\n\r\n"));
+      client.close();
+      scheduler.run();
+      CHECK(Spender::answers == 2);
+    }
+  }
+
+  TEST_CASE_FIXTURE(Run, "a shutdown ends the wait for a request") {
+    for (Spender::spends = budget - 12; Spender::spends <= budget;
+         ++Spender::spends) {
+      CAPTURE(Spender::spends);
+      ScheduledMixIn<HTTPServer> server(sys::Address("localhost", 0),
+                                        handlerFor<Spender>);
+      Spender::answers = 0;
+      go([&] { server.serve_forever(); });
+      ScheduledFile client = ScheduledFile::connectTcp(server.server_address);
+      client.write("GET /modest HTTP/1.1\r\n\r\n");
+      while (Spender::answers == 0) yield();
+      server.shutdown();
+      std::string answer;
+      Task reader = go([&] { answer = client.read(); });
+      for (int i = 0; i < 20 && !reader.done(); ++i) yield();
+      CHECK(reader.done());
+      CHECK(answer.starts_with("HTTP/1.1 200"));
+    }
+  }
+
+  // The server learns of it in the turn that the notifying coroutine leaves
+  // to the others just before it notifies that client.
+  TEST_CASE_FIXTURE(Run, "a client leaves while it is notified") {
+    constexpr std::size_t n = 2 * budget;
+    int error = -1;
+    std::vector<Sockets> clients(n);
+    Waiters waiters;
+    TaskGroup requests;
+    std::size_t told = 0;
+    std::size_t left = 0;
+    for (std::size_t i = 0; i < n; ++i)
+      requests.go([&, i] {
+        Waiters::Channel channel = waiters.channel(clients[i].a.get());
+        const Waiters::Place place = waiters.append(channel);
+        const int e = errorOf([&] { told += channel.read() == 7; });
+        left += e == ECONNRESET;
+      });
+    yield();
+    REQUIRE(waiters.size() == n);
+    go([&] {
+      useUpBudget();
+      goClose(clients[budget].b.release());
+      error = errorOf([&] {
+        for (Waiters::Channel& channel : waiters.takeAll()) channel.write(7);
+      });
+    });
+    for (int i = 0; i < 20; ++i) yield();
+    CHECK(error == 0);
+    CHECK(told == n - 1);
+    CHECK(left == 1);
+  }
+}
+// [/server-meanwhile]

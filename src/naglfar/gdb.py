@@ -1,6 +1,6 @@
 """Shows coroutines in gdb: gdb -x src/naglfar/gdb.py PROGRAM [CORE]
 
-  coroutines           lists those of the current thread
+  coroutines           lists those of the current thread's scheduler
   coroutine 3          shows the backtrace of number 3
   coroutine 3 bt full  any command on its stack, where its frames begin at #1
 
@@ -61,13 +61,29 @@ class OnStackOf(Unwinder):
 
 
 # [list-of-coroutines]
+def link_of(kind):
+    """The base class that has the links of a List."""
+    return gdb.lookup_type(f'naglfar::List<naglfar::{kind}>::Link')
+
+
+def members(ring, kind):
+    """Pointers to the objects of a List: those between its ends."""
+    link, place = link_of(kind), gdb.lookup_type(f'naglfar::{kind}').pointer()
+    ends = ring['ends_'].address.cast(link.pointer())
+    one = ends['next_']
+    while one != ends:
+        yield one.cast(place)
+        one = one['next_']
+
+
 def coroutines():
     # By its symbol: an expression would be C's in a frame of the C library.
-    symbol = gdb.lookup_global_symbol('naglfar::Coroutine::first_')
-    one = symbol.value() if symbol else None
-    while one:
-        yield one
-        one = one['next_']
+    symbol = gdb.lookup_global_symbol('naglfar::Scheduler::current_')
+    scheduler = symbol.value() if symbol else None
+    if not scheduler:
+        return
+    for group in members(scheduler['groups_'], 'TaskGroup'):
+        yield from members(group['members_'], 'Coroutine')
 
 
 def state_of(coroutine):
@@ -77,7 +93,7 @@ def state_of(coroutine):
 def describe(c):
     name = c['name'].string() if c['name'] else 'coroutine'
     text = f"{name} #{int(c['number_'])} {state_of(c)}"
-    if c['queue_']:
+    if c.dereference().cast(link_of('Job'))['next_']:
         return text + ', ready to run'
     if not c['waitsFor']:
         return text
@@ -89,7 +105,7 @@ def describe(c):
 
 # [gdb-commands]
 class Coroutines(gdb.Command):
-    """coroutines: lists the coroutines of the current thread."""
+    """coroutines: lists the coroutines of the current thread's scheduler."""
 
     def invoke(self, argument, from_tty):
         for coroutine in coroutines():

@@ -238,12 +238,9 @@ Answers converse(sim::Kernel& kernel, const sys::Address& address,
   Answers answers;
   try {
     ScheduledFile file = ScheduledFile::connectTcp(address);
-    bool sent = false;
-    WaitQueue line;
-    go([&] {
+    TaskGroup sending;
+    sending.go([&] {
       if (!send(kernel, file, client)) answers.reset = true;
-      sent = true;
-      line.notifyAll();
     });
     try {
       while (!file.peek().empty())
@@ -251,10 +248,7 @@ Answers converse(sim::Kernel& kernel, const sys::Address& address,
     } catch (const std::system_error&) {
       answers.reset = true;
     }
-    while (!sent) {
-      WaitQueue::Entry entry(line);
-      Scheduler::current().park("the sender");
-    }
+    sending.wait();
   } catch (const std::system_error&) {
     answers.reset = true;  // no connection could be had
   }
@@ -287,9 +281,6 @@ Outcome run(const std::vector<Client>& clients, const World& world) {
     };
   {
     Scheduler scheduler;
-    scheduler.unhandled = [](std::exception_ptr error) {
-      std::rethrow_exception(error);
-    };
     Server server(sys::Address("localhost", 0), handlerFor<Handler>);
     server.maxConnections = world.connections;
     kernel.setFaults(world.faults);
@@ -305,7 +296,7 @@ Outcome run(const std::vector<Client>& clients, const World& world) {
         server.shutdown();
       });
     scheduler.run();
-    expect(Coroutine::first() == nullptr, "nobody is left");
+    expectNoCoroutine(scheduler);
   }
   expect(kernel.openDescriptors() == 0, "every descriptor is closed");
   std::sort(outcome.served.begin(), outcome.served.end());

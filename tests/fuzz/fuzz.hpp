@@ -3,7 +3,7 @@
 // with bytes that it makes up; replay.cpp with those that were kept.
 //
 // In what is sent, a byte 0xff is not sent: it ends a piece, and the next
-// piece comes when everybody has done what can be done with this one.
+// piece comes when all coroutines have done what can be done with this one.
 //
 // Invariant: the same bytes are the same run, for all of it happens in the
 // simulated kernel.
@@ -34,6 +34,11 @@ inline void expect(bool holds, std::string_view what) {
   std::fprintf(stderr, "does not hold: %.*s\n", static_cast<int>(what.size()),
                what.data());
   std::abort();
+}
+
+inline void expectNoCoroutine(const Scheduler& scheduler) {
+  scheduler.forEachCoroutine(
+      [](const Coroutine&) { expect(false, "no coroutine is left"); });
 }
 
 inline std::string_view text(const std::uint8_t* data, std::size_t size) {
@@ -89,7 +94,7 @@ void arrive(std::string_view script, Reader reader) {
       reader(file);
     }
     scheduler.run();
-    expect(Coroutine::first() == nullptr, "nobody is left");
+    expectNoCoroutine(scheduler);
   }
   expect(kernel.openDescriptors() == 0, "every descriptor is closed");
 }

@@ -116,9 +116,6 @@ void cometOf(std::size_t n) {
   sim::Kernel kernel(1);
   {
     Scheduler scheduler;
-    scheduler.unhandled = [](std::exception_ptr escaped) {
-      std::rethrow_exception(escaped);
-    };
     Server server(sys::Address("localhost", 0),
                   handlerFor<comet::QuietCometHandler<Waiters>>);
     go([&] { server.serve_forever(); });

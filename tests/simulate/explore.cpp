@@ -1,14 +1,15 @@
-// Choosing who runs next, and the search through all choices.
+// Choosing which job runs next, and the search through all choices.
 //
 // Where the choice is made: the scheduler's own loop pops the head of its
 // queue, and nothing in the library should have to ask whether it may. So the
 // exploration has a loop of its own in place of Scheduler::run(): before each
 // turn it takes the whole queue out, chooses, and puts the others back in
-// their order, by the queue's public functions. The one thing that it needs
-// and may not have is the queue itself, a private member of Scheduler. C++
-// has a door for that: access is not checked for the arguments of an explicit
-// instantiation (C++20, 13.9.3, paragraph 6). The library stays as it is, and
-// what is explored is the object code that everybody links.
+// their order, by the queue's public functions; then it begins the turn with
+// a new budget, as the scheduler does. The queue and the budget are private
+// members of Scheduler. C++ has a door for that: access is not checked for
+// the arguments of an explicit instantiation (C++20, 13.9.3, paragraph 6).
+// The library stays as it is, and what is explored is the object code that
+// all programs link.
 
 #include "explore.hpp"
 
@@ -24,8 +25,9 @@ using namespace naglfar;
 JobQueue& queueOf(Scheduler& scheduler);
 const TimerHeap& timersOf(const Scheduler& scheduler);
 const Job& pollerOf(const Scheduler& scheduler);
+unsigned& operationsOf(Scheduler& scheduler);
 
-template <auto queue, auto timers, auto poller>
+template <auto queue, auto timers, auto poller, auto operations>
 struct PrivateMembers {
   friend JobQueue& queueOf(Scheduler& scheduler) { return scheduler.*queue; }
   friend const TimerHeap& timersOf(const Scheduler& scheduler) {
@@ -34,10 +36,14 @@ struct PrivateMembers {
   friend const Job& pollerOf(const Scheduler& scheduler) {
     return scheduler.*poller;
   }
+  friend unsigned& operationsOf(Scheduler& scheduler) {
+    return scheduler.*operations;
+  }
 };
 
 template struct PrivateMembers<&Scheduler::ready_, &Scheduler::timers_,
-                               &Scheduler::pollerJob_>;
+                               &Scheduler::pollerJob_,
+                               &Scheduler::operations_>;
 // [/explore-private-members]
 
 // [explore-choose]
@@ -45,6 +51,12 @@ Run::Run(sim::Kernel& simulated, Scheduler& scheduler, const Choices& given,
          const Tell& tell)
     : kernel_(simulated), scheduler_(scheduler), given_(given), tell_(tell) {
   kernel_.choose = [this](std::size_t of) { return choose(of); };
+  scheduler_.unhandled = [this](std::exception_ptr e) { escaped_ = e; };
+}
+
+Run::~Run() {
+  kernel_.choose = nullptr;
+  scheduler_.unhandled = nullptr;
 }
 
 std::size_t Run::choose(std::size_t of) {
@@ -127,26 +139,31 @@ void Run::tellTurn(const Job& job, bool late, const Job& head) {
 // [explore-all]
 void Run::all() {
   try {
-    while (Job* job = next()) job->run();
-    if (Coroutine::first() != nullptr) whoWaits("nobody can run");
+    while (Job* job = next()) {
+      operationsOf(scheduler_) = 0;
+      job->run();
+      if (escaped_) std::rethrow_exception(std::exchange(escaped_, nullptr));
+    }
+    tellWhatWaits("no job can run");
   } catch (const Failed&) {
   } catch (const sim::Stuck&) {
-    whoWaits("nothing is under way");
+    tellWhatWaits("nothing is under way");
   } catch (const std::exception& error) {
     failure_ = error.what();
   }
   if (failure_.empty()) return;
-  // Whoever is left stands on what the program is about to leave.
-  while (Coroutine* coroutine = Coroutine::first())
-    Coroutine::destroy(*coroutine);
+  // The coroutines that are left use what the program is about to leave.
+  scheduler_.cancel();
   throw Failed{};
 }
 
-void Run::whoWaits(const char* why) {
-  failure_ = std::string(why) + ", and there are";
-  for (Coroutine* c = Coroutine::first(); c != nullptr; c = c->next())
-    failure_ += std::string("\n      ") + nameOf(*c) + ", which waits for " +
-                (c->waitsFor != nullptr ? c->waitsFor : "its turn");
+// Does nothing if no coroutine is left.
+void Run::tellWhatWaits(const char* why) {
+  scheduler_.forEachCoroutine([&](const Coroutine& c) {
+    if (failure_.empty()) failure_ = std::string(why) + ", and there are";
+    failure_ += std::string("\n      ") + nameOf(c) + ", which waits for " +
+                (c.waitsFor != nullptr ? c.waitsFor : "its turn");
+  });
 }
 // [/explore-all]
 
@@ -170,7 +187,6 @@ Outcome runOnce(const Program& program, const Choices& given,
     outcome.made = run.made();
     outcome.turns = run.turns();
   }
-  kernel.choose = nullptr;
   if (outcome.failure.empty() && kernel.openDescriptors() != 0)
     outcome.failure = "descriptors are left open";
   return outcome;

@@ -1,6 +1,6 @@
 // Explores the schedules of a small program, all of them if there are not too
-// many: who of those in the queue runs next, in which order the kernel tells
-// its news, and whether a deadline passes while others could still run.
+// many: which job of the queue runs next, in which order the kernel tells its
+// news, and whether a deadline passes while others could still run.
 //
 // A run is a list of choices. 0 is what the library does by itself: the head
 // of the queue, the oldest news, no time. Each run goes on with 0 after the
@@ -43,9 +43,10 @@ class Run {
   // With a function to tell, each step is told as it is made.
   Run(naglfar::sim::Kernel& kernel, naglfar::Scheduler& scheduler,
       const Choices& given, const Tell& tell);
+  ~Run();
 
-  // Runs what the program has started, until nobody is left. In place of
-  // Scheduler::run(): here it is chosen who runs next.
+  // Runs what the program has started, until no coroutine is left. In place
+  // of Scheduler::run(): here it is chosen which job runs next.
   void all();
 
   // A run ends where it fails, in a coroutine, too.
@@ -62,7 +63,7 @@ class Run {
   std::size_t choose(std::size_t of);
   bool findsSomething() const;
   naglfar::Job* next();
-  void whoWaits(const char* why);
+  void tellWhatWaits(const char* why);
   std::string nameOf(const naglfar::Job& job) const;
   void tellTurn(const naglfar::Job& job, bool late, const naglfar::Job& head);
 
@@ -71,8 +72,9 @@ class Run {
   const Choices& given_;
   const Tell& tell_;
   std::vector<Choice> made_;
-  std::size_t turns_ = 0;  // how often somebody ran
+  std::size_t turns_ = 0;  // how many jobs ran
   const naglfar::Job* last_ = nullptr;
+  std::exception_ptr escaped_;  // has left a coroutine in this turn
   std::string failure_;
 };
 // [/explore-run]

@@ -15,7 +15,8 @@ using namespace naglfar;
 // [counted-waiters]
 namespace {
 
-// The library's list of waiters, with a count of who was told and who heard.
+// The library's list of waiters, with a count of those that were told and of
+// those that heard it.
 class CountedWaiters {
  public:
   class Channel {
@@ -104,7 +105,7 @@ std::optional<std::size_t> Comet::ask(const char* path) {
   }
 }
 
-// Who waits, and how.
+// A client that waits, each in its own manner.
 void Comet::waitingClient() {
   enum Manner { patient, dawdles, impatient, halfCloses, vanishes, resets };
   const auto manner = static_cast<Manner>(world.roll(patient, resets));
@@ -169,13 +170,20 @@ void comet(World& world) {
     const auto waiting = run.ask(world.coin() ? "/" : "/notify");
     world.expect(!waiting || *waiting <= n, "more wait than there are");
   }
-  // Whoever left without a word is noticed, and its request ends.
+  // The server notices a client that left without a word, and ends its
+  // request.
   for (int rounds = 0; server->waiters.size() > 0; ++rounds) {
     world.expect(rounds < 10'000, "a client has left and still waits");
     naglfar::sleep(std::chrono::milliseconds(10));
   }
   server->shutdown();
-  while (Coroutine::first() != nullptr) world.pause();
+  const auto running = [] {
+    std::size_t number = 0;
+    Scheduler::current().forEachCoroutine(
+        [&number](const Coroutine&) { ++number; });
+    return number;
+  };
+  while (running() > 0) world.pause();
   world.expect(server->waiters.told == server->waiters.heard,
                std::to_string(server->waiters.told) + " were told, and " +
                    std::to_string(server->waiters.heard) + " heard it");

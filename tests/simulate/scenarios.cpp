@@ -66,21 +66,19 @@ sim::Faults chooseFaults(World& world) {
 
 std::string runScenario(World& world, const Scenario& scenario) {
   Scheduler scheduler;
-  scheduler.unhandled = [](std::exception_ptr escaped) {
+  std::ostringstream left;  // before the others are cancelled
+  scheduler.unhandled = [&](std::exception_ptr escaped) {
+    if (left.view().empty()) scheduler.dump(left);
     std::rethrow_exception(escaped);
   };
   world.kernel.setFaults(chooseFaults(world));
   try {
     scenario.run(world);
     scheduler.run();
-    if (Coroutine::first() != nullptr) return "somebody is left";
   } catch (const World::Failed&) {
     return world.failure;
   } catch (const sim::Stuck& stuck) {
-    std::ostringstream text;
-    text << stuck.what() << "\n";
-    scheduler.dump(text);
-    return text.str();
+    return std::string(stuck.what()) + "\n" + left.str();
   } catch (const std::exception& error) {
     return error.what();
   }

@@ -163,9 +163,9 @@ std::string ScheduledFile::Chunks::join() {
 
 // [send-some]
 // Hands over what the kernel takes now. True if nothing is left. If the
-// kernel takes piece after piece, the flusher goes on when the others have
-// run. Not the coroutine: it may be cancelled, and what it had to send be
-// forgotten.
+// kernel takes piece after piece, the flusher goes on after the others' turn.
+// The coroutine must not yield here: if it were cancelled meanwhile, no job
+// would send the rest.
 bool ScheduledFile::sendSome() {
   for (;;) {
     if (sendingFile_) return false;
