@@ -49,7 +49,8 @@ pygments_style = "bw"  # the colours are in the theme, for light and dark
 nitpick_ignore_regex = [("cpp:identifier", name) for name in [
     r"std(::.*)?", r"naglfar|naglfar::sys|sys", r"\w+_t", r"[A-Z][A-Z_]*", r"\w+::(max|min)",
     r"(::)?(epoll_event|kevent|fd_set|iovec|sigset_t|siginfo_t|sockaddr\w*"
-    r"|stat|timespec|timeval)",
+    r"|stat|timespec|timeval|pollfd)", r"Stopped",  # what only a switch knows
+
 ]]
 
 html_theme = "book"

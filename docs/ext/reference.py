@@ -44,6 +44,9 @@ def make_names_whole(app):
             if inner.text.rpartition("::")[0] in classes:
                 compound.remove(inner)  # its class shows it
         for section in compound.findall("sectiondef"):
+            if section.get("kind") == "define":
+                compound.remove(section)  # no program may use our macros
+                continue
             for member in section.findall("memberdef"):
                 name = member.findtext("qualifiedname")
                 if name.rpartition("::")[0] in classes:

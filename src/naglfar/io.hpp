@@ -10,7 +10,7 @@
 /// Invariant: EINTR never leaves this layer, and no error is taken for an end
 /// of file: the end is 0 bytes, an error is an exception.
 ///
-/// Asks of the scheduler: wait, watch, forget.
+/// Asks of the scheduler: spend, wait, watch, deregister.
 
 #pragma once
 
@@ -110,7 +110,7 @@ std::optional<std::size_t> trySendfile(int file, int fd, off_t offset,
 /// @param deadline When to give up.
 /// @return How many were sent: fewer only if the file ends before.
 /// @throws std::system_error As trySendfile(), errc::timed_out, and
-/// ECANCELED.
+///         ECANCELED.
 std::size_t goSendfile(int file, int fd, off_t offset, std::size_t nbytes,
                        Deadline deadline = never);
 // [/read-and-write]

@@ -8,8 +8,7 @@
 /// Invariants:
 /// - An object stands in at most one List of a type, and at most once.
 /// - An object that is destroyed leaves its list, and a list that is
-/// destroyed
-///   leaves its objects unlinked, so either may go first.
+///   destroyed leaves its objects unlinked, so either may go first.
 ///
 /// Asks of no other layer.
 

@@ -101,8 +101,7 @@ class Poller {
 
   /// @param fd A descriptor.
   /// @return How often it was deregistered. If that changes, the number
-  /// stands
-  ///         for another file now, or soon.
+  ///         stands for another file now, or soon.
   unsigned generation(int fd) { return slot(fd).generation; }
 
   /// @param waiter What was watching.

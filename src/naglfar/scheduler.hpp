@@ -11,8 +11,7 @@
 ///
 /// Invariants:
 /// - A coroutine that is not in the queue has said what it waits for, and
-/// what
-///   it waits for holds a pointer to it in order to wake it.
+///   what it waits for holds a pointer to it in order to wake it.
 /// - Every wait stands in a loop or checks its reason: it may end in vain.
 /// - If no job can run and a coroutine is still parked, that is a Deadlock.
 /// - What registers with a scheduler takes itself out of that one, and a
@@ -90,11 +89,10 @@ class Scheduler {
                      std::forward<Args>(args)...);
   }
 
-  /// Runs until nothing is left to run. Called on the thread's own stack.
+  /// Runs until nothing is left to run. Called on the thread's own stack. An
+  /// exception that left a coroutine and that no call was told of is thrown
+  /// here, after the other coroutines were cancelled in order.
   /// @throws Deadlock If a coroutine waits for ever.
-  /// @throws ... The exception that left a coroutine and that no call was
-  /// told
-  ///         of, after the other coroutines were cancelled in order.
   void run();
 
   /// Cancels all coroutines, of all groups in the order of their making.
@@ -126,8 +124,8 @@ class Scheduler {
   /// @param waitsOn The descriptor that concerns, or -1.
   /// @param deadline When to give up.
   /// @return False if the deadline has passed, and it was not woken before.
-  /// @throws Deadlock On the thread's own stack, if no job is left to wake
-  /// it.
+  /// @throws Deadlock On the thread's own stack, if no job is left that could
+  ///         wake it.
   bool park(const char* waitsFor, int waitsOn = -1,
             Deadline deadline = never);
 

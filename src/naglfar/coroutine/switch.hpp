@@ -20,7 +20,7 @@ namespace naglfar {
 /// lies on that stack itself, in a form that only the implementation knows.
 struct Context {
   struct Stopped;
-  Stopped* stopped;
+  Stopped* stopped;  ///< Lies on the stack that has stopped.
 };
 
 /// Prepares a context that starts a function on a stack of its own.
@@ -32,7 +32,7 @@ struct Context {
 void makeContext(Context& context, void* stack, std::size_t size,
                  void (*entry)());
 
-/// Stops here and goes on there. Returns when somebody switches back.
+/// Stops here and goes on there. Returns when a later switch comes back.
 /// @param here Filled in.
 /// @param there A context that was made, or stopped earlier.
 void switchContext(Context& here, const Context& there);

@@ -61,14 +61,11 @@ class Task : public List<Task>::Link {
   bool done() const { return name.coroutine_ == nullptr; }
 
   /// Waits until the coroutine has ended. What ends the wait early leaves the
-  /// coroutine running.
+  /// coroutine running. An exception that left the coroutine is thrown by the
+  /// first call that can be told.
   /// @param deadline When to give up.
   /// @throws std::system_error errc::timed_out at the deadline, and EDEADLK
-  /// if
-  ///         a coroutine joins itself.
-  /// @throws ... The exception that left the coroutine, to the first call
-  /// that
-  ///         can be told.
+  ///         if a coroutine joins itself.
   void join(Deadline deadline = never);
 
   /// Cancels the coroutine: see Coroutine::destroy(). Does nothing if it has
@@ -139,13 +136,11 @@ class TaskGroup final : public List<TaskGroup>::Link,
   }
 
   /// Waits until all coroutines of the group have ended; all others, if one
-  /// of them calls this.
+  /// of them calls this. The first exception that left a coroutine without a
+  /// Task is thrown here. It has cancelled the others.
   /// @param deadline When to give up.
   /// @throws std::system_error errc::timed_out at the deadline: the group
-  /// goes
-  ///         on.
-  /// @throws ... The first exception that left one of them and that no Task
-  ///         was there for. The others were cancelled then.
+  ///         goes on.
   void wait(Deadline deadline = never);
 
   /// Waits until one more coroutine of the group has ended.

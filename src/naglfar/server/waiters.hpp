@@ -123,10 +123,11 @@ using Waiters = BasicWaiters<int>;
 // [/waiters]
 
 // [waiters-members]
+/// What the copies of a channel share.
 template <class Message>
 struct BasicWaiters<Message>::State {
-  naglfar::Channel<Message> channel;
-  std::unique_ptr<HangupWatch> departure;  // null: it is not noticed
+  naglfar::Channel<Message> channel;       ///< Closed when the client leaves.
+  std::unique_ptr<HangupWatch> departure;  ///< Null: it is not noticed.
 };
 
 template <class Message>
