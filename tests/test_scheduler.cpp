@@ -1512,7 +1512,7 @@ TEST_CASE("a forked child does not run its parent's actions") {
   }
   int status = -1;
   REQUIRE(sys::waitpid(child, &status, 0) == child);
-  CHECK(status == 0);
+  REQUIRE(status == 0);
   go([&] {
     while (seen == 0) naglfar::yield();
   });

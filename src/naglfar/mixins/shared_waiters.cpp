@@ -21,8 +21,9 @@ namespace naglfar {
 
 // [slot]
 struct SharedWaiters::Slot {
-  enum class State { free, open, listed, taken, told, abandoned };
+  enum class State { free, open, listed, told };
   State state = State::free;
+  std::size_t generation = 0;  // how many channels have had this slot
   int message = 0;
   pthread_cond_t told;
 };
@@ -162,7 +163,7 @@ std::vector<SharedWaiters::Channel> SharedWaiters::takeAll() {
   for (std::size_t i = 0; i < table_->made; ++i) {
     Slot& slot = table_->slots()[i];
     if (slot.state != Slot::State::listed) continue;
-    slot.state = Slot::State::taken;
+    slot.state = Slot::State::open;
     all.push_back(Channel(*table_, slot, -1));
   }
   table_->listed = 0;
@@ -171,36 +172,40 @@ std::vector<SharedWaiters::Channel> SharedWaiters::takeAll() {
 // [/place]
 
 // [shared-channel]
+SharedWaiters::Channel::Channel(Table& table, Slot& slot, int connection)
+    : table_(&table),
+      slot_(&slot),
+      generation_(slot.generation),
+      connection_(connection) {}
+
+// True if this is a notifying request's end, and the waiting request still
+// waits for its message.
+bool SharedWaiters::Channel::taken() const {
+  return connection_ == -1 && slot_->generation == generation_ &&
+         slot_->state == Slot::State::open;
+}
+
 SharedWaiters::Channel::~Channel() {
   if (slot_ == nullptr) return;
   const Lock lock(table_->mutex);
-  const bool waiting = connection_ != -1;
-  if (slot_->state == Slot::State::taken) {
-    if (waiting) {
-      slot_->state = Slot::State::abandoned;
-    } else {  // the notifying request failed: the next one may notify it
-      slot_->state = Slot::State::listed;
-      ++table_->listed;
-    }
-  } else {
-    // A notifying request failed and listed the slot again, after its place
-    // had left the list.
+  if (connection_ != -1) {
+    // A notifying request that failed may have listed the slot again after
+    // the place had left the list.
     if (slot_->state == Slot::State::listed) --table_->listed;
+    ++slot_->generation;
     slot_->state = Slot::State::free;
+  } else if (taken()) {  // without write(): the next request may notify it
+    slot_->state = Slot::State::listed;
+    ++table_->listed;
   }
 }
 
 void SharedWaiters::Channel::write(int message) {
-  if (slot_ == nullptr) return;  // write() was called before
   const Lock lock(table_->mutex);
-  if (slot_->state == Slot::State::taken) {
-    slot_->message = message;
-    slot_->state = Slot::State::told;
-    pthread_cond_signal(&slot_->told);
-  } else if (slot_->state == Slot::State::abandoned) {
-    slot_->state = Slot::State::free;
-  }
-  slot_ = nullptr;
+  if (!taken()) return;  // the client has left, or was told
+  slot_->message = message;
+  slot_->state = Slot::State::told;
+  pthread_cond_signal(&slot_->told);
 }
 // [/shared-channel]
 

@@ -5,16 +5,18 @@
 ///
 /// Each channel has a slot of the table. The life of a slot:
 ///
-///     free -> open -> listed -> taken -> told -> free
-///               ^        |        |
-///               +--------+        +-> abandoned -> free
-///           the client left     the client left; write() frees the slot
+///     free --- channel() ---> open --- append() ---> listed
+///     listed --- takeAll() ---> open --- write() ---> told
+///
+/// When the waiting request destroys its channel, the slot is free, and may
+/// have another request at once. A notifying request may still hold its
+/// channel of the slot: the channel knows the generation of the slot, so that
+/// its write() does not reach the other request.
 ///
 /// Invariants:
 /// - A slot changes only under the table's mutex.
-/// - A slot becomes free when neither the waiting nor the notifying request
-///   refers to it any more. A child that is killed while it waits never gives
-///   its slot back.
+/// - Only the waiting request frees its slot. A child that is killed while it
+///   waits never does.
 ///
 /// Asks of sys: memory that children share; of the system: process-shared
 /// mutexes and condition variables (pthread_mutexattr_setpshared(3)).
@@ -47,6 +49,7 @@ class SharedWaiters {
     Channel(Channel&& other) noexcept
         : table_(other.table_),
           slot_(std::exchange(other.slot_, nullptr)),
+          generation_(other.generation_),
           connection_(other.connection_) {}
     Channel& operator=(Channel&&) = delete;
     ~Channel();
@@ -62,10 +65,11 @@ class SharedWaiters {
 
    private:
     friend class SharedWaiters;
-    Channel(Table& table, Slot& slot, int connection)
-        : table_(&table), slot_(&slot), connection_(connection) {}
+    Channel(Table& table, Slot& slot, int connection);
+    bool taken() const;
     Table* table_;
     Slot* slot_;
+    std::size_t generation_;
     int connection_;  // -1: this is the notifying request's end
   };
   // [/shared-waiters-channel]

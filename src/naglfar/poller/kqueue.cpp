@@ -8,7 +8,8 @@
 // Invariants:
 // - A bit of a slot's `registered` says that the kernel has the filter or
 //   that its EV_ADD stands in `changes`.
-// - `changes` names no deregistered descriptor: when the kernel reads the list,
+// - `changes` names no deregistered descriptor: when the kernel reads the
+// list,
 //   that number may be another file's.
 
 #include <sys/event.h>

@@ -376,9 +376,10 @@ int epollCtl(int epoll, int op, int fd, epoll_event* event) {
     if (set == nullptr || set == &file) return -EINVAL;
     if (dynamic_cast<Regular*>(&file) != nullptr) return -EPERM;
     auto& watches = file.watches;
-    auto found = std::find_if(watches.begin(), watches.end(), [&](const auto& watch) {
-      return watch->epoll == set && watch->fd == fd;
-    });
+    auto found =
+        std::find_if(watches.begin(), watches.end(), [&](const auto& watch) {
+          return watch->epoll == set && watch->fd == fd;
+        });
     if (op == EPOLL_CTL_ADD) {
       if (found != watches.end()) return -EEXIST;
       watches.push_back(
