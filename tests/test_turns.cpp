@@ -200,7 +200,7 @@ TEST_SUITE("turns") {
 
 // [io-turns]
 TEST_SUITE("turns: io") {
-  TEST_CASE_FIXTURE(Others, "reads") {
+  TEST_CASE_FIXTURE(Others, "reads from a descriptor") {
     const sys::Fd zero = openDevice("/dev/zero");
     beside([&] {
       char byte;
@@ -209,7 +209,7 @@ TEST_SUITE("turns: io") {
     });
   }
 
-  TEST_CASE_FIXTURE(Others, "writes") {
+  TEST_CASE_FIXTURE(Others, "writes to a descriptor") {
     const sys::Fd null = openDevice("/dev/null");
     beside([&] {
       for (; operations < many; ++operations) goWriteSome(null.get(), "x");
@@ -256,7 +256,7 @@ TEST_SUITE("turns: io") {
     });
   }
 
-  TEST_CASE_FIXTURE(Others, "connects") {
+  TEST_CASE_FIXTURE(Others, "connects in a loop") {
     const Listener listener(16);
     beside([&] {
       sys::Address client;
@@ -342,7 +342,7 @@ TEST_SUITE("turns: files") {
     CHECK(operations >= many / 8);
   }
 
-  TEST_CASE_FIXTURE(Others, "writes") {
+  TEST_CASE_FIXTURE(Others, "writes to a file") {
     ScheduledFile file(openDevice("/dev/null"));
     SUBCASE("with autoflush") {
       file.autoflush = true;
@@ -374,7 +374,7 @@ TEST_SUITE("turns: files") {
     }
   }
 
-  TEST_CASE_FIXTURE(Others, "sendfile") {
+  TEST_CASE_FIXTURE(Others, "pieces of a file, sent by a file") {
     const TempFile temp("x");
     Sockets pair;
     ScheduledFile file(std::move(pair.a));
@@ -387,7 +387,7 @@ TEST_SUITE("turns: files") {
     });
   }
 
-  TEST_CASE_FIXTURE(Others, "a lingering close") {
+  TEST_CASE_FIXTURE(Others, "what a lingering close drops") {
     ScheduledFile file(openDevice("/dev/zero"));
     constexpr std::size_t piece = 65536;
     bool closed = false;
