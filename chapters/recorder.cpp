@@ -115,10 +115,11 @@ class Recorder {
  private:
   void seeWhatLeft() {
     if (left_.empty()) return;
-    const bool there =
-        std::ranges::any_of(coroutines_, [this](const Coroutine* coroutine) {
-          return numberOf(coroutine->describe()) == numberOf(left_);
-        });
+    const bool there = std::any_of(coroutines_.begin(), coroutines_.end(),
+                                   [this](const Coroutine* coroutine) {
+                                     return numberOf(coroutine->describe()) ==
+                                            numberOf(left_);
+                                   });
     write(there ? "suspend" : "end", left_);
     left_.clear();
   }

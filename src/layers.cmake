@@ -66,6 +66,10 @@ naglfar_layer(mixins 07
   SOURCES mixins/shared_waiters.cpp
   LINKS server)
 
+naglfar_layer(all 07
+  HEADERS naglfar.hpp
+  LINKS http mixins)
+
 # In place of sys/kernel.cpp: a program that wants the simulation names it
 # first, so that it answers the calls and the linker has no use for the other.
 if(sim)

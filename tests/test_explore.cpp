@@ -126,7 +126,7 @@ TEST_SUITE("explore: planted bugs") {
     holdsInOrder(planted);
     const Explored found = explore::explore(planted, enough);
     REQUIRE(found.failure);
-    CHECK(found.failure->failure.starts_with("nobody can run"));
+    CHECK(found.failure->failure.starts_with("no job can run"));
     CHECK(found.differing == 1);
     CHECK(found.failure->turns == 4);
   }

@@ -23,9 +23,7 @@
 
 #include "comet_handler.hpp"
 #include "helpers.hpp"
-#include "naglfar/mixins/forking_mix_in.hpp"
-#include "naglfar/mixins/shared_waiters.hpp"
-#include "naglfar/mixins/threading_mix_in.hpp"
+#include "naglfar/naglfar.hpp"
 #include "naglfar/server/waiters.hpp"
 
 using namespace naglfar;

@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 #include <sys/epoll.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <functional>
@@ -712,6 +713,20 @@ TEST_CASE("simulation: the same seed is the same run, and others differ") {
   CHECK(different.size() > 190);  // some make no calls at all
 }
 // [/determinism-tests]
+
+// [simulated-turns]
+TEST_CASE("simulation: greedy coroutines leave the others their turns") {
+  const auto scenarios = simulate::scenarios();
+  const auto turns = std::ranges::find_if(scenarios, [](const auto& s) {
+    return std::string_view(s.name) == "turns";
+  });
+  REQUIRE(turns != scenarios.end());
+  for (std::uint64_t seed = 1; seed <= 100; ++seed) {
+    CAPTURE(seed);
+    CHECK(simulate::run(seed, {}, &*turns).failure == "");
+  }
+}
+// [/simulated-turns]
 
 // [planted-channel]
 // Bugs that people make, beside the same thing done right: the simulation has

@@ -315,7 +315,8 @@ def calls(bench, programs, clients):
             times = []
             for _ in range(3):
                 cost = bench.run(program, clients,
-                                 LD_PRELOAD=str(BIN / "calltimes.so"))
+                                 LD_PRELOAD="calltimes.so",  # no path: a
+                                 LD_LIBRARY_PATH=str(BIN))   # space ends it
                 found = [json.loads(line)["call_times"]
                          for line in cost["stderr"].splitlines()
                          if line.startswith('{"call_times"')]

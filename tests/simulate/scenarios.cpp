@@ -27,7 +27,7 @@ std::string pattern(std::uint64_t seed, std::size_t start, std::size_t n) {
 }
 
 std::span<const Scenario> scenarios() {
-  static constexpr std::array<Scenario, 8> all{{
+  static constexpr std::array<Scenario, 9> all{{
       {"comet", comet},
       {"echo", echo},
       {"sendfile", sendFiles},
@@ -36,6 +36,7 @@ std::span<const Scenario> scenarios() {
       {"chain", chain},
       {"market", market},
       {"deadlines", deadlines},
+      {"turns", turns},
   }};
   return all;
 }
@@ -89,7 +90,7 @@ std::string runScenario(World& world, const Scenario& scenario) {
 
 Outcome run(std::uint64_t seed, const Trace& trace,
             const Scenario* scenario) {
-  if (scenario == nullptr) scenario = &scenarios()[seed % scenarios().size()];
+  if (scenario == nullptr) scenario = &scenarios()[seed % 8];
   sim::Random dice(seed);
   sim::Kernel kernel(dice.next());
   kernel.trace = trace;

@@ -26,15 +26,25 @@
 #define NAGLFAR_TSAN
 #endif
 
+// What only stands in the code with the tool.
 #ifdef NAGLFAR_ASAN
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
+#define NAGLFAR_IF_ASAN(...) __VA_ARGS__
+#else
+#define NAGLFAR_IF_ASAN(...)
 #endif
 #ifdef NAGLFAR_TSAN
 #include <sanitizer/tsan_interface.h>
+#define NAGLFAR_IF_TSAN(...) __VA_ARGS__
+#else
+#define NAGLFAR_IF_TSAN(...)
 #endif
 #if __has_include(<valgrind/memcheck.h>)
 #include <valgrind/memcheck.h>
+#define NAGLFAR_IF_VALGRIND(...) __VA_ARGS__
+#else
+#define NAGLFAR_IF_VALGRIND(...)
 #endif
 
 // [same-sanitizer]
@@ -72,103 +82,56 @@ inline constexpr bool fiberHooksOn = false;
 // coroutine's: enter -> arrived ... leave -> returned.
 class FiberHooks {
  public:
-  FiberHooks(char* stack, std::size_t size);
-  ~FiberHooks();
+  FiberHooks([[maybe_unused]] char* stack,
+             [[maybe_unused]] std::size_t size) {
+    NAGLFAR_IF_ASAN(stack_ = stack; size_ = size;)
+    NAGLFAR_IF_TSAN(fiber_ = __tsan_create_fiber(0);)
+    NAGLFAR_IF_VALGRIND(valgrind_ =
+                            VALGRIND_STACK_REGISTER(stack, stack + size);)
+  }
+  ~FiberHooks() {
+    NAGLFAR_IF_TSAN(__tsan_destroy_fiber(fiber_);)
+    NAGLFAR_IF_VALGRIND(VALGRIND_STACK_DEREGISTER(valgrind_);)
+  }
   FiberHooks(const FiberHooks&) = delete;
   FiberHooks& operator=(const FiberHooks&) = delete;
 
   // Before anything is put on a stack: forgets what its last user left there.
-  static void clean(char* stack, std::size_t size);
+  static void clean([[maybe_unused]] char* stack,
+                    [[maybe_unused]] std::size_t size) {
+    NAGLFAR_IF_ASAN(ASAN_UNPOISON_MEMORY_REGION(stack, size);)
+    NAGLFAR_IF_VALGRIND((void)VALGRIND_MAKE_MEM_UNDEFINED(stack, size);)
+  }
 
-  void enter();
-  void arrived();
-  void leave(bool forEver);
-  void returned();
+  void enter() {
+    NAGLFAR_IF_ASAN(
+        __sanitizer_start_switch_fiber(&resumerFrames_, stack_, size_);)
+    NAGLFAR_IF_TSAN(resumer_ = __tsan_get_current_fiber();
+                    __tsan_switch_to_fiber(fiber_, 0);)
+  }
+  void arrived() {
+    NAGLFAR_IF_ASAN(__sanitizer_finish_switch_fiber(
+                        ownFrames_, &resumerStack_, &resumerSize_);)
+  }
+  void leave([[maybe_unused]] bool forEver) {
+    NAGLFAR_IF_ASAN(
+        __sanitizer_start_switch_fiber(forEver ? nullptr : &ownFrames_,
+                                       resumerStack_, resumerSize_);)
+    NAGLFAR_IF_TSAN(__tsan_switch_to_fiber(resumer_, 0);)
+  }
+  void returned() {
+    NAGLFAR_IF_ASAN(
+        __sanitizer_finish_switch_fiber(resumerFrames_, nullptr, nullptr);)
+  }
 
  private:
-#ifdef NAGLFAR_ASAN
-  const void* stack_;
-  std::size_t size_;
-  void* ownFrames_ = nullptr;
-  void* resumerFrames_ = nullptr;
-  const void* resumerStack_ = nullptr;
-  std::size_t resumerSize_ = 0;
-#endif
-#ifdef NAGLFAR_TSAN
-  void* fiber_;
-  void* resumer_ = nullptr;
-#endif
+  NAGLFAR_IF_ASAN(const void* stack_; std::size_t size_;
+                  void* ownFrames_ = nullptr; void* resumerFrames_ = nullptr;
+                  const void* resumerStack_ = nullptr;
+                  std::size_t resumerSize_ = 0;)
+  NAGLFAR_IF_TSAN(void* fiber_; void* resumer_ = nullptr;)
   [[maybe_unused]] unsigned valgrind_ = 0;  // its number of the stack
 };
 // [/fiber-hooks]
-
-// [fiber-hooks-life]
-inline void FiberHooks::clean([[maybe_unused]] char* stack,
-                              [[maybe_unused]] std::size_t size) {
-#ifdef NAGLFAR_ASAN
-  ASAN_UNPOISON_MEMORY_REGION(stack, size);
-#endif
-#ifdef VALGRIND_MAKE_MEM_UNDEFINED
-  (void)VALGRIND_MAKE_MEM_UNDEFINED(stack, size);
-#endif
-}
-
-inline FiberHooks::FiberHooks([[maybe_unused]] char* stack,
-                              [[maybe_unused]] std::size_t size) {
-#ifdef NAGLFAR_ASAN
-  stack_ = stack;
-  size_ = size;
-#endif
-#ifdef NAGLFAR_TSAN
-  fiber_ = __tsan_create_fiber(0);
-#endif
-#ifdef VALGRIND_STACK_REGISTER
-  valgrind_ = VALGRIND_STACK_REGISTER(stack, stack + size);
-#endif
-}
-
-inline FiberHooks::~FiberHooks() {
-#ifdef NAGLFAR_TSAN
-  __tsan_destroy_fiber(fiber_);
-#endif
-#ifdef VALGRIND_STACK_REGISTER
-  VALGRIND_STACK_DEREGISTER(valgrind_);
-#endif
-}
-// [/fiber-hooks-life]
-
-// [fiber-hooks-switch]
-inline void FiberHooks::enter() {
-#ifdef NAGLFAR_ASAN
-  __sanitizer_start_switch_fiber(&resumerFrames_, stack_, size_);
-#endif
-#ifdef NAGLFAR_TSAN
-  resumer_ = __tsan_get_current_fiber();
-  __tsan_switch_to_fiber(fiber_, 0);
-#endif
-}
-
-inline void FiberHooks::arrived() {
-#ifdef NAGLFAR_ASAN
-  __sanitizer_finish_switch_fiber(ownFrames_, &resumerStack_, &resumerSize_);
-#endif
-}
-
-inline void FiberHooks::leave([[maybe_unused]] bool forEver) {
-#ifdef NAGLFAR_ASAN
-  __sanitizer_start_switch_fiber(forEver ? nullptr : &ownFrames_,
-                                 resumerStack_, resumerSize_);
-#endif
-#ifdef NAGLFAR_TSAN
-  __tsan_switch_to_fiber(resumer_, 0);
-#endif
-}
-
-inline void FiberHooks::returned() {
-#ifdef NAGLFAR_ASAN
-  __sanitizer_finish_switch_fiber(resumerFrames_, nullptr, nullptr);
-#endif
-}
-// [/fiber-hooks-switch]
 
 }  // namespace naglfar

@@ -75,10 +75,10 @@ class Task : public List<Task>::Link {
   /// The coroutine's name, for messages: `go(serve).name = "server"`.
   class Name {
    public:
-    /// @param name A string that stays.
+    /// @param text A string that stays.
     /// @return This name.
-    Name& operator=(const char* name) {
-      if (coroutine_ != nullptr) coroutine_->name = name;
+    Name& operator=(const char* text) {
+      if (coroutine_ != nullptr) coroutine_->name = text;
       return *this;
     }
     /// @return The name, or null if it has none or has ended.

@@ -57,27 +57,22 @@ class BasicWaiters {
 
   /// A request's place in the list. The request leaves the list when its
   /// place goes out of scope.
-  class Place {
+  class Place : public List<Place>::Link {
    public:
     ~Place() {
-      if (waiters_ != nullptr) waiters_->remove(*this);
+      if (this->linked()) --waiters_.size_;
     }
-    Place(const Place&) = delete;
-    Place& operator=(const Place&) = delete;
 
    private:
     friend class BasicWaiters;
-    Place(BasicWaiters& waiters, Channel channel);
-    BasicWaiters* waiters_;  // null: the place is not in the list any more
+    Place(BasicWaiters& waiters, Channel channel)
+        : waiters_(waiters), channel_(std::move(channel)) {
+      waiters_.places_.append(*this);
+      ++waiters_.size_;
+    }
+    BasicWaiters& waiters_;
     Channel channel_;
-    Place* previous_;
-    Place* next_ = nullptr;
   };
-
-  BasicWaiters() = default;
-  ~BasicWaiters() { clear(); }
-  BasicWaiters(const BasicWaiters&) = delete;
-  BasicWaiters& operator=(const BasicWaiters&) = delete;
 
   /// @param connection The request's socket. No coroutine may read from it
   ///        while the channel is there.
@@ -107,14 +102,8 @@ class BasicWaiters {
   bool endMeansGone = true;
 
  private:
-  void remove(Place& place);
-  void clear() {
-    while (first_ != nullptr) remove(*first_);
-  }
-
   // The list links the places themselves, so append() allocates nothing.
-  Place* first_ = nullptr;
-  Place* last_ = nullptr;
+  List<Place> places_;
   std::size_t size_ = 0;
 };
 
@@ -157,38 +146,20 @@ void BasicWaiters<Message>::Channel::write(Message message) {
 }
 // [/waiters-members]
 
-// [waiters-line]
-template <class Message>
-BasicWaiters<Message>::Place::Place(BasicWaiters& waiters, Channel channel)
-    : waiters_(&waiters),
-      channel_(std::move(channel)),
-      previous_(std::exchange(waiters.last_, this)) {
-  (previous_ != nullptr ? previous_->next_ : waiters.first_) = this;
-  ++waiters.size_;
-}
-
-template <class Message>
-void BasicWaiters<Message>::remove(Place& place) {
-  (place.previous_ != nullptr ? place.previous_->next_ : first_) =
-      place.next_;
-  (place.next_ != nullptr ? place.next_->previous_ : last_) = place.previous_;
-  place.waiters_ = nullptr;
-  --size_;
-}
-
+// [take-all]
 template <class Message>
 auto BasicWaiters<Message>::takeAll() -> std::vector<Channel> {
   std::vector<Channel> all;
   all.reserve(size_);
-  // The client of a request in the list may have left: then the channel is
-  // closed, and the request leaves the list when its turn comes.
-  for (Place* place = first_; place != nullptr; place = place->next_)
+  while (Place* place = places_.pop()) {
+    --size_;
+    // A client that has left may not have had its turn to leave the list.
     if (!place->channel_.state_->channel.closed())
       all.push_back(place->channel_);
-  clear();
+  }
   return all;
 }
-// [/waiters-line]
+// [/take-all]
 
 /// @}
 

@@ -28,43 +28,27 @@ namespace naglfar {
 /// The table of the system calls that the ledger tells apart. Each row has
 /// the kind's name in the program and the name of its manual page. `accept`
 /// counts accept(2) on a system that has no accept4(2).
-#define NAGLFAR_SYSTEM_CALLS(CALL)        \
-  CALL(socket, "socket")                  \
-  CALL(bind, "bind")                      \
-  CALL(listen, "listen")                  \
-  CALL(accept, "accept4")                 \
-  CALL(connect, "connect")                \
-  CALL(getsockname, "getsockname")        \
-  CALL(getsockopt, "getsockopt")          \
-  CALL(setsockopt, "setsockopt")          \
-  CALL(socketpair, "socketpair")          \
-  CALL(pipe, "pipe")                      \
-  CALL(dup, "dup")                        \
-  CALL(fcntl, "fcntl")                    \
-  CALL(read, "read")                      \
-  CALL(write, "write")                    \
-  CALL(recv, "recv")                      \
-  CALL(send, "send")                      \
-  CALL(sendfile, "sendfile")              \
-  CALL(shutdown, "shutdown")              \
-  CALL(close, "close")                    \
-  CALL(epollCreate, "epoll_create1")      \
-  CALL(epollCtl, "epoll_ctl")             \
-  CALL(epollWait, "epoll_wait")           \
-  CALL(kqueue, "kqueue")                  \
-  CALL(kevent, "kevent")                  \
-  CALL(select, "select")                  \
-  CALL(poll, "poll")                      \
-  CALL(sigprocmask, "rt_sigprocmask")     \
-  CALL(sigaction, "rt_sigaction")         \
-  CALL(sigaltstack, "sigaltstack")        \
-  CALL(mmap, "mmap")                      \
-  CALL(munmap, "munmap")                  \
-  CALL(mprotect, "mprotect")              \
-  CALL(processMadvise, "process_madvise") \
-  CALL(madvise, "madvise")                \
-  CALL(fork, "fork")                      \
-  CALL(waitpid, "waitpid")
+// clang-format off
+#define NAGLFAR_SYSTEM_CALLS(CALL)                                          \
+  CALL(socket, "socket")           CALL(bind, "bind")                       \
+  CALL(listen, "listen")           CALL(accept, "accept4")                  \
+  CALL(connect, "connect")         CALL(getsockname, "getsockname")         \
+  CALL(getsockopt, "getsockopt")   CALL(setsockopt, "setsockopt")           \
+  CALL(socketpair, "socketpair")   CALL(pipe, "pipe")                       \
+  CALL(dup, "dup")                 CALL(fcntl, "fcntl")                     \
+  CALL(read, "read")               CALL(write, "write")                     \
+  CALL(recv, "recv")               CALL(send, "send")                       \
+  CALL(sendfile, "sendfile")       CALL(shutdown, "shutdown")               \
+  CALL(close, "close")             CALL(epollCreate, "epoll_create1")       \
+  CALL(epollCtl, "epoll_ctl")      CALL(epollWait, "epoll_wait")            \
+  CALL(kqueue, "kqueue")           CALL(kevent, "kevent")                   \
+  CALL(select, "select")           CALL(poll, "poll")                       \
+  CALL(sigprocmask, "rt_sigprocmask") CALL(sigaction, "rt_sigaction")       \
+  CALL(sigaltstack, "sigaltstack") CALL(mmap, "mmap")                       \
+  CALL(munmap, "munmap")           CALL(mprotect, "mprotect")               \
+  CALL(madvise, "madvise")         CALL(processMadvise, "process_madvise")  \
+  CALL(fork, "fork")               CALL(waitpid, "waitpid")
+// clang-format on
 
 /// Takes the first column of the table.
 #define NAGLFAR_KIND(kind, name) kind,
