@@ -20,9 +20,7 @@ class Scheduler;
 // [wait-queue]
 /// A queue of waiting jobs. A coroutine makes an Entry on its stack and parks
 /// until that was notified:
-///
-///     WaitQueue::Entry entry(queue);
-///     while (entry.waiting()) scheduler.park("its turn");
+/// `while (entry.waiting()) scheduler.park("its turn");`
 class WaitQueue {
  public:
   /// A place in the queue. It leaves the queue when it goes out of scope,
