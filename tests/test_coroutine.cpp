@@ -930,10 +930,10 @@ TEST_CASE("1000 coroutines one after the other need one stack") {
 TEST_CASE("what a closure's end makes has a stack of its own") {
   Log log;
   Stage stage;
-  Coroutine* made = nullptr;
+  Coroutine* child = nullptr;
   std::shared_ptr<int> last(new int(0), [&](const int* number) {
     delete number;
-    made = &stage.make([&log] {
+    child = &stage.make([&log] {
       log.push_back("made");
       Coroutine::suspend();
       log.push_back("ends");
@@ -941,11 +941,11 @@ TEST_CASE("what a closure's end makes has a stack of its own") {
   });
   stage.make([&log, last = std::move(last)] { log.push_back("first"); })
       .resume();
-  REQUIRE(made != nullptr);
+  REQUIRE(child != nullptr);
   CHECK(coroutines() == 1);
-  made->resume();
+  child->resume();
   CHECK(coroutines() == 1);
-  made->resume();
+  child->resume();
   CHECK(log == Log{"first", "made", "ends"});
   CHECK(coroutines() == 0);
 }

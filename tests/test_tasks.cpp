@@ -296,14 +296,14 @@ TEST_CASE_FIXTURE(Run, "each call that waits is a point of cancellation") {
   Channel<int> full(1);
   full.write(1);
   Log ignored;
-  TaskGroup never;
-  Task other = never.go(waitForEver, std::ref(ignored), "other");
+  TaskGroup endless;
+  Task other = endless.go(waitForEver, std::ref(ignored), "other");
   const std::vector<std::function<void()>> calls = {
       [&] { scheduler.park("it"); }, [&] { yield(); },
       [&] { naglfar::sleep(1h); },   [&] { goRead(reader.get(), 1); },
       [&] { empty.read(); },         [&] { empty.wait(); },
       [&] { full.write(2); },        [&] { other.join(); },
-      [&] { never.wait(); },         [&] { never.waitOne(); },
+      [&] { endless.wait(); },       [&] { endless.waitOne(); },
   };
   for (std::size_t i = 0; i < calls.size(); ++i) {
     CAPTURE(i);

@@ -145,7 +145,10 @@ TEST_SUITE("turns") {
     std::size_t turns = 0;
     bool done = false;
     go([&] {
-      for (; !done; yield()) ++turns;
+      while (!done) {
+        ++turns;
+        yield();
+      }
     });
     for (int i = 0; i < 3; ++i) {
       yield();
