@@ -99,7 +99,7 @@ void Turns::transfer(std::size_t size) {
   };
   const bool cancelled = world.dice.below(3) == 0;
   greedy
-      .go([&, sends, cancelled] {
+      .go([&, sends, way, cancelled] {
         Task sender = go(sends);
         if (way == 0 && world.coin()) from.file.flush(false);
         if (cancelled) {
