@@ -21,8 +21,10 @@ def saved_registers(coroutine):
     """Those that a backtrace needs."""
     stopped = coroutine['context_']['stopped'].dereference()
     aarch64 = 'aarch64' in gdb.selected_frame().architecture().name()
-    if 'row' in [field.name for field in stopped.type.fields()]:
-        row = stopped['row'][0].address
+    # For the switch in assembly, clang tells nothing about the type.
+    if 'machine' not in [field.name for field in stopped.type.fields()]:
+        word = gdb.lookup_type('unsigned long')
+        row = stopped.address.cast(word.pointer())
         if not aarch64:
             registers = {name: row[n] for name, n in X86_64_ROW.items()}
             return registers | {'rsp': (row + 8).cast(row[0].type)}
