@@ -69,7 +69,7 @@ std::string runScenario(World& world, const Scenario& scenario) {
   Scheduler scheduler;
   std::ostringstream left;  // before the others are cancelled
   scheduler.unhandled = [&](std::exception_ptr escaped) {
-    if (left.view().empty()) scheduler.dump(left);
+    if (left.str().empty()) scheduler.dump(left);
     std::rethrow_exception(escaped);
   };
   world.kernel.setFaults(chooseFaults(world));
