@@ -717,9 +717,9 @@ TEST_CASE("simulation: the same seed is the same run, and others differ") {
 // [simulated-turns]
 TEST_CASE("simulation: greedy coroutines leave the others their turns") {
   const auto scenarios = simulate::scenarios();
-  const auto turns = std::ranges::find_if(scenarios, [](const auto& s) {
-    return std::string_view(s.name) == "turns";
-  });
+  const auto turns = std::find_if(
+      scenarios.begin(), scenarios.end(),
+      [](const auto& s) { return std::string_view(s.name) == "turns"; });
   REQUIRE(turns != scenarios.end());
   for (std::uint64_t seed = 1; seed <= 100; ++seed) {
     CAPTURE(seed);
