@@ -49,7 +49,8 @@ class ForkingMixIn : public Base {
   static bool hasEnded(pid_t child, int options);
   std::vector<pid_t> children_;
   std::size_t collectAt_ = 16;
-  TCPServer::Pipe ended_;  // a child that ends writes its number
+  // A child that ends writes its number. Only a limit needs it.
+  std::optional<TCPServer::Pipe> ended_;
 };
 // [/forking-mix-in]
 
@@ -59,14 +60,15 @@ class ForkingMixIn : public Base {
 template <class Base>
 std::optional<TCPServer::Request> ForkingMixIn<Base>::get_request() {
   if (maxConnections == unlimited) return Base::get_request();
+  if (!ended_) ended_.emplace();
   do {
     pid_t child = 0;
-    while (sys::read(ended_.reader.get(), reinterpret_cast<char*>(&child),
+    while (sys::read(ended_->reader.get(), reinterpret_cast<char*>(&child),
                      sizeof child) == sizeof child)
       if (hasEnded(child, 0)) std::erase(children_, child);
     if (children_.size() >= maxConnections) collectChildren(WNOHANG);
   } while (children_.size() >= maxConnections &&
-           this->awaitInput(ended_.reader.get(), TCPServer::lookEveryMs));
+           this->awaitInput(ended_->reader.get(), TCPServer::lookEveryMs));
   return Base::get_request();
 }
 // [/forking-room]
@@ -89,9 +91,9 @@ void ForkingMixIn<Base>::process_request(TCPServer::Request request) {
       // handle_error() threw, and the child has no caller of its own.
     }
     flushLedger();
-    if (maxConnections != unlimited) {
+    if (ended_) {
       const pid_t self = ::getpid();
-      sys::write(ended_.writer.get(), reinterpret_cast<const char*>(&self),
+      sys::write(ended_->writer.get(), reinterpret_cast<const char*>(&self),
                  sizeof self);  // if it fails, the parent looks anyway
     }
     _exit(0);  // destructors would undo what belongs to the parent
