@@ -15,7 +15,7 @@
 
 set -eu
 folder=$1
-valgrind='valgrind --quiet --error-exitcode=9 --leak-check=full
+valgrind='valgrind --quiet --fair-sched=yes --error-exitcode=9 --leak-check=full
   --show-leak-kinds=definite --errors-for-leak-kinds=definite'
 
 # check NAME [FILTER]
