@@ -992,7 +992,7 @@ TEST_CASE("an interval timer has no effect on who is parked") {
   setitimer(ITIMER_REAL, &every, nullptr);
   scheduler.run();
   setitimer(ITIMER_REAL, &stop, nullptr);
-  sys::defaultSignal(SIGALRM);
+  sys::ignoreSignal(SIGALRM);  // valgrind hands a signal on late
   CHECK(arrived);
   CHECK(ticks >= 5);
   CHECK(since.parks() == 1);
