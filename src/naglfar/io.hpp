@@ -15,7 +15,6 @@
 #pragma once
 
 #include <functional>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -73,44 +72,35 @@ std::string goRead(int fd, Deadline deadline = never);
 /// @throws std::system_error What write(2) fails with, such as EPIPE.
 std::size_t tryWrite(int fd, std::string_view data, bool last = false);
 
-/// Writes what the kernel takes; waits while it takes nothing.
-/// @param fd A descriptor.
-/// @param data What to write; not empty.
-/// @param deadline When to give up.
-/// @return How many bytes were written, at least one.
-/// @throws std::system_error As tryWrite(), errc::timed_out, and ECANCELED.
-std::size_t goWriteSome(int fd, std::string_view data,
-                        Deadline deadline = never);
-
 /// Writes all the data.
 /// @param fd A descriptor.
 /// @param data What to write; must stay until this returns.
 /// @param deadline When to give up.
 /// @return How many bytes were written: all of them.
-/// @throws std::system_error As goWriteSome().
+/// @throws std::system_error As tryWrite(), errc::timed_out, and ECANCELED.
 std::size_t goWrite(int fd, std::string_view data, Deadline deadline = never);
 
-/// Sends what the kernel takes now of a part of a file, without copying it
-/// through this process.
-/// @param file A descriptor of a regular file.
+/// Sends what the kernel takes of a part of a file, without copying it
+/// through this process; waits while it takes nothing.
+/// @param file A descriptor of a regular file, which stays open meanwhile.
 /// @param fd The socket to send to.
 /// @param offset Where in the file to start, in bytes.
 /// @param nbytes How many bytes to send.
-/// @return How many were sent: 0 if the file ends at `offset`; none if the
-///         kernel takes none now.
-/// @throws std::system_error What sendfile(2) fails with.
-std::optional<std::size_t> trySendfile(int file, int fd, off_t offset,
-                                       std::size_t nbytes);
+/// @param deadline When to give up.
+/// @return How many were sent: 0 only if the file ends at `offset`.
+/// @throws std::system_error What sendfile(2) fails with, errc::timed_out,
+///         and ECANCELED.
+std::size_t goSendfileSome(int file, int fd, off_t offset, std::size_t nbytes,
+                           Deadline deadline = never);
 
-/// Sends a part of a file; waits while the kernel takes nothing.
+/// Sends a part of a file.
 /// @param file A descriptor of a regular file, which stays open meanwhile.
 /// @param fd The socket to send to.
 /// @param offset Where in the file to start, in bytes.
 /// @param nbytes How many bytes to send.
 /// @param deadline When to give up.
 /// @return How many were sent: fewer only if the file ends before.
-/// @throws std::system_error As trySendfile(), errc::timed_out, and
-///         ECANCELED.
+/// @throws std::system_error As goSendfileSome().
 std::size_t goSendfile(int file, int fd, off_t offset, std::size_t nbytes,
                        Deadline deadline = never);
 // [/read-and-write]
@@ -166,7 +156,6 @@ class HangupWatch final : private Job {
   int fd_;
   std::function<void()> gone_;
   bool endMeansGone_;
-  Scheduler& scheduler_;  // only used by run(), which it calls
   Waiter waiter_{*this};
 };
 

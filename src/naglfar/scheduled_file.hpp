@@ -11,8 +11,8 @@
 ///   in order. So an error is met again by the next flush, and none is
 ///   lost because it came in the background.
 ///
-/// Asks of io: goReadSome, tryWrite, trySendfile, goConnect, goClose; of the
-/// scheduler: WaitQueue, watch.
+/// Asks of io: goReadSome, tryWrite, goSendfileSome, goConnect, goWait; of
+/// the scheduler: WaitQueue, watch, spend.
 
 #pragma once
 
@@ -32,24 +32,15 @@ namespace naglfar {
 
 // [scheduled-file]
 /// A file object over a socket or a pipe (`ScheduledFile` in the 2009
-/// library).
-class ScheduledFile {
+/// library). Its destructor closes the descriptor. A destructor cannot wait:
+/// what was not flushed by flush() or close() is lost.
+class ScheduledFile final : private Job {
  public:
   /// @param fd A descriptor, which the file owns from now on.
   explicit ScheduledFile(sys::Fd fd) : fd_(std::move(fd)) {}
   /// Moves a file in which no coroutine waits.
   /// @param other Closed afterwards.
   ScheduledFile(ScheduledFile&& other) noexcept;
-  ScheduledFile& operator=(ScheduledFile&&) = delete;
-  /// Closes the descriptor. A destructor cannot wait: what was not flushed by
-  /// flush() or close() is lost.
-  ~ScheduledFile() = default;
-
-  /// Makes a file of a duplicate of a socket, which stays the caller's.
-  /// @param socket A descriptor.
-  /// @return The file.
-  /// @throws std::system_error If it cannot be duplicated.
-  static ScheduledFile fromSocket(int socket);
 
   /// Connects to a server. The file flushes each write (`autoflush`).
   /// @param address The server.
@@ -102,11 +93,7 @@ class ScheduledFile {
   /// Iterates over the lines until the end of file.
   /// @return The first line.
   auto begin() {
-    return InputIterator([this]() -> std::optional<std::string> {
-      std::string line = readline();
-      if (line.empty()) return std::nullopt;
-      return line;
-    });
+    return InputIterator([this] { return unlessEmpty(readline()); });
   }
   /// @return The end.
   std::default_sentinel_t end() { return {}; }
@@ -114,7 +101,8 @@ class ScheduledFile {
 
   // [file-writing]
   /// Adds to what is to be sent: by flush() and close(), when it is more than
-  /// `bufferSize`, and at once with `autoflush`.
+  /// `bufferSize` together with what leaves in the background, and at once
+  /// with `autoflush`.
   /// @param data The bytes.
   /// @throws std::system_error EBADF after close(), and as flush().
   void write(std::string_view data);
@@ -122,7 +110,7 @@ class ScheduledFile {
   /// Sends what was written.
   /// @param block Whether to wait until the kernel has taken it all. If not,
   ///        what it does not take at once leaves in the background.
-  /// @throws std::system_error As goWriteSome().
+  /// @throws std::system_error As goWrite().
   void flush(bool block = true);
 
   /// Sends a part of a file, after what was written. What others write
@@ -131,7 +119,7 @@ class ScheduledFile {
   /// @param offset Where in it to start, in bytes.
   /// @param nbytes How many bytes to send.
   /// @return How many were sent: fewer only if the file ends before.
-  /// @throws std::system_error As trySendfile() and flush().
+  /// @throws std::system_error As goSendfileSome() and flush().
   std::size_t sendfile(int file, off_t offset, std::size_t nbytes);
 
   /// Closes the descriptor. May be called twice.
@@ -149,8 +137,10 @@ class ScheduledFile {
   void lingeringClose(sys::Duration patience, std::size_t most = unlimited);
   // [/file-writing]
 
-  bool autoflush = false;          ///< Whether each write() is sent at once.
-  std::size_t bufferSize = 65536;  ///< In bytes: more than that is sent.
+  bool autoflush = false;  ///< Whether each write() is sent at once.
+  /// In bytes: a write() that makes it more than that waits until all is
+  /// sent.
+  std::size_t bufferSize = 65536;
   /// When each of the calls above gives up. A change
   /// binds from the next wait on.
   Deadline deadline = never;
@@ -162,36 +152,28 @@ class ScheduledFile {
 
  private:
   // [file-private]
-  // Waits for room on behalf of all coroutines that flush, and of those that
-  // did not wait for it.
-  struct Flusher final : Job {
-    explicit Flusher(ScheduledFile& owner) : file(owner) {}
-    void run() override { file.roomToSend(); }
-    ScheduledFile& file;
-    Scheduler* scheduler = nullptr;  // that it waits in, or has waited in
-    Waiter waiter{*this};
-  };
-
+  // What a loop over strings ends with is none, and not an empty one.
+  static std::optional<std::string> unlessEmpty(std::string text) {
+    if (text.empty()) return std::nullopt;
+    return text;
+  }
   std::string_view pending() const;
+  std::size_t unsent() const { return outgoing_.size() - sent_; }
   Deadline patience() const { return std::min(deadline, after(timeout)); }
   bool fill();
   std::string take(std::size_t n);
   bool sendSome();
   void send(bool block);
-  void roomToSend();
-  void awaitRoom(const char* call);
-  void waitForRoom();
+  void run() override;  // sends in the background, and for all that flush
 
   sys::Fd fd_;
-  bool shared_ = false;    // fromSocket(): the stream goes on after close()
-  std::string incoming_;   // read from the descriptor; the first taken_
-  std::size_t taken_ = 0;  // bytes of it have left
-  std::string outgoing_;   // written, and not yet in sending_
-  std::string sending_;    // leaves now; the kernel has taken the first
-  std::size_t sent_ = 0;   // sent_ bytes of it
+  std::string incoming_;      // read from the descriptor; the first taken_
+  std::size_t taken_ = 0;     // bytes of it have left
+  std::string outgoing_;      // written; the kernel has taken the first
+  std::size_t sent_ = 0;      // sent_ bytes of it
   bool sendingFile_ = false;  // and nothing else, until it is there
   bool last_ = false;         // the end comes right after what is sent now
-  Flusher flusher_{*this};
+  Waiter room_{*this};        // waits for room to write
   WaitQueue flushing_;
   // [/file-private]
 };
@@ -201,17 +183,9 @@ class ScheduledFile {
 /// What stands before a separator, in chunks.
 class ScheduledFile::Chunks {
  public:
-  /// @param file Read from.
-  /// @param separator What to look for.
-  /// @param includingTxt Whether to read it, too.
-  Chunks(ScheduledFile& file, std::string separator, bool includingTxt)
-      : file_(file),
-        separator_(std::move(separator)),
-        includingTxt_(includingTxt) {}
-  /// @return The next chunk; nothing at the end.
-  /// @throws std::system_error As goReadSome(). What came before stays.
-  std::optional<std::string> next();
   /// @return The first chunk.
+  /// @throws std::system_error As goReadSome(), for each chunk. What came
+  ///         before stays.
   auto begin() {
     return InputIterator([this] { return next(); });
   }
@@ -221,9 +195,16 @@ class ScheduledFile::Chunks {
   std::string join();
 
  private:
+  friend class ScheduledFile;
+  Chunks(ScheduledFile& file, std::string separator, bool including)
+      : file_(file),
+        separator_(std::move(separator)),
+        including_(including) {}
+  std::optional<std::string> next();
+
   ScheduledFile& file_;
   std::string separator_;
-  bool includingTxt_;
+  bool including_;
   bool found_ = false;
 };
 // [/chunks]

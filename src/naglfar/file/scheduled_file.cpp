@@ -3,16 +3,14 @@
 // Invariants:
 // - Nothing yields between a read into the thread's scratch buffer and its
 //   copy into the file, so one scratch buffer serves all coroutines.
-// - Only flusher_ waits for room to write. A coroutine that sends waits for
-//   the flusher.
-// - While sendingFile_, only sendfile() sends.
+// - Only the file, as a job, waits for room to write, for all coroutines that
+//   flush. These wait until the job notifies them.
+// - While sendingFile_, only sendfile() sends, and waits for room itself.
 
 #include "naglfar/scheduled_file.hpp"
 
-#include <algorithm>
 #include <cassert>
-#include <memory>
-#include <optional>
+#include <vector>
 
 namespace naglfar {
 
@@ -25,25 +23,16 @@ ScheduledFile::ScheduledFile(ScheduledFile&& other) noexcept
       nread(other.nread),
       nwrite(other.nwrite),
       fd_(std::move(other.fd_)),
-      shared_(other.shared_),
       incoming_(std::move(other.incoming_)),
       taken_(std::exchange(other.taken_, 0)),
       outgoing_(std::move(other.outgoing_)),
-      sending_(std::move(other.sending_)),
       sent_(std::exchange(other.sent_, 0)) {
   assert(other.flushing_.empty());
-  // What leaves in the background goes on from here: the flusher sends what
-  // it can, and waits again. It is neither if its scheduler has ended.
-  if (!other.flusher_.waiter.watching() && !other.flusher_.queued()) return;
-  other.flusher_.waiter.unwatch();
-  flusher_.scheduler = other.flusher_.scheduler;
-  flusher_.scheduler->wake(flusher_);
-}
-
-ScheduledFile ScheduledFile::fromSocket(int socket) {
-  ScheduledFile file(sys::Fd(sys::check(sys::dup(socket), "dup")));
-  file.shared_ = true;
-  return file;
+  // What leaves in the background goes on from here: the job sends what it
+  // can, and waits again. It is neither if its scheduler has ended.
+  if (!other.room_.watching() && !other.queued()) return;
+  other.room_.unwatch();
+  Scheduler::current().wake(*this);
 }
 
 ScheduledFile ScheduledFile::connectTcp(const sys::Address& address,
@@ -57,6 +46,14 @@ ScheduledFile ScheduledFile::connectTcp(const sys::Address& address,
 // [/file-life]
 
 // [fill-and-take]
+// Drops the first bytes of a buffer, which have left, as soon as they are the
+// larger part. So the cost of small pieces of a large buffer stays linear.
+static void compact(std::string& buffer, std::size_t& left) {
+  if (2 * left < buffer.size()) return;
+  buffer.erase(0, left);
+  left = 0;
+}
+
 std::string_view ScheduledFile::pending() const {
   return std::string_view(incoming_).substr(taken_);
 }
@@ -64,33 +61,19 @@ std::string_view ScheduledFile::pending() const {
 // False at the end of file.
 bool ScheduledFile::fill() {
   if (closed()) sys::fail(EBADF, "read from a closed file");
-  constexpr std::size_t scratchSize = 65536;
-  static thread_local const std::unique_ptr<char[]> scratch(
-      new char[scratchSize]);
-  const std::size_t n =
-      goReadSome(fd_.get(), {scratch.get(), scratchSize}, patience());
-  // Dropping what was taken only when it is the larger part keeps the cost
-  // of small reads from a large buffer linear.
-  if (2 * taken_ >= incoming_.size()) {
-    incoming_.erase(0, taken_);
-    taken_ = 0;
-  }
-  incoming_.append(scratch.get(), n);
+  static thread_local std::vector<char> scratch(65536);
+  const std::size_t n = goReadSome(fd_.get(), scratch, patience());
+  compact(incoming_, taken_);
+  incoming_.append(scratch.data(), n);
   nread += n;
   return n > 0;
 }
 
 std::string ScheduledFile::take(std::size_t n) {
-  n = std::min(n, pending().size());
-  std::string data;
-  if (taken_ == 0 && 2 * n >= incoming_.size()) {
-    data.swap(incoming_);  // and copy what stays, which is the smaller part
-    incoming_.assign(data, n);
-    data.resize(n);
-  } else {
-    data = pending().substr(0, n);
-    taken_ += n;
-  }
+  if (taken_ == 0 && n >= incoming_.size())
+    return std::exchange(incoming_, {});  // without a copy
+  std::string data(pending().substr(0, n));
+  taken_ += data.size();
   return data;
 }
 // [/fill-and-take]
@@ -98,7 +81,7 @@ std::string ScheduledFile::take(std::size_t n) {
 // [read]
 std::string ScheduledFile::read(std::size_t n) {
   Scheduler::spend(fileno());
-  while (pending().size() < n && fill()) continue;
+  while (available() < n && fill()) continue;
   return take(n);
 }
 
@@ -116,12 +99,10 @@ std::string ScheduledFile::readline(std::size_t n,
   for (;;) {
     const std::size_t found = pending().find(separator, searched);
     if (found != std::string_view::npos)
-      return take(std::min(n, found + separator.size()));
-    if (pending().size() >= n) return take(n);
+      n = std::min(n, found + separator.size());
     // A separator may have begun with the last bytes that are there.
-    searched =
-        pending().size() - std::min(pending().size(), separator.size() - 1);
-    if (!fill()) return take(n);
+    searched = available() - std::min(available(), separator.size() - 1);
+    if (available() >= n || !fill()) return take(n);
   }
 }
 
@@ -135,23 +116,22 @@ ScheduledFile::Chunks ScheduledFile::readUntil(std::string separator,
 
 std::optional<std::string> ScheduledFile::Chunks::next() {
   Scheduler::spend(file_.fileno());
-  std::string chunk;
-  while (chunk.empty() && !found_) {
+  std::size_t n = 0;
+  while (n == 0 && !found_) {
     const std::string_view pending = file_.pending();
     const std::size_t position = pending.find(separator_);
     found_ = position != std::string_view::npos;
     if (found_)
-      chunk = file_.take(position + (includingTxt_ ? separator_.size() : 0));
+      n = position + (including_ ? separator_.size() : 0);
     else if (pending.size() >= separator_.size())
       // All but what might be the beginning of the separator can go.
-      chunk = file_.take(pending.size() - separator_.size() + 1);
+      n = pending.size() - separator_.size() + 1;
     else if (!file_.fill()) {
       found_ = true;
-      chunk = file_.take(unlimited);
+      n = unlimited;
     }
   }
-  if (chunk.empty()) return std::nullopt;
-  return chunk;
+  return unlessEmpty(file_.take(n));
 }
 
 std::string ScheduledFile::Chunks::join() {
@@ -163,38 +143,32 @@ std::string ScheduledFile::Chunks::join() {
 
 // [send-some]
 // Hands over what the kernel takes now. True if nothing is left. If the
-// kernel takes piece after piece, the flusher goes on after the others' turn.
+// kernel takes piece after piece, the job goes on after the others' turn.
 // The coroutine must not yield here: if it were cancelled meanwhile, no job
 // would send the rest.
 bool ScheduledFile::sendSome() {
-  for (;;) {
-    if (sendingFile_) return false;
-    if (sent_ == sending_.size()) {
-      sending_.clear();
-      sent_ = 0;
-      sending_.swap(outgoing_);
-      if (sending_.empty()) return true;
-    }
+  if (sendingFile_) return false;
+  while (!outgoing_.empty()) {
     const std::size_t n =
-        tryWrite(fd_.get(), std::string_view(sending_).substr(sent_), last_);
+        tryWrite(fileno(), std::string_view(outgoing_).substr(sent_), last_);
     if (n == 0) return false;
     sent_ += n;
     nwrite += n;
-    if (sent_ == sending_.size() || !Scheduler::overspends()) continue;
-    flusher_.scheduler = &Scheduler::current();
-    flusher_.scheduler->wake(flusher_);
+    compact(outgoing_, sent_);
+    if (outgoing_.empty() || !Scheduler::overspends()) continue;
+    Scheduler::current().wake(*this);
     return false;
   }
+  return true;
 }
 // [/send-some]
 
 // [write]
 void ScheduledFile::write(std::string_view data) {
-  if (autoflush || outgoing_.size() + data.size() > bufferSize)
+  if (autoflush || unsent() + data.size() > bufferSize)
     Scheduler::spend(fileno());
   if (closed()) sys::fail(EBADF, "write to a closed file");
-  const bool idle = sending_.empty() && outgoing_.empty() && !sendingFile_;
-  if (autoflush && idle && !data.empty()) {
+  if (autoflush && outgoing_.empty() && !sendingFile_ && !data.empty()) {
     // Mostly the kernel takes all of it, and nothing has to be kept.
     const std::size_t n = tryWrite(fileno(), data);
     nwrite += n;
@@ -205,7 +179,7 @@ void ScheduledFile::write(std::string_view data) {
   // in one allocation, which stays small, for many may wait beside it.
   if (!autoflush && outgoing_.empty()) outgoing_.reserve(112);
   outgoing_ += data;
-  const bool full = outgoing_.size() > bufferSize;
+  const bool full = unsent() > bufferSize;
   if (autoflush || full) send(full);
 }
 // [/write]
@@ -217,46 +191,38 @@ void ScheduledFile::flush(bool block) {
 }
 
 // Without a turn for the others before it: what was written is on its way
-// before the coroutine can be cancelled, and a destructor may call this.
+// before the coroutine can be cancelled, and a destructor may call this. To
+// wait means to wait for the job, or for the flush that has sent it all.
 void ScheduledFile::send(bool block) {
   if (closed()) sys::fail(EBADF, "flush of a closed file");
   while (!sendSome()) {
-    if (!block && Scheduler::ofThread() != nullptr) return waitForRoom();
-    awaitRoom("flush");
+    if (Scheduler::ofThread() == nullptr) {  // no job would send
+      goWait(fileno(), Interest::write, patience());
+      continue;
+    }
+    if (!sendingFile_ && !room_.watching() && !queued())
+      Scheduler::current().watch(fileno(), Interest::write, room_);
+    if (!block) return;
+    WaitQueue::Entry entry(flushing_);
+    const bool woken = Scheduler::current().park("a descriptor to write to",
+                                                 fileno(), patience());
+    if (closed()) sys::fail(ECANCELED, "flush");
+    // A coroutine that was notified in the same turn has to look, for there
+    // may be no other left that waits for room.
+    if (!woken && entry.waiting()) sys::fail(ETIMEDOUT, "flush");
   }
-  flusher_.waiter.unwatch();
+  room_.unwatch();
   flushing_.notifyAll();  // it was sent for all of them
 }
 // [/flush]
 
 // [room]
-// Waits until roomToSend() notifies, or the flush that has sent what was
-// there.
-void ScheduledFile::awaitRoom(const char* call) {
-  if (Scheduler::ofThread() == nullptr)  // no flusher would send
-    return goWait(fileno(), Interest::write, patience());
-  waitForRoom();
-  WaitQueue::Entry entry(flushing_);
-  const bool woken = Scheduler::current().park("a descriptor to write to",
-                                               fileno(), patience());
-  if (closed()) sys::fail(ECANCELED, call);
-  // A coroutine that was notified in the same turn has to look, for there may
-  // be no other left that waits for room.
-  if (!woken && entry.waiting()) sys::fail(ETIMEDOUT, call);
-}
-
-void ScheduledFile::waitForRoom() {
-  if (flusher_.waiter.watching() || flusher_.queued()) return;
-  flusher_.scheduler = &Scheduler::current();
-  flusher_.scheduler->watch(fileno(), Interest::write, flusher_.waiter);
-}
-
 // There is room, or an error, or a turn has used up its budget. The coroutine
 // that flushes will see which. Another may have sent all and filled the room
 // again since this job was queued: then it waits already, and must not do so
 // twice.
-void ScheduledFile::roomToSend() {
-  flusher_.waiter.unwatch();
+void ScheduledFile::run() {
+  room_.unwatch();
   if (!flushing_.empty()) return flushing_.notifyAll();
   if (closed()) return;
   try {
@@ -272,27 +238,21 @@ std::size_t ScheduledFile::sendfile(int file, off_t offset,
                                     std::size_t nbytes) {
   flush();
   struct Turn {
-    explicit Turn(ScheduledFile& owner) : file(owner) {
-      file.sendingFile_ = true;
-    }
     ~Turn() {
       file.sendingFile_ = false;
-      file.roomToSend();  // for what was written meanwhile
+      file.run();  // for what was written meanwhile
     }
     ScheduledFile& file;
-  } turn(*this);
+  } turn{*this};
+  sendingFile_ = true;
   std::size_t sent = 0;
   while (sent < nbytes) {
-    Scheduler::spend(fileno());
-    const std::optional<std::size_t> n = trySendfile(
-        file, fileno(), offset + static_cast<off_t>(sent), nbytes - sent);
+    const std::size_t n =
+        goSendfileSome(file, fileno(), offset + static_cast<off_t>(sent),
+                       nbytes - sent, patience());
     if (n == 0) break;  // the file has ended
-    if (n) {
-      sent += *n;
-      nwrite += *n;
-    } else {
-      awaitRoom("sendfile");
-    }
+    sent += n;
+    nwrite += n;
   }
   return sent;
 }
@@ -300,24 +260,21 @@ std::size_t ScheduledFile::sendfile(int file, off_t offset,
 
 // [close]
 void ScheduledFile::close(bool flushFirst) {
-  if (closed()) return;
-  struct Close {
-    ~Close() {
-      if (file.closed())
-        return;  // by another coroutine, while this one waited
-      file.flusher_.waiter.unwatch();
-      file.fd_ = sys::Fd();
-      file.flushing_.notifyAll();
-    }
-    ScheduledFile& file;
-  } closeAnyhow{*this};
-  last_ = !shared_;  // else the kernel would keep it, and wait for more
-  if (flushFirst) flush();
+  last_ = true;
+  try {
+    if (flushFirst && !closed()) flush();
+  } catch (...) {
+    close(false);
+    throw;
+  }
+  room_.unwatch();
+  fd_ = sys::Fd();
+  flushing_.notifyAll();
 }
 
 // The peer may have plenty to send: each piece counts against the budget.
 void ScheduledFile::lingeringClose(sys::Duration patience, std::size_t most) {
-  last_ = !shared_;
+  last_ = true;
   flush();
   sys::endWriting(fileno());
   deadline = after(patience);

@@ -9,9 +9,7 @@
 #include <poll.h>
 
 #include <algorithm>
-#include <array>
 #include <cassert>
-#include <cerrno>
 #include <climits>
 
 namespace naglfar {
@@ -20,14 +18,13 @@ namespace naglfar {
 void goWait(int fd, Interest interest, Deadline deadline) {
   if (Scheduler* scheduler = Scheduler::ofThread())
     return scheduler->wait(fd, interest, deadline);
-  using std::chrono::milliseconds;  // rounded up, so that it does not spin
-  const auto left = std::chrono::ceil<milliseconds>(
+  // Rounded up, so that it does not spin. After INT_MAX it ends in vain.
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(
       deadline - std::min(deadline, sys::now()));
-  const auto patience =
-      static_cast<int>(std::clamp<long long>(left.count(), 0, INT_MAX));
+  const auto patience = std::min<long long>(left.count(), INT_MAX);
   const short events = interest == Interest::read ? POLLIN : POLLOUT;
   pollfd entry{fd, events, 0};
-  const int n = sys::poll(&entry, 1, deadline == never ? -1 : patience);
+  const int n = sys::poll(&entry, 1, static_cast<int>(patience));
   if (n == -1 && errno != EINTR) sys::fail(errno, "poll");
   if (n == 0 && sys::now() >= deadline) sys::fail(ETIMEDOUT, "poll");
 }
@@ -36,17 +33,17 @@ void goWait(int fd, Interest interest, Deadline deadline) {
 // [attempt]
 namespace {
 
-// Makes a system call that takes something from a descriptor until it says
+// Makes a system call on one direction of a descriptor until it says
 // something other than EINTR or EAGAIN.
 template <class SystemCall>
-auto attempt(int fd, const char* name, Deadline deadline,
-             SystemCall systemCall) {
+std::size_t attempt(int fd, Interest interest, const char* name,
+                    Deadline deadline, SystemCall systemCall) {
   Scheduler::spend(fd);
   for (;;) {
-    const auto result = systemCall();
-    if (result != -1) return result;
+    const ssize_t result = systemCall();
+    if (result != -1) return static_cast<std::size_t>(result);
     if (errno == EAGAIN || errno == EWOULDBLOCK)
-      goWait(fd, Interest::read, deadline);
+      goWait(fd, interest, deadline);
     else if (errno != EINTR)
       sys::fail(errno, name);
   }
@@ -58,21 +55,19 @@ auto attempt(int fd, const char* name, Deadline deadline,
 // [go-read]
 std::size_t goReadSome(int fd, std::span<char> buffer, Deadline deadline) {
   assert(!buffer.empty());
-  return static_cast<std::size_t>(attempt(fd, "read", deadline, [&] {
-    return sys::read(fd, buffer.data(), buffer.size());
-  }));
+  return attempt(fd, Interest::read, "read", deadline,
+                 [&] { return sys::read(fd, buffer.data(), buffer.size()); });
 }
 
 std::string goRead(int fd, std::size_t n, Deadline deadline) {
   std::string data(n, '\0');
-  std::size_t got = 0;
-  while (got < n) {
-    const std::size_t more =
-        goReadSome(fd, std::span(data).subspan(got), deadline);
-    if (more == 0) break;
-    got += more;
+  std::span<char> rest(data);
+  while (!rest.empty()) {
+    const std::size_t got = goReadSome(fd, rest, deadline);
+    if (got == 0) break;
+    rest = rest.subspan(got);
   }
-  data.resize(got);
+  data.resize(n - rest.size());
   return data;
 }
 
@@ -91,52 +86,36 @@ std::size_t tryWrite(int fd, std::string_view data, bool last) {
                            : sys::write(fd, data.data(), data.size());
     if (n != -1) return static_cast<std::size_t>(n);
     if (errno == EAGAIN || errno == EWOULDBLOCK) return 0;
-    if (errno == ENOTSOCK && last)
-      last = false;  // a pipe has no segments
-    else if (errno != EINTR)
-      sys::fail(errno, "write");
-  }
-}
-
-std::size_t goWriteSome(int fd, std::string_view data, Deadline deadline) {
-  Scheduler::spend(fd);
-  for (;;) {
-    if (const std::size_t n = tryWrite(fd, data)) return n;
-    goWait(fd, Interest::write, deadline);
+    if (errno == ENOTSOCK && last) return tryWrite(fd, data);  // a pipe
+    if (errno != EINTR) sys::fail(errno, "write");
   }
 }
 
 std::size_t goWrite(int fd, std::string_view data, Deadline deadline) {
-  std::size_t written = 0;
-  while (written < data.size())
-    written += goWriteSome(fd, data.substr(written), deadline);
-  return written;
+  std::string_view rest = data;
+  while (!rest.empty())
+    rest.remove_prefix(attempt(fd, Interest::write, "write", deadline, [&] {
+      return sys::write(fd, rest.data(), rest.size());
+    }));
+  return data.size();
 }
 // [/go-write]
 
 // [go-sendfile]
-std::optional<std::size_t> trySendfile(int file, int fd, off_t offset,
-                                       std::size_t nbytes) {
-  for (;;) {
-    const ssize_t n = sys::sendfile(fd, file, offset, nbytes);
-    if (n != -1) return static_cast<std::size_t>(n);
-    if (errno == EAGAIN || errno == EWOULDBLOCK) return std::nullopt;
-    if (errno != EINTR) sys::fail(errno, "sendfile");
-  }
+std::size_t goSendfileSome(int file, int fd, off_t offset, std::size_t nbytes,
+                           Deadline deadline) {
+  return attempt(fd, Interest::write, "sendfile", deadline,
+                 [&] { return sys::sendfile(fd, file, offset, nbytes); });
 }
 
 std::size_t goSendfile(int file, int fd, off_t offset, std::size_t nbytes,
                        Deadline deadline) {
   std::size_t sent = 0;
   while (sent < nbytes) {
-    Scheduler::spend(fd);
-    const std::optional<std::size_t> more = trySendfile(
-        file, fd, offset + static_cast<off_t>(sent), nbytes - sent);
+    const std::size_t more = goSendfileSome(
+        file, fd, offset + static_cast<off_t>(sent), nbytes - sent, deadline);
     if (more == 0) break;  // the file has ended
-    if (more)
-      sent += *more;
-    else
-      goWait(fd, Interest::write, deadline);
+    sent += more;
   }
   return sent;
 }
@@ -145,9 +124,10 @@ std::size_t goSendfile(int file, int fd, off_t offset, std::size_t nbytes,
 // [go-accept]
 sys::Fd goAccept(int listener, sys::Address& client, sys::Mode mode,
                  Deadline deadline) {
-  return sys::Fd(attempt(listener, "accept4", deadline, [&] {
-    return sys::accept(listener, client, mode);
-  }));
+  const std::size_t fd =
+      attempt(listener, Interest::read, "accept4", deadline,
+              [&] { return sys::accept(listener, client, mode); });
+  return sys::Fd(static_cast<int>(fd));
 }
 // [/go-accept]
 
@@ -191,28 +171,25 @@ bool peerIsThere(int fd, bool endMeansGone) {
 
 HangupWatch::HangupWatch(int fd, std::function<void()> gone,
                          bool endMeansGone)
-    : fd_(fd),
-      gone_(std::move(gone)),
-      endMeansGone_(endMeansGone),
-      scheduler_(Scheduler::current()) {
+    : fd_(fd), gone_(std::move(gone)), endMeansGone_(endMeansGone) {
+  Scheduler& scheduler = Scheduler::current();
   // No system call has said EAGAIN. If this descriptor was read from before,
   // the news that the peer has left may have come and gone.
-  const bool look = scheduler_.poller().registered(fd_);
-  scheduler_.watch(fd_, Interest::read, waiter_);
-  if (look) scheduler_.wake(*this);
+  const bool look = scheduler.poller().registered(fd_);
+  scheduler.watch(fd_, Interest::read, waiter_);
+  if (look) scheduler.wake(*this);
 }
 
 // Woken by data, by the peer's end, or in vain. Only a look tells which. A
 // poller that is level triggered would tell of unread data for ever.
 void HangupWatch::run() {
+  Scheduler& scheduler = Scheduler::current();
   waiter_.unwatch();
-  if (scheduler_.poller().stale(waiter_) || waiter_.error != 0 ||
-      !peerIsThere(fd_, endMeansGone_)) {
-    const auto gone = std::move(gone_);  // it may end this object
-    return gone();
-  }
+  if (scheduler.poller().stale(waiter_) || waiter_.error != 0 ||
+      !peerIsThere(fd_, endMeansGone_))
+    return std::exchange(gone_, nullptr)();  // it may end this object
   if (Poller::levelTriggered && sys::peek(fd_) >= 0) return;
-  scheduler_.watch(fd_, Interest::read, waiter_);
+  scheduler.watch(fd_, Interest::read, waiter_);
 }
 // [/hangup-watch-members]
 
