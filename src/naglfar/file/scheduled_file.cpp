@@ -70,11 +70,15 @@ bool ScheduledFile::fill() {
 }
 
 std::string ScheduledFile::take(std::size_t n) {
-  if (taken_ == 0 && n >= incoming_.size())
-    return std::exchange(incoming_, {});  // without a copy
-  std::string data(pending().substr(0, n));
-  taken_ += data.size();
-  return data;
+  n = std::min(n, available());
+  if (taken_ == 0 && 2 * n >= incoming_.size()) {
+    // What stays is the smaller part, so that is copied.
+    std::string data = std::exchange(incoming_, incoming_.substr(n));
+    data.resize(n);
+    return data;
+  }
+  taken_ += n;
+  return incoming_.substr(taken_ - n, n);
 }
 // [/fill-and-take]
 
