@@ -16,6 +16,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "naglfar/scheduled_file.hpp"
@@ -87,11 +88,7 @@ class Headers {
   void clear() { fields_.clear(); }
 
  private:
-  struct Field {
-    std::string name;
-    std::string value;
-  };
-  std::vector<Field> fields_;
+  std::vector<std::pair<std::string, std::string>> fields_;
 };
 
 /// Compares names, or other words that a protocol defines, in ASCII.
@@ -128,14 +125,12 @@ class RequestBody {
   int fileno() const { return connection_.fileno(); }
 
   /// Starts the body of a request. The headers tell its length (RFC 9112
-  /// section 6.3).
+  /// section 6.3); without headers there is no body.
   /// @param headers The headers of the request.
   /// @param mayBeChunked Whether the client's version knows chunks.
   /// @throws HTTPError 400 if the headers contradict each other, 413 if the
   ///         body is longer than `limit`, 501 for another coding than chunks.
   void start(const Headers& headers, bool mayBeChunked);
-  /// Starts a request without a body.
-  void startNone();
   /// @return True if the whole body was read.
   bool atEnd() const { return left_ == 0 && framing_ == Framing::length; }
   /// Reads the rest of the body and drops it.
@@ -155,7 +150,6 @@ class RequestBody {
   enum class Framing { length, firstChunk, chunk, broken };
   bool more();
   void nextChunk();
-  void skipTrailers();
   std::string line();
   std::string take(std::size_t n, bool byLine);
 

@@ -9,11 +9,11 @@
 #include "naglfar/http.hpp"
 
 #include <array>
-#include <charconv>
 #include <cstdio>
 #include <ctime>
 #include <iostream>
 #include <stdexcept>
+#include <utility>
 
 namespace naglfar {
 
@@ -91,11 +91,9 @@ void BaseHTTPRequestHandler::sendChunk(std::string_view data) {
   // An empty chunk would end the body.
   if (data.empty() || command == "HEAD") return;
   if (chunked_) {
-    std::array<char, 2 * sizeof(std::size_t)> size;
-    const char* const end =
-        std::to_chars(size.begin(), size.end(), data.size(), 16).ptr;
-    wfile.write(std::string_view(size.begin(), end));
-    wfile.write("\r\n");
+    std::array<char, 32> line;
+    std::snprintf(line.data(), line.size(), "%zx\r\n", data.size());
+    wfile.write(line.data());
   }
   wfile.write(data);
   if (chunked_) wfile.write("\r\n");
@@ -112,16 +110,11 @@ namespace {
 
 std::string escaped(std::string_view text) {
   std::string html;
-  for (const char c : text) {
-    if (c == '&')
-      html += "&amp;";
-    else if (c == '<')
-      html += "&lt;";
-    else if (c == '>')
-      html += "&gt;";
-    else
-      html += c;
-  }
+  for (const char c : text)
+    html += c == '&'   ? "&amp;"
+            : c == '<' ? "&lt;"
+            : c == '>' ? "&gt;"
+                       : std::string(1, c);
   return html;
 }
 
@@ -167,14 +160,6 @@ void BaseHTTPRequestHandler::log_message(std::string_view message) {
   std::cerr << address_string() + " - - [" + log_date_time_string() + "] " +
                    oneLine(message) + "\n";
 }
-
-std::string BaseHTTPRequestHandler::address_string() const {
-  return client_address.host();
-}
-
-std::string BaseHTTPRequestHandler::version_string() const {
-  return "Naglfar/0.1";
-}
 // [/log]
 
 // [dates]
@@ -218,11 +203,7 @@ std::string BaseHTTPRequestHandler::log_date_time_string() {
 
 // [reasons]
 std::string_view reasonPhrase(int code) {
-  struct Reason {
-    int code;
-    std::string_view phrase;
-  };
-  static constexpr Reason reasons[] = {
+  static constexpr std::pair<int, std::string_view> reasons[] = {
       {100, "Continue"},
       {101, "Switching Protocols"},
       {200, "OK"},
@@ -260,8 +241,8 @@ std::string_view reasonPhrase(int code) {
       {504, "Gateway Timeout"},
       {505, "HTTP Version Not Supported"},
   };
-  for (const Reason& reason : reasons)
-    if (reason.code == code) return reason.phrase;
+  for (const auto& [number, phrase] : reasons)
+    if (number == code) return phrase;
   return "";
 }
 // [/reasons]
