@@ -40,11 +40,9 @@ class ForkingMixIn : public Base {
   /// ends. To be set before the server serves.
   std::size_t maxConnections = unlimited;
 
- protected:
+ private:
   std::optional<TCPServer::Request> get_request() override;
   void process_request(TCPServer::Request request) override;
-
- private:
   void collectChildren(int options);
   static bool hasEnded(pid_t child, int options);
   std::vector<pid_t> children_;

@@ -38,11 +38,9 @@ class ThreadingMixIn : public Base {
   /// ends. To be set before the server serves.
   std::size_t maxConnections = unlimited;
 
- protected:
+ private:
   std::optional<TCPServer::Request> get_request() override;
   void process_request(TCPServer::Request request) override;
-
- private:
   std::mutex mutex_;
   std::condition_variable ended_;  // a request has
   std::size_t running_ = 0;        // requests

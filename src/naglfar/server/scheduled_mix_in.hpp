@@ -33,7 +33,8 @@ class ScheduledMixIn : public Base {
   template <class... Args>
   explicit ScheduledMixIn(Args&&... args)
       : Base(std::forward<Args>(args)...) {
-    server_activate();
+    acceptor_ = go([this] { acceptConnections(); });
+    acceptor_.name = "accept loop";
   }
   /// Stops accepting, and cancels the requests that are being served.
   ~ScheduledMixIn() override {
@@ -62,22 +63,13 @@ class ScheduledMixIn : public Base {
   sys::Duration gracePeriod = std::chrono::seconds(5);
   // [/scheduled-mix-in-settings]
 
- protected:
-  /// Starts the coroutine that accepts.
-  void server_activate() {
-    acceptor_ = go([this] { acceptConnections(); });
-    acceptor_.name = "accept loop";
-  }
-  /// @return The next connection, or nothing after shutdown().
-  /// @throws std::system_error What has ended the accept loop.
+ private:
   std::optional<TCPServer::Request> get_request() override {
     auto request = acceptStream_.next();
-    if (!request) acceptor_.join();
+    if (!request) acceptor_.join();  // throws what has ended the accept loop
     return request;
   }
   void process_request(TCPServer::Request request) override;
-
- private:
   void acceptConnections();
 
   // As in 2009, connections come through a channel. Its extra turn of the
@@ -93,7 +85,6 @@ class ScheduledMixIn : public Base {
 // [scheduled-mix-in-accept]
 template <class Base>
 void ScheduledMixIn<Base>::acceptConnections() {
-  using enum TCPServer::AcceptError;
   for (;;) {
     try {
       // Those in the stream are open, too.
@@ -105,9 +96,8 @@ void ScheduledMixIn<Base>::acceptConnections() {
       request.connection = goAccept(this->fileno(), request.client);
       acceptStream_.write(std::move(request));
     } catch (const std::system_error& error) {
-      const auto kind = TCPServer::classify(error);
-      if (kind == connectionGone) continue;
-      if (kind == fatal) {
+      if (TCPServer::connectionGone(error)) continue;
+      if (!TCPServer::outOfResources(error)) {
         acceptStream_.close();
         throw;  // to get_request()
       }

@@ -34,8 +34,6 @@ namespace naglfar {
 /// @tparam Message What a request waits for. It can be moved.
 template <class Message>
 class BasicWaiters {
-  struct State;
-
  public:
   /// A channel that one request waits on. Copies are the same channel.
   class Channel {
@@ -50,9 +48,10 @@ class BasicWaiters {
 
    private:
     friend class BasicWaiters;
-    explicit Channel(std::shared_ptr<State> state)
-        : state_(std::move(state)) {}
-    std::shared_ptr<State> state_;
+    // Closed when the client leaves.
+    std::shared_ptr<naglfar::Channel<Message>> messages_ =
+        std::make_shared<naglfar::Channel<Message>>();
+    std::shared_ptr<HangupWatch> departure_;  // null: it is not noticed
   };
 
   /// A request's place in the list. The request leaves the list when its
@@ -112,25 +111,19 @@ using Waiters = BasicWaiters<int>;
 // [/waiters]
 
 // [waiters-members]
-/// What the copies of a channel share.
-template <class Message>
-struct BasicWaiters<Message>::State {
-  naglfar::Channel<Message> channel;       ///< Closed when the client leaves.
-  std::unique_ptr<HangupWatch> departure;  ///< Null: it is not noticed.
-};
-
 template <class Message>
 auto BasicWaiters<Message>::channel(int connection) -> Channel {
-  auto state = std::make_shared<State>();
+  Channel channel;
   if (noticeDepartures)
-    state->departure = std::make_unique<HangupWatch>(
-        connection, [&c = state->channel] { c.close(); }, endMeansGone);
-  return Channel(std::move(state));
+    channel.departure_ = std::make_shared<HangupWatch>(
+        connection, [&messages = *channel.messages_] { messages.close(); },
+        endMeansGone);
+  return channel;
 }
 
 template <class Message>
 Message BasicWaiters<Message>::Channel::read() {
-  std::optional<Message> message = state_->channel.next();
+  std::optional<Message> message = messages_->next();
   if (!message) sys::fail(ECONNRESET, "the client left while it waited");
   return std::move(*message);
 }
@@ -138,7 +131,7 @@ Message BasicWaiters<Message>::Channel::read() {
 template <class Message>
 void BasicWaiters<Message>::Channel::write(Message message) {
   try {
-    state_->channel.write(std::move(message));
+    messages_->write(std::move(message));
   } catch (const std::system_error& error) {
     // The client has left, perhaps while write() let the others run.
     if (error.code() != std::errc::broken_pipe) throw;
@@ -154,8 +147,8 @@ auto BasicWaiters<Message>::takeAll() -> std::vector<Channel> {
   while (Place* place = places_.pop()) {
     --size_;
     // A client that has left may not have had its turn to leave the list.
-    if (!place->channel_.state_->channel.closed())
-      all.push_back(place->channel_);
+    if (!place->channel_.messages_->closed())
+      all.push_back(std::move(place->channel_));
   }
   return all;
 }
