@@ -112,10 +112,6 @@ std::vector<std::string_view> Headers::get_all(std::string_view name) const {
     if (sameName(key, name)) values.push_back(value);
   return values;
 }
-
-bool Headers::contains(std::string_view name) const {
-  return !get_all(name).empty();
-}
 // [/headers-members]
 
 // [body-length]

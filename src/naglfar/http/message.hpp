@@ -81,7 +81,9 @@ class Headers {
   bool hasToken(std::string_view name, std::string_view word) const;
   /// @param name A header's name.
   /// @return True if there is a header of that name.
-  bool contains(std::string_view name) const;
+  bool contains(std::string_view name) const {
+    return !get_all(name).empty();
+  }
   /// @return How many headers there are.
   std::size_t size() const { return fields_.size(); }
   /// Removes all headers.

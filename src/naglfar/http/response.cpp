@@ -11,7 +11,10 @@
 #include <array>
 #include <cstdio>
 #include <ctime>
+#include <iomanip>
 #include <iostream>
+#include <locale>
+#include <sstream>
 #include <stdexcept>
 #include <utility>
 
@@ -165,39 +168,32 @@ void BaseHTTPRequestHandler::log_message(std::string_view message) {
 // [dates]
 namespace {
 
-// RFC 9110 wants English, so the locale does not matter.
-constexpr const char* days[] = {"Sun", "Mon", "Tue", "Wed",
-                                "Thu", "Fri", "Sat"};
-constexpr const char* months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                                  "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+// RFC 9110 wants English, so the program's locale does not matter.
+std::string written(const std::tm& time, const char* format) {
+  std::ostringstream text;
+  text.imbue(std::locale::classic());
+  text << std::put_time(&time, format);
+  return text.str();
+}
 
 }  // namespace
 
 std::string_view BaseHTTPRequestHandler::date_time_string() {
   static thread_local std::time_t formatted = -1;
-  static thread_local std::array<char, 64> text;
+  static thread_local std::string text;
   const std::time_t now = std::time(nullptr);
   if (now != formatted) {
     std::tm utc{};
-    gmtime_r(&now, &utc);
-    std::snprintf(text.data(), text.size(),
-                  "%s, %02d %s %04d %02d:%02d:%02d GMT", days[utc.tm_wday],
-                  utc.tm_mday, months[utc.tm_mon], utc.tm_year + 1900,
-                  utc.tm_hour, utc.tm_min, utc.tm_sec);
+    text = written(*gmtime_r(&now, &utc), "%a, %d %b %Y %H:%M:%S GMT");
     formatted = now;
   }
-  return text.data();
+  return text;
 }
 
 std::string BaseHTTPRequestHandler::log_date_time_string() {
   const std::time_t now = std::time(nullptr);
   std::tm local{};
-  localtime_r(&now, &local);
-  std::array<char, 64> text;
-  std::snprintf(text.data(), text.size(), "%02d/%s/%04d %02d:%02d:%02d",
-                local.tm_mday, months[local.tm_mon], local.tm_year + 1900,
-                local.tm_hour, local.tm_min, local.tm_sec);
-  return text.data();
+  return written(*localtime_r(&now, &local), "%d/%b/%Y %H:%M:%S");
 }
 // [/dates]
 

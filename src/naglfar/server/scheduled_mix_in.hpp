@@ -69,8 +69,55 @@ class ScheduledMixIn : public Base {
     if (!request) acceptor_.join();  // throws what has ended the accept loop
     return request;
   }
-  void process_request(TCPServer::Request request) override;
-  void acceptConnections();
+
+  // [scheduled-mix-in-accept]
+  void acceptConnections() {
+    for (;;) {
+      try {
+        // Those in the stream are open, too.
+        if (requests_.size() + acceptStream_.size() >= maxConnections) {
+          requests_.waitOne();
+          continue;
+        }
+        TCPServer::Request request;
+        request.connection = goAccept(this->fileno(), request.client);
+        acceptStream_.write(std::move(request));
+      } catch (const std::system_error& error) {
+        if (TCPServer::connectionGone(error)) continue;
+        if (!TCPServer::outOfResources(error)) {
+          acceptStream_.close();
+          throw;  // to get_request()
+        }
+        // The end of a request frees a descriptor. So may other parts of the
+        // program, which do not say so: the accept loop tries again in time.
+        requests_.waitOne(after(std::chrono::milliseconds(100)));
+      }
+    }
+  }
+  // [/scheduled-mix-in-accept]
+
+  // [scheduled-mix-in-serve]
+  void process_request(TCPServer::Request request) override {
+    const sys::Address client = request.client;
+    try {
+      requests_
+          .go([this, request = std::move(request)]() mutable {
+            try {
+              this->serve(request);
+            } catch (const Unwind&) {
+              throw;
+            } catch (...) {  // from handle_error(): the other requests go on
+              const auto& told = Scheduler::current().unhandled;
+              told ? told(std::current_exception())
+                   : Scheduler::print(std::current_exception());
+            }
+          })
+          .name = "request";
+    } catch (const std::system_error& error) {  // no memory for a stack
+      this->handle_error(client, error);
+    }
+  }
+  // [/scheduled-mix-in-serve]
 
   // As in 2009, connections come through a channel. Its extra turn of the
   // queue gives a client in the same thread the time to send its request,
@@ -81,57 +128,6 @@ class ScheduledMixIn : public Base {
   std::vector<bool> idle_;  // by descriptor
 };
 // [/scheduled-mix-in]
-
-// [scheduled-mix-in-accept]
-template <class Base>
-void ScheduledMixIn<Base>::acceptConnections() {
-  for (;;) {
-    try {
-      // Those in the stream are open, too.
-      if (requests_.size() + acceptStream_.size() >= maxConnections) {
-        requests_.waitOne();
-        continue;
-      }
-      TCPServer::Request request;
-      request.connection = goAccept(this->fileno(), request.client);
-      acceptStream_.write(std::move(request));
-    } catch (const std::system_error& error) {
-      if (TCPServer::connectionGone(error)) continue;
-      if (!TCPServer::outOfResources(error)) {
-        acceptStream_.close();
-        throw;  // to get_request()
-      }
-      // The end of a request frees a descriptor. So may other parts of the
-      // program, which do not say so: the accept loop tries again in time.
-      requests_.waitOne(after(std::chrono::milliseconds(100)));
-    }
-  }
-}
-// [/scheduled-mix-in-accept]
-
-// [scheduled-mix-in-serve]
-template <class Base>
-void ScheduledMixIn<Base>::process_request(TCPServer::Request request) {
-  const sys::Address client = request.client;
-  try {
-    requests_
-        .go([this, request = std::move(request)]() mutable {
-          try {
-            this->serve(request);
-          } catch (const Unwind&) {
-            throw;
-          } catch (...) {  // from handle_error(): the other requests go on
-            const auto& told = Scheduler::current().unhandled;
-            told ? told(std::current_exception())
-                 : Scheduler::print(std::current_exception());
-          }
-        })
-        .name = "request";
-  } catch (const std::system_error& error) {  // no memory for one more stack
-    this->handle_error(client, error);
-  }
-}
-// [/scheduled-mix-in-serve]
 
 // [scheduled-mix-in-end]
 template <class Base>
