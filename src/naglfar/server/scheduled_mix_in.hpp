@@ -42,17 +42,41 @@ class ScheduledMixIn : public Base {
     requests_.cancel();
   }
 
+  // [scheduled-mix-in-end]
   /// Ends serve_forever() and stops accepting, and ends the wait of the
   /// connections that wait for a request. From this thread only: a signal
   /// gets here through Signals.
-  void shutdown() override;
+  void shutdown() override {
+    Base::shutdown();
+    acceptStream_.close();
+    acceptor_.cancel();
+    Scheduler* const scheduler = requests_.scheduler();
+    for (std::size_t fd = 0; fd < idle_.size() && scheduler != nullptr; ++fd)
+      if (idle_[fd]) scheduler->deregister(static_cast<int>(fd));
+  }
 
   /// Waits until the requests that are being served have ended, and cancels
   /// those that have not when the grace period is over. A handler may call
   /// this: it waits for the other requests.
-  void server_close() override;
+  void server_close() override {
+    shutdown();
+    Base::server_close();
+    if (requests_.scheduler() == nullptr) return;
+    acceptStream_.readWaiting();  // no request of theirs will be served
+    try {
+      requests_.wait(after(gracePeriod));
+    } catch (const std::system_error& error) {
+      if (error.code() != std::errc::timed_out) throw;
+    }
+    requests_.cancel();
+  }
 
-  void idle(int connection, bool waits) override;
+  void idle(int connection, bool waits) override {
+    const auto index = static_cast<std::size_t>(connection);
+    if (index >= idle_.size()) idle_.resize(index + 1);
+    idle_[index] = waits;
+  }
+  // [/scheduled-mix-in-end]
 
   // [scheduled-mix-in-settings]
   /// How many connections may be open at a time. The next ones wait in the
@@ -128,39 +152,6 @@ class ScheduledMixIn : public Base {
   std::vector<bool> idle_;  // by descriptor
 };
 // [/scheduled-mix-in]
-
-// [scheduled-mix-in-end]
-template <class Base>
-void ScheduledMixIn<Base>::idle(int connection, bool waits) {
-  const auto index = static_cast<std::size_t>(connection);
-  if (index >= idle_.size()) idle_.resize(index + 1);
-  idle_[index] = waits;
-}
-
-template <class Base>
-void ScheduledMixIn<Base>::shutdown() {
-  Base::shutdown();
-  acceptStream_.close();
-  acceptor_.cancel();
-  Scheduler* const scheduler = requests_.scheduler();
-  for (std::size_t fd = 0; fd < idle_.size() && scheduler != nullptr; ++fd)
-    if (idle_[fd]) scheduler->deregister(static_cast<int>(fd));
-}
-
-template <class Base>
-void ScheduledMixIn<Base>::server_close() {
-  shutdown();
-  Base::server_close();
-  if (requests_.scheduler() == nullptr) return;
-  acceptStream_.readWaiting();  // no request of theirs will be served
-  try {
-    requests_.wait(after(gracePeriod));
-  } catch (const std::system_error& error) {
-    if (error.code() != std::errc::timed_out) throw;
-  }
-  requests_.cancel();
-}
-// [/scheduled-mix-in-end]
 
 /// @}
 
