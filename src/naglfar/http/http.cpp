@@ -9,7 +9,6 @@
 #include "naglfar/http.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <optional>
 #include <utility>
 
@@ -136,19 +135,14 @@ bool BaseHTTPRequestHandler::parse_request() {
 
 void BaseHTTPRequestHandler::parseVersion(std::string_view version) {
   constexpr std::string_view protocol = "HTTP/";
-  unsigned major = 0;
-  unsigned minor = 0;
-  const char* const end = version.data() + version.size();
-  std::from_chars_result parsed{};
-  const auto parse = [&](const char* begin, unsigned& number) {
-    parsed = std::from_chars(begin, end, number);
-    return parsed.ec == std::errc();
-  };
-  if (!version.starts_with(protocol) ||
-      !parse(version.data() + protocol.size(), major) || parsed.ptr == end ||
-      *parsed.ptr != '.' || !parse(parsed.ptr + 1, minor) ||
-      parsed.ptr != end)
-    throw HTTPError(400, "Bad request version");
+  const char* const wrong = "Bad request version";
+  const std::size_t dot = version.find('.');
+  if (!version.starts_with(protocol) || dot == std::string_view::npos)
+    throw HTTPError(400, wrong);
+  const std::string_view digits =
+      version.substr(0, dot).substr(protocol.size());
+  const std::size_t major = parseNumber(digits, 10, wrong);
+  const std::size_t minor = parseNumber(version.substr(dot + 1), 10, wrong);
   if (major >= 2) throw HTTPError(505);
   request_version = version;
   mayGoOn_ = major == 1 && minor > 0;

@@ -115,18 +115,17 @@ std::vector<std::string_view> Headers::get_all(std::string_view name) const {
 // [/headers-members]
 
 // [body-length]
-namespace {
+static constexpr const char* badLength = "Bad length of a body";
 
-std::size_t number(std::string_view digits, int base) {
+std::size_t parseNumber(std::string_view digits, int base,
+                        const char* wrong) {
   std::size_t n = 0;
   const char* const end = digits.data() + digits.size();
   const auto parsed = std::from_chars(digits.data(), end, n, base);
   if (parsed.ec != std::errc() || parsed.ptr != end)
-    throw HTTPError(400, "Bad length of a body");
+    throw HTTPError(400, wrong);
   return n;
 }
-
-}  // namespace
 
 void RequestBody::start(const Headers& headers, bool mayBeChunked) {
   framing_ = Framing::length;
@@ -144,7 +143,7 @@ void RequestBody::start(const Headers& headers, bool mayBeChunked) {
     if (std::count(lengths.begin(), lengths.end(), lengths[0]) !=
         std::ssize(lengths))
       throw HTTPError(400, "Two lengths of a body");
-    const std::size_t length = number(lengths[0], 10);
+    const std::size_t length = parseNumber(lengths[0], 10, badLength);
     if (length > limit) throw HTTPError(413);
     left_ = length;
   }
@@ -169,7 +168,7 @@ void RequestBody::nextChunk() {
   const std::string head = line();
   std::string_view size = std::string_view(head).substr(0, head.find(';'));
   size = size.substr(0, size.find_last_not_of(" \t") + 1);
-  const std::size_t length = number(size, 16);
+  const std::size_t length = parseNumber(size, 16, badLength);
   if (length > room_) throw HTTPError(413);
   room_ -= length;
   left_ = length;
