@@ -42,8 +42,7 @@ class BaseHTTPRequestHandler {
         client_address(client),
         server(accepted_by) {}
   virtual ~BaseHTTPRequestHandler() = default;
-  BaseHTTPRequestHandler(const BaseHTTPRequestHandler&) = delete;
-  BaseHTTPRequestHandler& operator=(const BaseHTTPRequestHandler&) = delete;
+  BaseHTTPRequestHandler& operator=(BaseHTTPRequestHandler&&) = delete;
 
   /// Handles requests until `close_connection` is set.
   void handle();
@@ -124,14 +123,14 @@ class BaseHTTPRequestHandler {
   virtual void log_message(std::string_view message);
 
   /// @return What the Server header says.
-  virtual std::string version_string() const;
+  virtual std::string version_string() const { return "Naglfar/0.1"; }
   /// @return The time for the Date header (RFC 9110 section 5.6.7). It is
   ///         formatted once a second.
   static std::string_view date_time_string();
   /// @return The time for the log.
   static std::string log_date_time_string();
   /// @return The client, for the log.
-  virtual std::string address_string() const;
+  virtual std::string address_string() const { return client_address.host(); }
 
   // [handler-fields]
   std::string requestline;            ///< "GET / HTTP/1.0", without line end.
@@ -184,8 +183,6 @@ class BaseHTTPRequestHandler {
   void readHeaders();
   void dispatch();
   void unsupported();
-  void refuse(int code, std::string_view message = "");
-  bool mayBeSending() const;
 
   bool served_ = false;   // whether this is not the first request
   bool refused_ = false;  // whether the rest of the request is unread

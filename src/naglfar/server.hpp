@@ -67,8 +67,6 @@ class TCPServer {
   TCPServer(sys::Fd listener, Handler handler);
 
   virtual ~TCPServer() = default;
-  TCPServer(const TCPServer&) = delete;
-  TCPServer& operator=(const TCPServer&) = delete;
 
   /// Serves until shutdown() is called.
   void serve_forever();
@@ -92,10 +90,11 @@ class TCPServer {
 
   /// A handler calls this before and after it waits for a request. Between
   /// the two calls shutdown() may end the connection, because no request is
-  /// lost.
+  /// lost. By default the connection's keepAliveTimeout ends the wait.
   /// @param connection The connection's descriptor.
   /// @param waits Whether the handler waits from now on.
-  virtual void idle(int connection, bool waits);
+  virtual void idle([[maybe_unused]] int connection,
+                    [[maybe_unused]] bool waits) {}
 
   /// @return The listening socket.
   int fileno() const { return socket_.get(); }
@@ -129,11 +128,12 @@ class TCPServer {
   /// @param request The connection.
   void serve(Request& request);
 
-  /// What to do about an accept(2) that failed.
-  enum class AcceptError { connectionGone, outOfResources, fatal };
   /// @param error An error of accept(2).
-  /// @return Whether the server goes on at once, later, or not at all.
-  static AcceptError classify(const std::system_error& error);
+  /// @return True if it concerns one connection: the server goes on at once.
+  static bool connectionGone(const std::system_error& error);
+  /// @param error An error of accept(2).
+  /// @return True if the server goes on when it has resources again.
+  static bool outOfResources(const std::system_error& error);
   // [/tcp-server-hooks]
 
   // [tcp-server-wait]

@@ -9,9 +9,8 @@
 #include "naglfar/http.hpp"
 
 #include <algorithm>
-#include <array>
-#include <charconv>
 #include <optional>
+#include <utility>
 
 namespace naglfar {
 
@@ -20,17 +19,15 @@ void BaseHTTPRequestHandler::handle() {
   do {
     handle_one_request();
   } while (!close_connection);
-  if (mayBeSending()) wfile.lingeringClose(lingerTimeout, lingerLimit);
-}
-
-// True if the client may still send, or has sent, bytes that the handler will
-// not read: the rest of a request that was refused, the rest of a body,
-// another request behind this one, or a request that it sends because it
-// takes the connection for a lasting one. A client of HTTP/1.0 that has sent
-// its only request sends no more, so close() need not wait for it.
-bool BaseHTTPRequestHandler::mayBeSending() const {
-  if (ended_) return false;
-  return refused_ || !rfile.atEnd() || wfile.available() > 0 || mayGoOn_;
+  // The client may still send, or has sent, bytes that the handler will not
+  // read: the rest of a request that was refused, the rest of a body, another
+  // request behind this one, or a request that it sends because it takes the
+  // connection for a lasting one. A client of HTTP/1.0 that has sent its only
+  // request sends no more, so close() need not wait for it.
+  const bool mayBeSending =
+      refused_ || !rfile.atEnd() || wfile.available() > 0 || mayGoOn_;
+  if (mayBeSending && !ended_)
+    wfile.lingeringClose(lingerTimeout, lingerLimit);
 }
 
 void BaseHTTPRequestHandler::handle_one_request() {
@@ -49,17 +46,13 @@ void BaseHTTPRequestHandler::handle_one_request() {
       if (!close_connection) close_connection = !rfile.skip(little);
     }
   } catch (const HTTPError& error) {
-    refuse(error.code, error.what());
+    wfile.deadline = never;
+    wfile.timeout = timeout;
+    refused_ = close_connection = true;
+    if (status_ < 200) send_error(error.code, error.what());
   }
   // close() sends the last answer together with the end of the connection.
   if (!close_connection) wfile.flush();
-}
-
-void BaseHTTPRequestHandler::refuse(int code, std::string_view message) {
-  wfile.deadline = never;
-  wfile.timeout = timeout;
-  refused_ = close_connection = true;
-  if (status_ < 200) send_error(code, message);
 }
 // [/handle]
 
@@ -98,37 +91,43 @@ bool BaseHTTPRequestHandler::awaitRequest(sys::Duration patience) {
 // [/await-request]
 
 // [parse-request]
+namespace {
+
+// Takes the next word of a line; it is empty after the last.
+std::string_view takeWord(std::string_view& line) {
+  line.remove_prefix(std::min(line.find_first_not_of(" \t"), line.size()));
+  const std::string_view word = line.substr(0, line.find_first_of(" \t"));
+  line.remove_prefix(word.size());
+  return word;
+}
+
+}  // namespace
+
 // False if the line was empty, so that there is no request to serve.
 bool BaseHTTPRequestHandler::parse_request() {
   requestline.clear();
   command = path = request_version = "";
   headers.clear();
-  rfile.startNone();
+  rfile.start(headers, false);
   requestline = readHTTPLine(wfile, maxLine, 414);
 
-  std::array<std::string_view, 4> words;  // three, and the last of more
-  std::size_t n = 0;
-  for (std::string_view rest = requestline;; ++n) {
-    rest.remove_prefix(std::min(rest.find_first_not_of(" \t"), rest.size()));
-    if (rest.empty()) break;
-    std::string_view& word = words[std::min(n, words.size() - 1)];
-    word = rest.substr(0, rest.find_first_of(" \t"));
-    rest.remove_prefix(word.size());
-  }
-  if (n == 0) return false;
-  command = words[0];
-  path = words[1];
+  std::string_view rest = requestline;
+  command = takeWord(rest);
+  path = takeWord(rest);
+  const std::string_view version = takeWord(rest);
+  if (command.empty()) return false;
   // If a handler redirects to a path that begins with two slashes, a browser
   // takes what follows them for the name of a host.
   while (path.starts_with("//")) path.remove_prefix(1);
-  if (n >= 3) parseVersion(words[n == 3 ? 2 : 3]);
-  if (n == 1 || n > 3) throw HTTPError(400, "Bad request syntax");
-  if (n == 2 && command != "GET")
-    throw HTTPError(400, "Bad HTTP/0.9 request type");
-  if (n == 2)
+  if (path.empty() || !takeWord(rest).empty())
+    throw HTTPError(400, "Bad request syntax");
+  if (version.empty()) {
+    if (command != "GET") throw HTTPError(400, "Bad HTTP/0.9 request type");
     request_version = "HTTP/0.9";
-  else
+  } else {
+    parseVersion(version);
     readHeaders();
+  }
   wfile.deadline = never;
   wfile.timeout = timeout;
   return true;
@@ -136,19 +135,14 @@ bool BaseHTTPRequestHandler::parse_request() {
 
 void BaseHTTPRequestHandler::parseVersion(std::string_view version) {
   constexpr std::string_view protocol = "HTTP/";
-  unsigned major = 0;
-  unsigned minor = 0;
-  const char* const end = version.data() + version.size();
-  std::from_chars_result parsed{};
-  const auto parse = [&](const char* begin, unsigned& number) {
-    parsed = std::from_chars(begin, end, number);
-    return parsed.ec == std::errc();
-  };
-  if (!version.starts_with(protocol) ||
-      !parse(version.data() + protocol.size(), major) || parsed.ptr == end ||
-      *parsed.ptr != '.' || !parse(parsed.ptr + 1, minor) ||
-      parsed.ptr != end)
-    throw HTTPError(400, "Bad request version");
+  const char* const wrong = "Bad request version";
+  const std::size_t dot = version.find('.');
+  if (!version.starts_with(protocol) || dot == std::string_view::npos)
+    throw HTTPError(400, wrong);
+  const std::string_view digits =
+      version.substr(0, dot).substr(protocol.size());
+  const std::size_t major = parseNumber(digits, 10, wrong);
+  const std::size_t minor = parseNumber(version.substr(dot + 1), 10, wrong);
   if (major >= 2) throw HTTPError(505);
   request_version = version;
   mayGoOn_ = major == 1 && minor > 0;
@@ -187,24 +181,16 @@ void BaseHTTPRequestHandler::handle_expect_100() {
 
 // [dispatch]
 void BaseHTTPRequestHandler::dispatch() {
-  struct Method {
-    std::string_view name;
-    void (BaseHTTPRequestHandler::*serve)();
-  };
   using H = BaseHTTPRequestHandler;
-  static constexpr std::array<Method, 9> methods{{
-      {"GET", &H::do_GET},
-      {"HEAD", &H::do_HEAD},
-      {"POST", &H::do_POST},
-      {"PUT", &H::do_PUT},
-      {"DELETE", &H::do_DELETE},
-      {"PATCH", &H::do_PATCH},
-      {"OPTIONS", &H::do_OPTIONS},
-      {"TRACE", &H::do_TRACE},
+  static constexpr std::pair<std::string_view, void (H::*)()> methods[] = {
+      {"GET", &H::do_GET},         {"HEAD", &H::do_HEAD},
+      {"POST", &H::do_POST},       {"PUT", &H::do_PUT},
+      {"DELETE", &H::do_DELETE},   {"PATCH", &H::do_PATCH},
+      {"OPTIONS", &H::do_OPTIONS}, {"TRACE", &H::do_TRACE},
       {"CONNECT", &H::do_CONNECT},
-  }};
-  for (const Method& method : methods)
-    if (method.name == command) return (this->*method.serve)();
+  };
+  for (const auto& [name, serve] : methods)
+    if (name == command) return (this->*serve)();
   do_other();
 }
 

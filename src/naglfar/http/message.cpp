@@ -62,11 +62,10 @@ std::string inTime(Read&& read) {
 
 std::string readHTTPLine(ScheduledFile& connection, std::size_t longest,
                          int tooLong, bool alone) {
-  const std::size_t more = longest < unlimited ? 1 : 0;
-  std::string line =
-      inTime([&] { return connection.readline(longest + more); });
-  if (line.size() > longest) throw HTTPError(tooLong);
-  if (!line.ends_with('\n')) throw HTTPError(400, "The request ended early");
+  std::string line = inTime([&] { return connection.readline(longest); });
+  if (!line.ends_with('\n'))
+    throw line.size() < longest ? HTTPError(400, "The request ended early")
+                                : HTTPError(tooLong);
   line.pop_back();
   if (line.ends_with('\r'))
     line.pop_back();
@@ -86,8 +85,7 @@ bool Headers::add(std::string_view line) {
   if (colon == std::string_view::npos) return false;
   const std::string_view name = line.substr(0, colon);
   if (!isName(name)) return false;  // a space before the colon, too
-  fields_.push_back(
-      {std::string(name), std::string(trimmed(line.substr(colon + 1)))});
+  fields_.emplace_back(name, trimmed(line.substr(colon + 1)));
   return true;
 }
 
@@ -103,44 +101,35 @@ bool Headers::hasToken(std::string_view name, std::string_view word) const {
 
 std::string_view Headers::get(std::string_view name,
                               std::string_view otherwise) const {
-  for (const Field& field : fields_)
-    if (sameName(field.name, name)) return field.value;
+  for (const auto& [key, value] : fields_)
+    if (sameName(key, name)) return value;
   return otherwise;
 }
 
 std::vector<std::string_view> Headers::get_all(std::string_view name) const {
   std::vector<std::string_view> values;
-  for (const Field& field : fields_)
-    if (sameName(field.name, name)) values.push_back(field.value);
+  for (const auto& [key, value] : fields_)
+    if (sameName(key, name)) values.push_back(value);
   return values;
-}
-
-bool Headers::contains(std::string_view name) const {
-  return !get_all(name).empty();
 }
 // [/headers-members]
 
 // [body-length]
-namespace {
+static constexpr const char* badLength = "Bad length of a body";
 
-std::size_t number(std::string_view digits, int base) {
+std::size_t parseNumber(std::string_view digits, int base,
+                        const char* wrong) {
   std::size_t n = 0;
   const char* const end = digits.data() + digits.size();
   const auto parsed = std::from_chars(digits.data(), end, n, base);
   if (parsed.ec != std::errc() || parsed.ptr != end)
-    throw HTTPError(400, "Bad length of a body");
+    throw HTTPError(400, wrong);
   return n;
 }
 
-}  // namespace
-
-void RequestBody::startNone() {
+void RequestBody::start(const Headers& headers, bool mayBeChunked) {
   framing_ = Framing::length;
   left_ = 0;
-}
-
-void RequestBody::start(const Headers& headers, bool mayBeChunked) {
-  startNone();
   const auto codings = headers.get_all("Transfer-Encoding");
   const auto lengths = headers.get_all("Content-Length");
   if (!codings.empty()) {
@@ -154,7 +143,7 @@ void RequestBody::start(const Headers& headers, bool mayBeChunked) {
     if (std::count(lengths.begin(), lengths.end(), lengths[0]) !=
         std::ssize(lengths))
       throw HTTPError(400, "Two lengths of a body");
-    const std::size_t length = number(lengths[0], 10);
+    const std::size_t length = parseNumber(lengths[0], 10, badLength);
     if (length > limit) throw HTTPError(413);
     left_ = length;
   }
@@ -179,22 +168,20 @@ void RequestBody::nextChunk() {
   const std::string head = line();
   std::string_view size = std::string_view(head).substr(0, head.find(';'));
   size = size.substr(0, size.find_last_not_of(" \t") + 1);
-  const std::size_t length = number(size, 16);
+  const std::size_t length = parseNumber(size, 16, badLength);
   if (length > room_) throw HTTPError(413);
   room_ -= length;
   left_ = length;
-  if (length == 0) skipTrailers();
-  framing_ = length > 0 ? Framing::chunk : Framing::length;
-}
-
-// Trailers have the form of headers. A server may drop them (RFC 9110 section
-// 6.5.1).
-void RequestBody::skipTrailers() {
-  Headers trailers;
-  for (std::string next = line(); !next.empty(); next = line()) {
-    if (trailers.size() == 100) throw HTTPError(431);
-    if (!trailers.add(next)) throw HTTPError(400, "Bad trailer");
+  if (length == 0) {
+    // Trailers have the form of headers. A server may drop them (RFC 9110
+    // section 6.5.1).
+    Headers trailers;
+    for (std::string next = line(); !next.empty(); next = line()) {
+      if (trailers.size() == 100) throw HTTPError(431);
+      if (!trailers.add(next)) throw HTTPError(400, "Bad trailer");
+    }
   }
+  framing_ = length > 0 ? Framing::chunk : Framing::length;
 }
 
 // Only CR LF ends the line, because some programs take LF alone for a part of

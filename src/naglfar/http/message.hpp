@@ -16,6 +16,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "naglfar/scheduled_file.hpp"
@@ -53,6 +54,14 @@ class HTTPError : public std::runtime_error {
 /// @throws std::system_error As ScheduledFile::readline(), but ETIMEDOUT.
 std::string readHTTPLine(ScheduledFile& connection, std::size_t longest,
                          int tooLong, bool alone = true);
+
+/// Parses a number of a request.
+/// @param digits The number; nothing but digits.
+/// @param base 10 or 16.
+/// @param wrong The message of the error.
+/// @return The number.
+/// @throws HTTPError 400 if it has another character, or is too large.
+std::size_t parseNumber(std::string_view digits, int base, const char* wrong);
 // [/http-line]
 
 // [headers]
@@ -80,18 +89,16 @@ class Headers {
   bool hasToken(std::string_view name, std::string_view word) const;
   /// @param name A header's name.
   /// @return True if there is a header of that name.
-  bool contains(std::string_view name) const;
+  bool contains(std::string_view name) const {
+    return !get_all(name).empty();
+  }
   /// @return How many headers there are.
   std::size_t size() const { return fields_.size(); }
   /// Removes all headers.
   void clear() { fields_.clear(); }
 
  private:
-  struct Field {
-    std::string name;
-    std::string value;
-  };
-  std::vector<Field> fields_;
+  std::vector<std::pair<std::string, std::string>> fields_;
 };
 
 /// Compares names, or other words that a protocol defines, in ASCII.
@@ -128,14 +135,12 @@ class RequestBody {
   int fileno() const { return connection_.fileno(); }
 
   /// Starts the body of a request. The headers tell its length (RFC 9112
-  /// section 6.3).
+  /// section 6.3); without headers there is no body.
   /// @param headers The headers of the request.
   /// @param mayBeChunked Whether the client's version knows chunks.
   /// @throws HTTPError 400 if the headers contradict each other, 413 if the
   ///         body is longer than `limit`, 501 for another coding than chunks.
   void start(const Headers& headers, bool mayBeChunked);
-  /// Starts a request without a body.
-  void startNone();
   /// @return True if the whole body was read.
   bool atEnd() const { return left_ == 0 && framing_ == Framing::length; }
   /// Reads the rest of the body and drops it.
@@ -155,7 +160,6 @@ class RequestBody {
   enum class Framing { length, firstChunk, chunk, broken };
   bool more();
   void nextChunk();
-  void skipTrailers();
   std::string line();
   std::string take(std::size_t n, bool byLine);
 

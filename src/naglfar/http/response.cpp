@@ -9,11 +9,14 @@
 #include "naglfar/http.hpp"
 
 #include <array>
-#include <charconv>
 #include <cstdio>
 #include <ctime>
+#include <iomanip>
 #include <iostream>
+#include <locale>
+#include <sstream>
 #include <stdexcept>
+#include <utility>
 
 namespace naglfar {
 
@@ -91,11 +94,9 @@ void BaseHTTPRequestHandler::sendChunk(std::string_view data) {
   // An empty chunk would end the body.
   if (data.empty() || command == "HEAD") return;
   if (chunked_) {
-    std::array<char, 2 * sizeof(std::size_t)> size;
-    const char* const end =
-        std::to_chars(size.begin(), size.end(), data.size(), 16).ptr;
-    wfile.write(std::string_view(size.begin(), end));
-    wfile.write("\r\n");
+    std::array<char, 32> line;
+    std::snprintf(line.data(), line.size(), "%zx\r\n", data.size());
+    wfile.write(line.data());
   }
   wfile.write(data);
   if (chunked_) wfile.write("\r\n");
@@ -112,16 +113,11 @@ namespace {
 
 std::string escaped(std::string_view text) {
   std::string html;
-  for (const char c : text) {
-    if (c == '&')
-      html += "&amp;";
-    else if (c == '<')
-      html += "&lt;";
-    else if (c == '>')
-      html += "&gt;";
-    else
-      html += c;
-  }
+  for (const char c : text)
+    html += c == '&'   ? "&amp;"
+            : c == '<' ? "&lt;"
+            : c == '>' ? "&gt;"
+                       : std::string(1, c);
   return html;
 }
 
@@ -167,62 +163,43 @@ void BaseHTTPRequestHandler::log_message(std::string_view message) {
   std::cerr << address_string() + " - - [" + log_date_time_string() + "] " +
                    oneLine(message) + "\n";
 }
-
-std::string BaseHTTPRequestHandler::address_string() const {
-  return client_address.host();
-}
-
-std::string BaseHTTPRequestHandler::version_string() const {
-  return "Naglfar/0.1";
-}
 // [/log]
 
 // [dates]
 namespace {
 
-// RFC 9110 wants English, so the locale does not matter.
-constexpr const char* days[] = {"Sun", "Mon", "Tue", "Wed",
-                                "Thu", "Fri", "Sat"};
-constexpr const char* months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                                  "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+// RFC 9110 wants English, so the program's locale does not matter.
+std::string written(const std::tm& time, const char* format) {
+  std::ostringstream text;
+  text.imbue(std::locale::classic());
+  text << std::put_time(&time, format);
+  return text.str();
+}
 
 }  // namespace
 
 std::string_view BaseHTTPRequestHandler::date_time_string() {
   static thread_local std::time_t formatted = -1;
-  static thread_local std::array<char, 64> text;
+  static thread_local std::string text;
   const std::time_t now = std::time(nullptr);
   if (now != formatted) {
     std::tm utc{};
-    gmtime_r(&now, &utc);
-    std::snprintf(text.data(), text.size(),
-                  "%s, %02d %s %04d %02d:%02d:%02d GMT", days[utc.tm_wday],
-                  utc.tm_mday, months[utc.tm_mon], utc.tm_year + 1900,
-                  utc.tm_hour, utc.tm_min, utc.tm_sec);
+    text = written(*gmtime_r(&now, &utc), "%a, %d %b %Y %H:%M:%S GMT");
     formatted = now;
   }
-  return text.data();
+  return text;
 }
 
 std::string BaseHTTPRequestHandler::log_date_time_string() {
   const std::time_t now = std::time(nullptr);
   std::tm local{};
-  localtime_r(&now, &local);
-  std::array<char, 64> text;
-  std::snprintf(text.data(), text.size(), "%02d/%s/%04d %02d:%02d:%02d",
-                local.tm_mday, months[local.tm_mon], local.tm_year + 1900,
-                local.tm_hour, local.tm_min, local.tm_sec);
-  return text.data();
+  return written(*localtime_r(&now, &local), "%d/%b/%Y %H:%M:%S");
 }
 // [/dates]
 
 // [reasons]
 std::string_view reasonPhrase(int code) {
-  struct Reason {
-    int code;
-    std::string_view phrase;
-  };
-  static constexpr Reason reasons[] = {
+  static constexpr std::pair<int, std::string_view> reasons[] = {
       {100, "Continue"},
       {101, "Switching Protocols"},
       {200, "OK"},
@@ -260,8 +237,8 @@ std::string_view reasonPhrase(int code) {
       {504, "Gateway Timeout"},
       {505, "HTTP Version Not Supported"},
   };
-  for (const Reason& reason : reasons)
-    if (reason.code == code) return reason.phrase;
+  for (const auto& [number, phrase] : reasons)
+    if (number == code) return phrase;
   return "";
 }
 // [/reasons]

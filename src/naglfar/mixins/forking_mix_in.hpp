@@ -40,50 +40,44 @@ class ForkingMixIn : public Base {
   /// ends. To be set before the server serves.
   std::size_t maxConnections = unlimited;
 
- protected:
-  std::optional<TCPServer::Request> get_request() override;
-  void process_request(TCPServer::Request request) override;
-
  private:
-  void collectChildren(int options);
-  static bool hasEnded(pid_t child, int options);
-  std::vector<pid_t> children_;
-  std::size_t collectAt_ = 16;
-  // A child that ends writes its number. Only a limit needs it.
-  std::optional<TCPServer::Pipe> ended_;
-};
-// [/forking-mix-in]
-
-// [forking-room]
-// A child that has written its number exits at once, so the wait for it is
-// short. A child that is killed writes nothing, so the parent looks for it.
-template <class Base>
-std::optional<TCPServer::Request> ForkingMixIn<Base>::get_request() {
-  if (maxConnections == unlimited) return Base::get_request();
-  if (!ended_) ended_.emplace();
-  do {
-    pid_t child = 0;
-    while (sys::read(ended_->reader.get(), reinterpret_cast<char*>(&child),
-                     sizeof child) == sizeof child)
-      if (hasEnded(child, 0)) std::erase(children_, child);
-    if (children_.size() >= maxConnections) collectChildren(WNOHANG);
-  } while (children_.size() >= maxConnections &&
-           this->awaitInput(ended_->reader.get(), TCPServer::lookEveryMs));
-  return Base::get_request();
-}
-// [/forking-room]
-
-// [forking-process]
-template <class Base>
-void ForkingMixIn<Base>::process_request(TCPServer::Request request) {
-  // Not at each request: to ask for n children at n requests would take n * n
-  // system calls.
-  if (children_.size() >= collectAt_) {
-    collectChildren(WNOHANG);
-    collectAt_ = 2 * children_.size() + 16;
+  // [forking-room]
+  // A child that has written its number exits at once, so the wait for it is
+  // short. A child that is killed writes nothing, so the parent looks for it.
+  std::optional<TCPServer::Request> get_request() override {
+    if (maxConnections == unlimited) return Base::get_request();
+    if (!ended_) ended_.emplace();
+    do {
+      pid_t child = 0;
+      while (sys::read(ended_->reader.get(), reinterpret_cast<char*>(&child),
+                       sizeof child) == sizeof child)
+        if (hasEnded(child, 0)) std::erase(children_, child);
+      if (children_.size() >= maxConnections) collectChildren(WNOHANG);
+    } while (children_.size() >= maxConnections &&
+             this->awaitInput(ended_->reader.get(), TCPServer::lookEveryMs));
+    return Base::get_request();
   }
-  const pid_t child = sys::fork();
-  if (child == 0) {
+  // [/forking-room]
+
+  // [forking-process]
+  void process_request(TCPServer::Request request) override {
+    // Not at each request: to ask for n children at n requests would take
+    // n * n system calls.
+    if (children_.size() >= collectAt_) {
+      collectChildren(WNOHANG);
+      collectAt_ = 2 * children_.size() + 16;
+    }
+    const pid_t child = sys::fork();
+    if (child == 0) serveInChild(request);
+    if (child != -1)
+      children_.push_back(child);
+    else
+      this->handle_error(
+          request.client,
+          std::system_error(errno, std::generic_category(), "fork"));
+  }
+
+  [[noreturn]] void serveInChild(TCPServer::Request& request) {
     Scheduler::abandon();
     try {
       this->serve(request);
@@ -98,33 +92,32 @@ void ForkingMixIn<Base>::process_request(TCPServer::Request request) {
     }
     _exit(0);  // destructors would undo what belongs to the parent
   }
-  if (child != -1)
-    children_.push_back(child);
-  else
-    this->handle_error(
-        request.client,
-        std::system_error(errno, std::generic_category(), "fork"));
-}
-// [/forking-process]
+  // [/forking-process]
 
-// [forking-collect]
-// Asks for each child by its number: the program may have other children, and
-// waits for them itself.
-template <class Base>
-void ForkingMixIn<Base>::collectChildren(int options) {
-  std::erase_if(children_,
-                [options](pid_t child) { return hasEnded(child, options); });
-}
+  // [forking-collect]
+  // Asks for each child by its number: the program may have other children,
+  // and waits for them itself.
+  void collectChildren(int options) {
+    std::erase_if(children_, [options](pid_t child) {
+      return hasEnded(child, options);
+    });
+  }
 
-template <class Base>
-bool ForkingMixIn<Base>::hasEnded(pid_t child, int options) {
-  pid_t ended;
-  do {
-    ended = sys::waitpid(child, nullptr, options);
-  } while (ended == -1 && errno == EINTR);
-  return ended != 0;
-}
-// [/forking-collect]
+  static bool hasEnded(pid_t child, int options) {
+    pid_t ended;
+    do {
+      ended = sys::waitpid(child, nullptr, options);
+    } while (ended == -1 && errno == EINTR);
+    return ended != 0;
+  }
+  // [/forking-collect]
+
+  std::vector<pid_t> children_;
+  std::size_t collectAt_ = 16;
+  // A child that ends writes its number. Only a limit needs it.
+  std::optional<TCPServer::Pipe> ended_;
+};
+// [/forking-mix-in]
 
 /// @}
 

@@ -13,68 +13,69 @@
 #include <cassert>
 #include <cerrno>
 #include <ctime>
+#include <mutex>
 #include <new>
 
 #include "naglfar/io.hpp"
 
 namespace naglfar {
 
-// [slot]
-struct SharedWaiters::Slot {
-  enum class State { free, open, listed, told };
-  State state = State::free;
-  std::size_t generation = 0;  // how many channels have had this slot
-  int message = 0;
-  pthread_cond_t told;
-};
-
+// [table]
 struct alignas(64) SharedWaiters::Table {
-  pthread_mutex_t mutex;
-  std::size_t capacity;
-  bool endMeansGone;
-  sys::Duration lookEvery;
-  std::size_t made;
-  std::size_t listed;
+  pthread_mutex_t mutex{};
+  const std::size_t capacity;
+  const bool endMeansGone;
+  const sys::Duration lookEvery;
+  std::size_t made = 0;
+  std::size_t listed = 0;
 
   // The slots stand behind the table.
   Slot* slots() { return reinterpret_cast<Slot*>(this + 1); }
-  static std::size_t size(std::size_t capacity) {
-    return sizeof(Table) + capacity * sizeof(Slot);
+  static std::size_t size(std::size_t capacity);
+
+  // std::lock_guard calls these two.
+  void lock() { gotMutex(pthread_mutex_lock(&mutex)); }
+  void unlock() { pthread_mutex_unlock(&mutex); }
+  // Unlocks until the condition is signalled or the time is over.
+  void wait(pthread_cond_t& condition, const std::timespec& until) {
+    gotMutex(pthread_cond_timedwait(&condition, &mutex, &until));
   }
-};
-// [/slot]
-
-// [lock]
-namespace {
-
-class Lock {
- public:
-  explicit Lock(pthread_mutex_t& mutex) : mutex_(mutex) {
-    gotMutex(pthread_mutex_lock(&mutex_));
-  }
-  ~Lock() { pthread_mutex_unlock(&mutex_); }
-  Lock(const Lock&) = delete;
-  Lock& operator=(const Lock&) = delete;
-
-  // Releases the mutex until the condition is signalled or time is up.
-  void wait(pthread_cond_t& condition, const std::timespec& until) const {
-    gotMutex(pthread_cond_timedwait(&condition, &mutex_, &until));
-  }
-
- private:
-  void gotMutex(int error) const {
+  void gotMutex(int error) {
 #ifndef __APPLE__
     // A child was killed while it held the mutex. A state changes in one
     // step, so each slot has a valid one. Only `listed` may be wrong, until
     // the next takeAll(): size() alone uses it.
-    if (error == EOWNERDEAD) pthread_mutex_consistent(&mutex_);
+    if (error == EOWNERDEAD) pthread_mutex_consistent(&mutex);
 #endif
     assert(error == 0 || error == EOWNERDEAD || error == ETIMEDOUT);
     (void)error;
   }
-
-  pthread_mutex_t& mutex_;
 };
+// [/table]
+
+// [slot]
+struct SharedWaiters::Slot {
+  enum class State { free, open, listed, told };
+  Table& table;
+  State state = State::free;
+  std::size_t generation = 0;  // how many channels have had this slot
+  int message = 0;
+  pthread_cond_t told{};
+
+  void become(State next) {
+    if (state == State::listed) --table.listed;
+    if (next == State::listed) ++table.listed;
+    state = next;
+  }
+};
+
+std::size_t SharedWaiters::Table::size(std::size_t capacity) {
+  return sizeof(Table) + capacity * sizeof(Slot);
+}
+// [/slot]
+
+// [make-shared]
+namespace {
 
 void makeShared(pthread_mutex_t& mutex) {
   pthread_mutexattr_t attributes;
@@ -96,7 +97,7 @@ void makeShared(pthread_cond_t& condition) {
 }
 
 }  // namespace
-// [/lock]
+// [/make-shared]
 
 // [table-life]
 SharedWaiters::SharedWaiters(std::size_t capacity, bool endMeansGone,
@@ -106,65 +107,59 @@ SharedWaiters::SharedWaiters(std::size_t capacity, bool endMeansGone,
     sys::fail(ENOMEM, "mmap of waiters");
   void* memory =
       sys::check(sys::mapShared(Table::size(capacity)), "mmap of waiters");
-  table_ = new (memory) Table;
-  table_->capacity = capacity;
-  table_->endMeansGone = endMeansGone;
-  table_->lookEvery = lookEvery;
-  table_->made = table_->listed = 0;
+  table_.reset(new (memory) Table{.capacity = capacity,
+                                  .endMeansGone = endMeansGone,
+                                  .lookEvery = lookEvery});
   makeShared(table_->mutex);
 }
 
-SharedWaiters::~SharedWaiters() {
-  sys::unmap(table_, Table::size(table_->capacity));
+void SharedWaiters::Unmap::operator()(Table* table) const {
+  sys::unmap(table, Table::size(table->capacity));
 }
 
 SharedWaiters::Channel SharedWaiters::channel(int connection) {
-  const Lock lock(table_->mutex);
+  const std::lock_guard lock(*table_);
   Slot* slot = table_->slots();
   Slot* const end = slot + table_->made;
   while (slot != end && slot->state != Slot::State::free) ++slot;
   if (slot == end) {
     if (table_->made == table_->capacity)
       sys::fail(ENOSPC, "a channel for one more waiting request");
-    new (slot) Slot;
+    new (slot) Slot{*table_};
     makeShared(slot->told);
     ++table_->made;
   }
-  slot->state = Slot::State::open;
-  return Channel(*table_, *slot, connection);
+  slot->become(Slot::State::open);
+  return Channel(*slot, connection);
 }
 
 std::size_t SharedWaiters::size() const {
-  const Lock lock(table_->mutex);
+  const std::lock_guard lock(*table_);
   return table_->listed;
 }
 // [/table-life]
 
 // [place]
-SharedWaiters::Place::Place(Table& table, Slot& slot)
-    : table_(table), slot_(slot) {
-  const Lock lock(table_.mutex);
+SharedWaiters::Place::Place(Slot& slot) : slot_(slot) {
+  const std::lock_guard lock(slot_.table);
   assert(slot_.state == Slot::State::open);
-  slot_.state = Slot::State::listed;
-  ++table_.listed;
+  slot_.become(Slot::State::listed);
 }
 
 SharedWaiters::Place::~Place() {
-  const Lock lock(table_.mutex);
-  if (slot_.state != Slot::State::listed) return;
-  slot_.state = Slot::State::open;
-  --table_.listed;
+  const std::lock_guard lock(slot_.table);
+  if (slot_.state == Slot::State::listed) slot_.become(Slot::State::open);
 }
 
 std::vector<SharedWaiters::Channel> SharedWaiters::takeAll() {
-  const Lock lock(table_->mutex);
+  const std::lock_guard lock(*table_);
   std::vector<Channel> all;
   all.reserve(table_->made);  // `listed` may be wrong: see gotMutex()
   for (std::size_t i = 0; i < table_->made; ++i) {
     Slot& slot = table_->slots()[i];
     if (slot.state != Slot::State::listed) continue;
-    slot.state = Slot::State::open;
-    all.push_back(Channel(*table_, slot, -1));
+    slot.become(Slot::State::open);
+    all.push_back(Channel(slot, -1));
   }
   table_->listed = 0;
   return all;
@@ -172,11 +167,8 @@ std::vector<SharedWaiters::Channel> SharedWaiters::takeAll() {
 // [/place]
 
 // [shared-channel]
-SharedWaiters::Channel::Channel(Table& table, Slot& slot, int connection)
-    : table_(&table),
-      slot_(&slot),
-      generation_(slot.generation),
-      connection_(connection) {}
+SharedWaiters::Channel::Channel(Slot& slot, int connection)
+    : slot_(&slot), generation_(slot.generation), connection_(connection) {}
 
 // True if this is a notifying request's end, and the waiting request still
 // waits for its message.
@@ -187,24 +179,20 @@ bool SharedWaiters::Channel::taken() const {
 
 SharedWaiters::Channel::~Channel() {
   if (slot_ == nullptr) return;
-  const Lock lock(table_->mutex);
+  const std::lock_guard lock(slot_->table);
   if (connection_ != -1) {
-    // A notifying request that failed may have listed the slot again after
-    // the place had left the list.
-    if (slot_->state == Slot::State::listed) --table_->listed;
     ++slot_->generation;
-    slot_->state = Slot::State::free;
+    slot_->become(Slot::State::free);
   } else if (taken()) {  // without write(): the next request may notify it
-    slot_->state = Slot::State::listed;
-    ++table_->listed;
+    slot_->become(Slot::State::listed);
   }
 }
 
 void SharedWaiters::Channel::write(int message) {
-  const Lock lock(table_->mutex);
+  const std::lock_guard lock(slot_->table);
   if (!taken()) return;  // the client has left, or was told
   slot_->message = message;
-  slot_->state = Slot::State::told;
+  slot_->become(Slot::State::told);
   pthread_cond_signal(&slot_->told);
 }
 // [/shared-channel]
@@ -215,24 +203,23 @@ namespace {
 // The time on the clock of pthread_cond_timedwait(3). The longest wait is an
 // hour, so that the sum does not overflow.
 std::timespec fromNow(sys::Duration duration) {
-  std::timespec time{};
-  clock_gettime(CLOCK_REALTIME, &time);
-  duration = std::clamp<sys::Duration>(duration, {}, std::chrono::hours(1));
-  const auto nanoseconds = time.tv_nsec + duration.count();
-  time.tv_sec += nanoseconds / 1'000'000'000;
-  time.tv_nsec = nanoseconds % 1'000'000'000;
-  return time;
+  const sys::Duration time =
+      std::chrono::system_clock::now().time_since_epoch() +
+      std::clamp<sys::Duration>(duration, {}, std::chrono::hours(1));
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(time);
+  return {seconds.count(), (time - seconds).count()};
 }
 
 }  // namespace
 
 int SharedWaiters::Channel::read() {
-  const Lock lock(table_->mutex);
+  Table& table = slot_->table;
+  const std::lock_guard lock(table);
   while (slot_->state != Slot::State::told) {
     // write() signals; otherwise the wait ends when it is time to look.
-    lock.wait(slot_->told, fromNow(table_->lookEvery));
+    table.wait(slot_->told, fromNow(table.lookEvery));
     if (slot_->state != Slot::State::told &&
-        !peerIsThere(connection_, table_->endMeansGone))
+        !peerIsThere(connection_, table.endMeansGone))
       sys::fail(ECONNRESET, "the client left while it waited");
   }
   return slot_->message;

@@ -25,6 +25,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -47,8 +48,7 @@ class SharedWaiters {
   class Channel {
    public:
     Channel(Channel&& other) noexcept
-        : table_(other.table_),
-          slot_(std::exchange(other.slot_, nullptr)),
+        : slot_(std::exchange(other.slot_, nullptr)),
           generation_(other.generation_),
           connection_(other.connection_) {}
     Channel& operator=(Channel&&) = delete;
@@ -65,9 +65,8 @@ class SharedWaiters {
 
    private:
     friend class SharedWaiters;
-    Channel(Table& table, Slot& slot, int connection);
+    Channel(Slot& slot, int connection);
     bool taken() const;
-    Table* table_;
     Slot* slot_;
     std::size_t generation_;
     int connection_;  // -1: this is the notifying request's end
@@ -79,13 +78,11 @@ class SharedWaiters {
   class Place {
    public:
     ~Place();
-    Place(const Place&) = delete;
-    Place& operator=(const Place&) = delete;
+    Place& operator=(Place&&) = delete;
 
    private:
     friend class SharedWaiters;
-    Place(Table& table, Slot& slot);
-    Table& table_;
+    explicit Place(Slot& slot);
     Slot& slot_;
   };
 
@@ -100,9 +97,6 @@ class SharedWaiters {
   explicit SharedWaiters(std::size_t capacity = 16384,
                          bool endMeansGone = true,
                          sys::Duration lookEvery = std::chrono::seconds(1));
-  ~SharedWaiters();
-  SharedWaiters(const SharedWaiters&) = delete;
-  SharedWaiters& operator=(const SharedWaiters&) = delete;
 
   /// @param connection The request's socket.
   /// @return A channel whose read() ends when the client leaves.
@@ -111,9 +105,7 @@ class SharedWaiters {
   /// Adds a request to the list.
   /// @param channel What it waits on.
   /// @return Its place.
-  Place append(const Channel& channel) {
-    return Place(*table_, *channel.slot_);
-  }
+  Place append(const Channel& channel) { return Place(*channel.slot_); }
   /// Empties the list in one step, so that no request is notified twice or
   /// missed when others come and go meanwhile.
   /// @return The channels.
@@ -122,7 +114,10 @@ class SharedWaiters {
   std::size_t size() const;
 
  private:
-  Table* table_;
+  struct Unmap {
+    void operator()(Table* table) const;
+  };
+  std::unique_ptr<Table, Unmap> table_;
 };
 // [/shared-waiters]
 

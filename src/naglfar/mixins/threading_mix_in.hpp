@@ -38,52 +38,45 @@ class ThreadingMixIn : public Base {
   /// ends. To be set before the server serves.
   std::size_t maxConnections = unlimited;
 
- protected:
-  std::optional<TCPServer::Request> get_request() override;
-  void process_request(TCPServer::Request request) override;
-
  private:
+  // [threading-process]
+  // A signal handler may call shutdown(), so shutdown() cannot notify the
+  // condition variable: the server looks for it now and then.
+  std::optional<TCPServer::Request> get_request() override {
+    std::unique_lock lock(mutex_);
+    while (running_ >= maxConnections && this->awaitInput(-1, 0))
+      ended_.wait_for(lock,
+                      std::chrono::milliseconds(TCPServer::lookEveryMs));
+    lock.unlock();
+    return Base::get_request();
+  }
+
+  void process_request(TCPServer::Request request) override {
+    const sys::Address client = request.client;
+    try {
+      // The thread cannot end before it is counted.
+      const std::lock_guard counting(mutex_);
+      std::thread([this, request = std::move(request)]() mutable {
+        this->serve(request);
+        flushLedger();
+        // The thread notifies before it unlocks: after that the destructor
+        // may find that no request runs, and the condition variable is gone.
+        const std::lock_guard ending(mutex_);
+        --running_;
+        ended_.notify_all();
+      }).detach();
+      ++running_;
+    } catch (const std::system_error& error) {  // std::thread throws it
+      this->handle_error(client, error);
+    }
+  }
+  // [/threading-process]
+
   std::mutex mutex_;
   std::condition_variable ended_;  // a request has
   std::size_t running_ = 0;        // requests
 };
 // [/threading-mix-in]
-
-// [threading-process]
-// A signal handler may call shutdown(), so shutdown() cannot notify the
-// condition variable: the server looks for it now and then.
-template <class Base>
-std::optional<TCPServer::Request> ThreadingMixIn<Base>::get_request() {
-  std::unique_lock lock(mutex_);
-  while (running_ >= maxConnections && this->awaitInput(-1, 0))
-    ended_.wait_for(lock, std::chrono::milliseconds(TCPServer::lookEveryMs));
-  lock.unlock();
-  return Base::get_request();
-}
-
-template <class Base>
-void ThreadingMixIn<Base>::process_request(TCPServer::Request request) {
-  const sys::Address client = request.client;
-  const auto change = [this](int difference) {
-    // The thread notifies before it unlocks: after that the destructor may
-    // find that no request runs, and the condition variable is gone.
-    const std::lock_guard lock(mutex_);
-    running_ += static_cast<std::size_t>(difference);
-    ended_.notify_all();
-  };
-  change(+1);
-  try {
-    std::thread([this, change, request = std::move(request)]() mutable {
-      this->serve(request);
-      flushLedger();
-      change(-1);
-    }).detach();
-  } catch (const std::system_error& error) {  // std::thread throws it
-    change(-1);
-    this->handle_error(client, error);
-  }
-}
-// [/threading-process]
 
 /// @}
 

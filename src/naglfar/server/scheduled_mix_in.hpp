@@ -33,7 +33,8 @@ class ScheduledMixIn : public Base {
   template <class... Args>
   explicit ScheduledMixIn(Args&&... args)
       : Base(std::forward<Args>(args)...) {
-    server_activate();
+    acceptor_ = go([this] { acceptConnections(); });
+    acceptor_.name = "accept loop";
   }
   /// Stops accepting, and cancels the requests that are being served.
   ~ScheduledMixIn() override {
@@ -41,17 +42,41 @@ class ScheduledMixIn : public Base {
     requests_.cancel();
   }
 
+  // [scheduled-mix-in-end]
   /// Ends serve_forever() and stops accepting, and ends the wait of the
   /// connections that wait for a request. From this thread only: a signal
   /// gets here through Signals.
-  void shutdown() override;
+  void shutdown() override {
+    Base::shutdown();
+    acceptStream_.close();
+    acceptor_.cancel();
+    Scheduler* const scheduler = requests_.scheduler();
+    for (std::size_t fd = 0; fd < idle_.size() && scheduler != nullptr; ++fd)
+      if (idle_[fd]) scheduler->deregister(static_cast<int>(fd));
+  }
 
   /// Waits until the requests that are being served have ended, and cancels
   /// those that have not when the grace period is over. A handler may call
   /// this: it waits for the other requests.
-  void server_close() override;
+  void server_close() override {
+    shutdown();
+    Base::server_close();
+    if (requests_.scheduler() == nullptr) return;
+    acceptStream_.readWaiting();  // no request of theirs will be served
+    try {
+      requests_.wait(after(gracePeriod));
+    } catch (const std::system_error& error) {
+      if (error.code() != std::errc::timed_out) throw;
+    }
+    requests_.cancel();
+  }
 
-  void idle(int connection, bool waits) override;
+  void idle(int connection, bool waits) override {
+    const auto index = static_cast<std::size_t>(connection);
+    if (index >= idle_.size()) idle_.resize(index + 1);
+    idle_[index] = waits;
+  }
+  // [/scheduled-mix-in-end]
 
   // [scheduled-mix-in-settings]
   /// How many connections may be open at a time. The next ones wait in the
@@ -62,23 +87,61 @@ class ScheduledMixIn : public Base {
   sys::Duration gracePeriod = std::chrono::seconds(5);
   // [/scheduled-mix-in-settings]
 
- protected:
-  /// Starts the coroutine that accepts.
-  void server_activate() {
-    acceptor_ = go([this] { acceptConnections(); });
-    acceptor_.name = "accept loop";
-  }
-  /// @return The next connection, or nothing after shutdown().
-  /// @throws std::system_error What has ended the accept loop.
+ private:
   std::optional<TCPServer::Request> get_request() override {
     auto request = acceptStream_.next();
-    if (!request) acceptor_.join();
+    if (!request) acceptor_.join();  // throws what has ended the accept loop
     return request;
   }
-  void process_request(TCPServer::Request request) override;
 
- private:
-  void acceptConnections();
+  // [scheduled-mix-in-accept]
+  void acceptConnections() {
+    for (;;) {
+      try {
+        // Those in the stream are open, too.
+        if (requests_.size() + acceptStream_.size() >= maxConnections) {
+          requests_.waitOne();
+          continue;
+        }
+        TCPServer::Request request;
+        request.connection = goAccept(this->fileno(), request.client);
+        acceptStream_.write(std::move(request));
+      } catch (const std::system_error& error) {
+        if (TCPServer::connectionGone(error)) continue;
+        if (!TCPServer::outOfResources(error)) {
+          acceptStream_.close();
+          throw;  // to get_request()
+        }
+        // The end of a request frees a descriptor. So may other parts of the
+        // program, which do not say so: the accept loop tries again in time.
+        requests_.waitOne(after(std::chrono::milliseconds(100)));
+      }
+    }
+  }
+  // [/scheduled-mix-in-accept]
+
+  // [scheduled-mix-in-serve]
+  void process_request(TCPServer::Request request) override {
+    const sys::Address client = request.client;
+    try {
+      requests_
+          .go([this, request = std::move(request)]() mutable {
+            try {
+              this->serve(request);
+            } catch (const Unwind&) {
+              throw;
+            } catch (...) {  // from handle_error(): the other requests go on
+              const auto& told = Scheduler::current().unhandled;
+              told ? told(std::current_exception())
+                   : Scheduler::print(std::current_exception());
+            }
+          })
+          .name = "request";
+    } catch (const std::system_error& error) {  // no memory for a stack
+      this->handle_error(client, error);
+    }
+  }
+  // [/scheduled-mix-in-serve]
 
   // As in 2009, connections come through a channel. Its extra turn of the
   // queue gives a client in the same thread the time to send its request,
@@ -89,92 +152,6 @@ class ScheduledMixIn : public Base {
   std::vector<bool> idle_;  // by descriptor
 };
 // [/scheduled-mix-in]
-
-// [scheduled-mix-in-accept]
-template <class Base>
-void ScheduledMixIn<Base>::acceptConnections() {
-  using enum TCPServer::AcceptError;
-  for (;;) {
-    try {
-      // Those in the stream are open, too.
-      if (requests_.size() + acceptStream_.size() >= maxConnections) {
-        requests_.waitOne();
-        continue;
-      }
-      TCPServer::Request request;
-      request.connection = goAccept(this->fileno(), request.client);
-      acceptStream_.write(std::move(request));
-    } catch (const std::system_error& error) {
-      const auto kind = TCPServer::classify(error);
-      if (kind == connectionGone) continue;
-      if (kind == fatal) {
-        acceptStream_.close();
-        throw;  // to get_request()
-      }
-      // The end of a request frees a descriptor. So may other parts of the
-      // program, which do not say so: the accept loop tries again in time.
-      requests_.waitOne(after(std::chrono::milliseconds(100)));
-    }
-  }
-}
-// [/scheduled-mix-in-accept]
-
-// [scheduled-mix-in-serve]
-template <class Base>
-void ScheduledMixIn<Base>::process_request(TCPServer::Request request) {
-  const sys::Address client = request.client;
-  try {
-    requests_
-        .go([this, request = std::move(request)]() mutable {
-          try {
-            this->serve(request);
-          } catch (const Unwind&) {
-            throw;
-          } catch (...) {  // from handle_error(): the other requests go on
-            const auto& told = Scheduler::current().unhandled;
-            told ? told(std::current_exception())
-                 : Scheduler::print(std::current_exception());
-          }
-        })
-        .name = "request";
-  } catch (const std::system_error& error) {  // no memory for one more stack
-    this->handle_error(client, error);
-  }
-}
-// [/scheduled-mix-in-serve]
-
-// [scheduled-mix-in-end]
-template <class Base>
-void ScheduledMixIn<Base>::idle(int connection, bool waits) {
-  const auto index = static_cast<std::size_t>(connection);
-  if (index >= idle_.size()) idle_.resize(index + 1);
-  idle_[index] = waits;
-}
-
-template <class Base>
-void ScheduledMixIn<Base>::shutdown() {
-  Base::shutdown();
-  acceptStream_.close();
-  acceptor_.cancel();
-  Scheduler* const scheduler = requests_.scheduler();
-  for (std::size_t fd = 0; fd < idle_.size() && scheduler != nullptr; ++fd)
-    if (idle_[fd]) scheduler->deregister(static_cast<int>(fd));
-}
-
-template <class Base>
-void ScheduledMixIn<Base>::server_close() {
-  shutdown();
-  Base::server_close();
-  if (requests_.scheduler() == nullptr) return;
-  acceptStream_.readWaiting();  // no request of theirs will be served
-  try {
-    requests_.wait(after(gracePeriod));
-  } catch (const std::system_error& error) {
-    if (error.code() != std::errc::timed_out) throw;
-  }
-  requests_.cancel();
-}
-// [/scheduled-mix-in-end]
 
 /// @}
 

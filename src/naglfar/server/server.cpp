@@ -8,8 +8,10 @@
 
 #include <poll.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <initializer_list>
 #include <iostream>
 #include <iterator>
 
@@ -68,10 +70,6 @@ void TCPServer::shutdown() {
 void TCPServer::server_close() {
   if (socket_) goClose(socket_.release());
 }
-
-// While this server waits for a request of one connection, it does not wait
-// for shutdown(): keepAliveTimeout ends the wait.
-void TCPServer::idle(int /*connection*/, bool /*waits*/) {}
 // [/serve-forever]
 
 // [serve]
@@ -120,8 +118,8 @@ std::optional<TCPServer::Request> TCPServer::get_request() {
       continue;
     }
     const std::system_error error(errno, std::generic_category(), "accept4");
-    if (classify(error) == AcceptError::connectionGone) continue;
-    if (classify(error) == AcceptError::fatal) throw error;
+    if (connectionGone(error)) continue;
+    if (!outOfResources(error)) throw error;
     // The connection is still in the backlog, so the listener is readable. A
     // descriptor that is closed elsewhere makes nothing readable.
     awaitInput(-1, lookEveryMs);
@@ -131,30 +129,26 @@ std::optional<TCPServer::Request> TCPServer::get_request() {
 // [/get-request]
 
 // [classify]
-TCPServer::AcceptError TCPServer::classify(const std::system_error& error) {
-  switch (error.code().value()) {
-    case EMFILE:
-    case ENFILE:
-    case ENOBUFS:
-    case ENOMEM:
-      return AcceptError::outOfResources;
-    // Linux reports here errors that the connection has already met
-    // (accept(2), "Error handling").
-    case ECONNABORTED:
-    case ECONNRESET:
-    case EPROTO:
-    case EPERM:
-    case ENETDOWN:
-    case ENOPROTOOPT:
-    case EHOSTDOWN:
-    case EHOSTUNREACH:
-    case EOPNOTSUPP:
-    case ENETUNREACH:
-    case EINTR:
-      return AcceptError::connectionGone;
-    default:
-      return AcceptError::fatal;
-  }
+namespace {
+
+bool isOneOf(std::initializer_list<int> errors,
+             const std::system_error& error) {
+  return std::count(errors.begin(), errors.end(), error.code().value()) > 0;
+}
+
+}  // namespace
+
+bool TCPServer::outOfResources(const std::system_error& error) {
+  return isOneOf({EMFILE, ENFILE, ENOBUFS, ENOMEM}, error);
+}
+
+// Linux reports here errors that the connection has already met (accept(2),
+// "Error handling").
+bool TCPServer::connectionGone(const std::system_error& error) {
+  return isOneOf(
+      {ECONNABORTED, ECONNRESET, EPROTO, EPERM, ENETDOWN, ENOPROTOOPT,
+       EHOSTDOWN, EHOSTUNREACH, EOPNOTSUPP, ENETUNREACH, EINTR},
+      error);
 }
 // [/classify]
 

@@ -34,26 +34,38 @@ namespace naglfar {
 /// @tparam Message What a request waits for. It can be moved.
 template <class Message>
 class BasicWaiters {
-  struct State;
-
  public:
+  // [waiters-channel]
   /// A channel that one request waits on. Copies are the same channel.
   class Channel {
    public:
     /// Waits for a message.
     /// @return The message.
     /// @throws std::system_error ECONNRESET if the client leaves before.
-    Message read();
+    Message read() {
+      std::optional<Message> message = messages_->next();
+      if (!message) sys::fail(ECONNRESET, "the client left while it waited");
+      return std::move(*message);
+    }
     /// Writes a message. Does nothing if the client has left.
     /// @param message What read() returns.
-    void write(Message message);
+    void write(Message message) {
+      try {
+        messages_->write(std::move(message));
+      } catch (const std::system_error& error) {
+        // The client has left, perhaps while write() let the others run.
+        if (error.code() != std::errc::broken_pipe) throw;
+      }
+    }
 
    private:
     friend class BasicWaiters;
-    explicit Channel(std::shared_ptr<State> state)
-        : state_(std::move(state)) {}
-    std::shared_ptr<State> state_;
+    // Closed when the client leaves.
+    std::shared_ptr<naglfar::Channel<Message>> messages_ =
+        std::make_shared<naglfar::Channel<Message>>();
+    std::shared_ptr<HangupWatch> departure_;  // null: it is not noticed
   };
+  // [/waiters-channel]
 
   /// A request's place in the list. The request leaves the list when its
   /// place goes out of scope.
@@ -74,10 +86,18 @@ class BasicWaiters {
     Channel channel_;
   };
 
+  // [waiters-list]
   /// @param connection The request's socket. No coroutine may read from it
   ///        while the channel is there.
   /// @return A channel that is closed when the client leaves.
-  Channel channel(int connection);
+  Channel channel(int connection) {
+    Channel channel;
+    if (noticeDepartures)
+      channel.departure_ = std::make_shared<HangupWatch>(
+          connection, [&messages = *channel.messages_] { messages.close(); },
+          endMeansGone);
+    return channel;
+  }
   /// Adds a request to the list.
   /// @param channel What it waits on.
   /// @return Its place.
@@ -85,9 +105,20 @@ class BasicWaiters {
   /// Empties the list in one step, so that no request is notified twice or
   /// missed when others come and go meanwhile.
   /// @return The channels, in the order in which the requests came.
-  std::vector<Channel> takeAll();
+  std::vector<Channel> takeAll() {
+    std::vector<Channel> all;
+    all.reserve(size_);
+    while (Place* place = places_.pop()) {
+      --size_;
+      // A client that has left may not have had its turn to leave the list.
+      if (!place->channel_.messages_->closed())
+        all.push_back(std::move(place->channel_));
+    }
+    return all;
+  }
   /// @return How many requests wait.
   std::size_t size() const { return size_; }
+  // [/waiters-list]
 
   /// Whether the server notices at once that a waiting client leaves. If it
   /// is false, the server notices when it cannot send the answer, and saves
@@ -110,56 +141,6 @@ class BasicWaiters {
 /// Requests that wait for a number, as those of the 2009 post do.
 using Waiters = BasicWaiters<int>;
 // [/waiters]
-
-// [waiters-members]
-/// What the copies of a channel share.
-template <class Message>
-struct BasicWaiters<Message>::State {
-  naglfar::Channel<Message> channel;       ///< Closed when the client leaves.
-  std::unique_ptr<HangupWatch> departure;  ///< Null: it is not noticed.
-};
-
-template <class Message>
-auto BasicWaiters<Message>::channel(int connection) -> Channel {
-  auto state = std::make_shared<State>();
-  if (noticeDepartures)
-    state->departure = std::make_unique<HangupWatch>(
-        connection, [&c = state->channel] { c.close(); }, endMeansGone);
-  return Channel(std::move(state));
-}
-
-template <class Message>
-Message BasicWaiters<Message>::Channel::read() {
-  std::optional<Message> message = state_->channel.next();
-  if (!message) sys::fail(ECONNRESET, "the client left while it waited");
-  return std::move(*message);
-}
-
-template <class Message>
-void BasicWaiters<Message>::Channel::write(Message message) {
-  try {
-    state_->channel.write(std::move(message));
-  } catch (const std::system_error& error) {
-    // The client has left, perhaps while write() let the others run.
-    if (error.code() != std::errc::broken_pipe) throw;
-  }
-}
-// [/waiters-members]
-
-// [take-all]
-template <class Message>
-auto BasicWaiters<Message>::takeAll() -> std::vector<Channel> {
-  std::vector<Channel> all;
-  all.reserve(size_);
-  while (Place* place = places_.pop()) {
-    --size_;
-    // A client that has left may not have had its turn to leave the list.
-    if (!place->channel_.state_->channel.closed())
-      all.push_back(place->channel_);
-  }
-  return all;
-}
-// [/take-all]
 
 /// @}
 
