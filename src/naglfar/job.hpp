@@ -29,9 +29,7 @@ class List {
   /// The links of one object.
   class Link {
    public:
-    Link() = default;
-    Link(const Link&) = delete;
-    Link& operator=(const Link&) = delete;
+    Link& operator=(Link&&) = delete;  // nor may it be copied
     /// @return True while the object stands in a list.
     bool linked() const { return next_ != nullptr; }
     /// Leaves the list. Does nothing if the object stands in none.
@@ -51,10 +49,9 @@ class List {
     Link* previous_ = nullptr;
   };
 
-  List() = default;
-  ~List() { clear(); }
-  List(const List&) = delete;
-  List& operator=(const List&) = delete;
+  ~List() {
+    while (pop() != nullptr) continue;
+  }
 
   /// Puts an object at the end.
   /// @param object It leaves the list that it stands in.
@@ -71,19 +68,12 @@ class List {
   void append(List& other) noexcept {
     while (T* object = other.first()) append(*object);
   }
-  /// Takes an object out.
-  /// @param object Stands in this list, or in none.
-  void remove(T& object) noexcept { static_cast<Link&>(object).unlink(); }
   /// Takes the first object out.
   /// @return That object, or null if there is none.
   T* pop() noexcept {
     T* object = first();
-    if (object != nullptr) remove(*object);
+    if (object != nullptr) static_cast<Link*>(object)->unlink();
     return object;
-  }
-  /// Takes all objects out.
-  void clear() noexcept {
-    while (pop() != nullptr) continue;
   }
 
   /// @return The first object, or null.
@@ -112,7 +102,6 @@ class List {
 /// Something that can run. When it ends, it leaves the queue.
 class Job : public List<Job>::Link {
  public:
-  Job() = default;
   /// Runs until it has nothing to do for now.
   virtual void run() = 0;
   /// @return True while it stands in a queue.
@@ -123,22 +112,14 @@ class Job : public List<Job>::Link {
 };
 
 /// What runs next: first in, first out.
-class JobQueue {
+class JobQueue : public List<Job> {
  public:
   /// Puts a job at the end. A job that stands in a queue already stays where
   /// it is: waking it twice is the same as waking it once.
   /// @param job Leaves the queue when it is popped or destroyed.
   void append(Job& job) noexcept {
-    if (!job.queued()) jobs_.append(job);
+    if (!job.queued()) List<Job>::append(job);
   }
-  /// Takes the first job out.
-  /// @return That job, or null if there is none.
-  Job* pop() noexcept { return jobs_.pop(); }
-  /// @return True if no job can run.
-  bool empty() const { return jobs_.empty(); }
-
- private:
-  List<Job> jobs_;
 };
 // [/job]
 

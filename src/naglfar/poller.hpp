@@ -18,6 +18,7 @@
 
 #include <cassert>
 #include <cstddef>
+#include <utility>
 #include <vector>
 
 #include "naglfar/job.hpp"
@@ -42,8 +43,7 @@ class Waiter {
   /// @param job Appended to the queue when there is news.
   explicit Waiter(Job& job) : job_(job) {}
   ~Waiter() { unwatch(); }
-  Waiter(const Waiter&) = delete;
-  Waiter& operator=(const Waiter&) = delete;
+  Waiter& operator=(Waiter&&) = delete;  // nor may it be copied
 
   /// @return True from Poller::watch() until it is woken or unwatched.
   bool watching() const { return poller_ != nullptr; }
@@ -76,10 +76,8 @@ class Poller {
   static const bool levelTriggered;
 
   /// @throws std::system_error If the kernel gives no epoll or kqueue.
-  Poller();
+  Poller() { open(); }
   ~Poller();
-  Poller(const Poller&) = delete;
-  Poller& operator=(const Poller&) = delete;
 
   /// Waits for one direction of a descriptor. The waiter is woken once; for
   /// more, watch again, and only after a system call has said EAGAIN.
@@ -151,25 +149,24 @@ class Poller {
     return 1u << static_cast<unsigned>(interest);
   }
 
-  Slot* find(int fd);
-  Slot& slot(int fd);
   friend class Waiter;
+  Slot& slot(int fd);
   Waiter* remove(Waiter*& place) noexcept;
-  void wake(int fd, Interest interest, int error, JobQueue& ready);
+  void wake(Slot& slot, Interest interest, int error, JobQueue& ready);
 
   // What a backend adds besides poll(): poller/epoll.cpp, poller/kqueue.cpp
-  // or poller/select.cpp. attach() makes the kernel watch at least this
+  // or poller/select.cpp. open() makes kernel_ anew, without what a child
+  // has from its parent; attach() makes the kernel watch at least this
   // direction; detach() prepares for the descriptor's close.
-  struct Backend;
+  void open();
   void attach(int fd, Interest interest, Slot& slot);
   void detach(int fd, Slot& slot);
-  static Backend* makeBackend();
-  static void freeBackend(Backend* backend, bool inherited);
 
   std::vector<Slot> slots_;
   std::size_t watching_ = 0;
-  std::size_t unreferenced_ = 0;  // of those
-  Backend* backend_;
+  std::size_t unreferenced_ = 0;                 // of those
+  sys::Fd kernel_;                               // the epoll or kqueue
+  std::vector<std::pair<int, Interest>> added_;  // for kqueue's next call
   // [/poller-private]
 };
 // [/poller]

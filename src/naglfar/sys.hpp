@@ -84,13 +84,10 @@ inline constinit thread_local CloseHook beforeClose = nullptr;
 /// The owner of a descriptor: its destructor closes the descriptor.
 class Fd {
  public:
-  Fd() = default;
   /// @param fd A descriptor to own, or -1 for none.
-  explicit Fd(int fd) : fd_(fd) {}
+  explicit Fd(int fd = -1) : fd_(fd) {}
   Fd(Fd&& other) noexcept : fd_(other.release()) {}
   Fd& operator=(Fd&& other) noexcept;
-  Fd(const Fd&) = delete;
-  Fd& operator=(const Fd&) = delete;
   ~Fd();
 
   /// @return The descriptor, or -1 if none is owned.
@@ -102,7 +99,7 @@ class Fd {
   int release() { return std::exchange(fd_, -1); }
 
  private:
-  int fd_ = -1;
+  int fd_;
 };
 // [/fd]
 

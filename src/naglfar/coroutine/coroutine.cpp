@@ -172,20 +172,16 @@ void Coroutine::reportOverflow(int signal, siginfo_t* info, void*) {
 void Coroutine::catchOverflows() {
   if (fiberHooksOn) return;  // the sanitizers have a handler of their own
   constexpr std::size_t size = 32 << 10;
-  struct Free {
-    void operator()(char* memory) const {
-      sys::signalStack(nullptr, 0);  // before the memory is used again
-      delete[] memory;
+  static thread_local const struct SignalStack {
+    SignalStack() {
+      sys::signalStack(memory.get(), size);
+      for (const int signal : {SIGSEGV, SIGBUS})
+        sys::signalAction(signal, reportOverflow, SA_ONSTACK | SA_RESETHAND);
     }
-  };
-  static thread_local const auto stack = [] {
-    std::unique_ptr<char[], Free> memory(new char[size]);
-    sys::signalStack(memory.get(), size);
-    for (const int signal : {SIGSEGV, SIGBUS})
-      sys::signalAction(signal, reportOverflow, SA_ONSTACK | SA_RESETHAND);
-    return memory;
-  }();
-  (void)stack;
+    // Before the memory is used again.
+    ~SignalStack() { sys::signalStack(nullptr, 0); }
+    const std::unique_ptr<char[]> memory{new char[size]};
+  } stack;
 }
 // [/report-overflow]
 

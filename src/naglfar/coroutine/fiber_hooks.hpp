@@ -93,8 +93,7 @@ class FiberHooks {
     NAGLFAR_IF_TSAN(__tsan_destroy_fiber(fiber_);)
     NAGLFAR_IF_VALGRIND(VALGRIND_STACK_DEREGISTER(valgrind_);)
   }
-  FiberHooks(const FiberHooks&) = delete;
-  FiberHooks& operator=(const FiberHooks&) = delete;
+  FiberHooks& operator=(FiberHooks&&) = delete;  // nor may it be copied
 
   // Before anything is put on a stack: forgets what its last user left there.
   static void clean([[maybe_unused]] char* stack,

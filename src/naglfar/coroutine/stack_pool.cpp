@@ -97,17 +97,15 @@ void StackPool::mapSlab() {
 
 // [take-and-give]
 char* StackPool::acquire() {
-  if (!free_.empty()) {
-    char* stack = free_.back();
-    free_.pop_back();
-    ++inUse_;
-    return stack;
+  if (free_.empty()) {
+    if (fresh_ == slabEnd_) mapSlab();
+    if (!slabGuarded_ && !installGuard(fresh_))
+      sys::fail(errno, "guard page of a stack");
+    free_.push_back(fresh_ + guardSize());
+    fresh_ += guardSize() + stackSize;
   }
-  if (fresh_ == slabEnd_) mapSlab();
-  if (!slabGuarded_ && !installGuard(fresh_))
-    sys::fail(errno, "guard page of a stack");
-  char* stack = fresh_ + guardSize();
-  fresh_ = stack + stackSize;
+  char* stack = free_.back();
+  free_.pop_back();
   ++inUse_;
   return stack;
 }

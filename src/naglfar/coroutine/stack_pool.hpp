@@ -28,11 +28,9 @@ class StackPool {
   /// Bytes in a stack. Sanitizers make frames several times larger.
   static const std::size_t stackSize;
 
-  StackPool() = default;
   /// Unmaps all stacks; none may be in use.
   ~StackPool();
-  StackPool(const StackPool&) = delete;
-  StackPool& operator=(const StackPool&) = delete;
+  StackPool& operator=(StackPool&&) = delete;  // nor may it be copied
 
   /// @return The low end of a stack that is not in use.
   /// @throws std::system_error If the system gives no more memory, or no more

@@ -5,7 +5,6 @@
 // mask belongs to the thread and not to its coroutines.
 
 #include <cerrno>
-#include <cstdint>
 
 #include "naglfar/coroutine/switch.hpp"
 #include "naglfar/sys.hpp"
@@ -13,11 +12,8 @@
 namespace naglfar {
 
 // [assembly]
-// The row that is drawn in the assembly files: this is where it begins.
-struct Context::Stopped {
-  std::uintptr_t row[1];
-};
-
+// Context::Stopped is the row that is drawn in the assembly files, which only
+// they look into: here it stays an incomplete type.
 extern "C" {
 // Puts on an empty stack what naglfar_switch expects on one that has stopped.
 Context::Stopped* naglfar_first_frame(void* high, void (*entry)());

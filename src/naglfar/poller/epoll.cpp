@@ -15,7 +15,6 @@
 #include <chrono>
 #include <climits>
 #include <cstdint>
-#include <memory>
 
 #include "naglfar/poller.hpp"
 
@@ -24,18 +23,11 @@ namespace naglfar {
 // [epoll-backend]
 const bool Poller::levelTriggered = false;
 
-struct Poller::Backend {
-  sys::Fd epoll{sys::check(sys::epollCreate(), "epoll_create1")};
-  std::array<epoll_event, 256> events;
-};
-
-Poller::Backend* Poller::makeBackend() {
-  return std::make_unique<Backend>().release();
-}
-
-// A child that closes the inherited descriptor takes nothing from its parent.
-void Poller::freeBackend(Backend* backend, bool /*inherited*/) {
-  delete backend;
+// A child closes the inherited epoll first, which takes nothing from its
+// parent: now there is a descriptor for the child's own.
+void Poller::open() {
+  kernel_ = sys::Fd();
+  kernel_ = sys::Fd(sys::check(sys::epollCreate(), "epoll_create1"));
 }
 // [/epoll-backend]
 
@@ -54,7 +46,7 @@ void Poller::attach(int fd, Interest /*interest*/, Slot& slot) {
   epoll_event event{};
   event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
   event.data.u64 = tag(fd, slot.generation);
-  const int epoll = backend_->epoll.get();
+  const int epoll = kernel_.get();
   int result = sys::epollCtl(epoll, EPOLL_CTL_ADD, fd, &event);
   if (result == -1 && errno == EEXIST)  // forgotten, and not closed
     result = sys::epollCtl(epoll, EPOLL_CTL_MOD, fd, &event);
@@ -82,9 +74,9 @@ int milliseconds(sys::Duration timeout) {
 }  // namespace
 
 void Poller::poll(sys::Duration timeout, JobQueue& ready) {
-  auto& events = backend_->events;
+  std::array<epoll_event, 256> events;
   const int n =
-      sys::epollWait(backend_->epoll.get(), events.data(),
+      sys::epollWait(kernel_.get(), events.data(),
                      static_cast<int>(events.size()), milliseconds(timeout));
   if (n == -1 && errno == EINTR) return;
   sys::check(n, "epoll_wait");
@@ -95,12 +87,12 @@ void Poller::poll(sys::Duration timeout, JobQueue& ready) {
   constexpr unsigned readable = EPOLLIN | EPOLLRDHUP | broken;
   constexpr unsigned writable = EPOLLOUT | broken;
   for (int i = 0; i < n; ++i) {
-    const int fd = static_cast<int>(events[i].data.u64 & 0xffffffff);
-    if (events[i].data.u64 !=
-        tag(fd, slots_[static_cast<std::size_t>(fd)].generation))
-      continue;
-    if (events[i].events & readable) wake(fd, Interest::read, 0, ready);
-    if (events[i].events & writable) wake(fd, Interest::write, 0, ready);
+    const epoll_event& event = events[static_cast<std::size_t>(i)];
+    const int fd = static_cast<int>(event.data.u64 & 0xffffffff);
+    Slot& slot = this->slot(fd);
+    if (event.data.u64 != tag(fd, slot.generation)) continue;
+    if (event.events & readable) wake(slot, Interest::read, 0, ready);
+    if (event.events & writable) wake(slot, Interest::write, 0, ready);
   }
 }
 // [/epoll-poll]

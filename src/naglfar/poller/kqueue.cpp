@@ -7,16 +7,14 @@
 //
 // Invariants:
 // - A bit of a slot's `registered` says that the kernel has the filter or
-//   that its EV_ADD stands in `changes`.
-// - `changes` names no deregistered descriptor: when the kernel reads the
-// list,
-//   that number may be another file's.
+//   that it stands in `added_`.
+// - `added_` names no deregistered descriptor: when the kernel reads the
+//   list, that number may be another file's.
 
 #include <sys/event.h>
 
 #include <algorithm>
 #include <chrono>
-#include <memory>
 #include <vector>
 
 #include "naglfar/poller.hpp"
@@ -28,21 +26,12 @@ using Event = struct kevent;  // kevent is a function, too
 
 const bool Poller::levelTriggered = false;
 
-struct Poller::Backend {
-  sys::Fd kqueue{sys::check(sys::kqueue(), "kqueue")};
-  std::vector<Event> changes;
-  std::vector<Event> events = std::vector<Event>(256);
-};
-
-Poller::Backend* Poller::makeBackend() {
-  return std::make_unique<Backend>().release();
-}
-
 // A child of fork(2) has not inherited the kqueue. Its number may by now be a
 // file of the child's, which is not ours to close.
-void Poller::freeBackend(Backend* backend, bool inherited) {
-  if (inherited && backend != nullptr) backend->kqueue.release();
-  delete backend;
+void Poller::open() {
+  kernel_.release();
+  kernel_ = sys::Fd(sys::check(sys::kqueue(), "kqueue"));
+  added_.clear();
 }
 // [/kqueue-backend]
 
@@ -63,7 +52,7 @@ Event change(int fd, Interest interest, int flags) {
 
 // A descriptor that cannot be watched is found out by the next poll.
 void Poller::attach(int fd, Interest interest, Slot& slot) {
-  backend_->changes.push_back(change(fd, interest, EV_ADD | EV_CLEAR));
+  added_.emplace_back(fd, interest);
   slot.registered |= bit(interest);
 }
 // [/kqueue-attach]
@@ -75,20 +64,15 @@ void Poller::attach(int fd, Interest interest, Slot& slot) {
 // that concerns others. What the answers say is no matter: a filter that is
 // gone already (ENOENT, EBADF) is what we want.
 void Poller::detach(int fd, Slot& slot) {
-  auto& changes = backend_->changes;
   Event deletions[2];
   int n = 0;
   for (const Interest interest : {Interest::read, Interest::write}) {
     if ((slot.registered & bit(interest)) == 0) continue;
-    const Event deletion = change(fd, interest, EV_DELETE | EV_RECEIPT);
-    const auto same = [&](const Event& other) {
-      return other.ident == deletion.ident && other.filter == deletion.filter;
-    };
-    if (std::erase_if(changes, same) == 0) deletions[n++] = deletion;
+    if (std::erase(added_, std::pair(fd, interest)) == 0)
+      deletions[n++] = change(fd, interest, EV_DELETE | EV_RECEIPT);
   }
   const timespec none{};
-  if (n > 0)
-    sys::kevent(backend_->kqueue.get(), deletions, n, deletions, n, &none);
+  if (n > 0) sys::kevent(kernel_.get(), deletions, n, deletions, n, &none);
 }
 // [/kqueue-detach]
 
@@ -113,18 +97,21 @@ timespec limited(sys::Duration timeout) {
 // [kqueue-poll]
 // All changes are applied before the kernel looks for news or waits, so after
 // EINTR they are done as well; one that failed would have ended the wait with
-// an entry. There must be room for an entry for each.
+// an entry. There must be room for an entry for each. The kernel reads a
+// change before it writes there, so that one array serves for both.
 void Poller::poll(sys::Duration timeout, JobQueue& ready) {
-  auto& changes = backend_->changes;
-  auto& events = backend_->events;
-  if (events.size() < changes.size()) events.resize(changes.size());
+  static thread_local std::vector<Event> events(256);
+  if (events.size() < added_.size()) events.resize(added_.size());
+  int n = 0;
+  for (const auto& [fd, interest] : added_)
+    events[static_cast<std::size_t>(n++)] =
+        change(fd, interest, EV_ADD | EV_CLEAR);
   const timespec wait = limited(timeout);
-  const int n = sys::kevent(backend_->kqueue.get(), changes.data(),
-                            static_cast<int>(changes.size()), events.data(),
-                            static_cast<int>(events.size()),
-                            timeout.count() < 0 ? nullptr : &wait);
+  n = sys::kevent(kernel_.get(), events.data(), n, events.data(),
+                  static_cast<int>(events.size()),
+                  timeout.count() < 0 ? nullptr : &wait);
   if (n == -1 && errno != EINTR) sys::fail(errno, "kevent");
-  changes.clear();
+  added_.clear();
   // [/kqueue-poll]
 
   // [kqueue-news]
@@ -137,9 +124,9 @@ void Poller::poll(sys::Duration timeout, JobQueue& ready) {
     const bool failed = (event.flags & EV_ERROR) != 0 && event.data != 0;
     const Interest interest =
         event.filter == EVFILT_READ ? Interest::read : Interest::write;
-    if (Slot* slot = find(fd); failed && slot)
-      slot->registered &= ~bit(interest);
-    wake(fd, interest, failed ? static_cast<int>(event.data) : 0, ready);
+    Slot& slot = this->slot(fd);
+    if (failed) slot.registered &= ~bit(interest);
+    wake(slot, interest, failed ? static_cast<int>(event.data) : 0, ready);
   }
 }
 // [/kqueue-news]

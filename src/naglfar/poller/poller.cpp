@@ -8,17 +8,13 @@
 namespace naglfar {
 
 // [poller-life]
-Poller::Poller() : backend_(makeBackend()) {}
-
 Poller::~Poller() {
   for (Slot& slot : slots_)
     for (Waiter*& place : slot.waiters) remove(place);
-  freeBackend(backend_, false);
 }
 
 void Poller::reopen() {
-  freeBackend(std::exchange(backend_, nullptr), true);
-  backend_ = makeBackend();  // now that there is a descriptor for it
+  open();
   for (std::size_t fd = 0; fd < slots_.size(); ++fd) {
     Slot& slot = slots_[fd];
     slot.registered = 0;
@@ -51,8 +47,8 @@ void Poller::watch(int fd, Interest interest, Waiter& waiter) {
 
 void Waiter::unwatch() noexcept {
   if (poller_ == nullptr) return;
-  Poller::Slot* slot = poller_->find(fd_);
-  poller_->remove(slot->waiters[static_cast<int>(interest_)]);
+  Poller::Slot& slot = poller_->slot(fd_);
+  poller_->remove(slot.waiters[static_cast<int>(interest_)]);
 }
 
 // Takes the waiter of a place out, if there is one.
@@ -68,33 +64,26 @@ Waiter* Poller::remove(Waiter*& place) noexcept {
 
 // [deregister]
 void Poller::deregister(int fd, JobQueue& ready) {
-  Slot* slot = find(fd);
-  if (slot == nullptr) return;
-  wake(fd, Interest::read, ECANCELED, ready);
-  wake(fd, Interest::write, ECANCELED, ready);
-  if (slot->registered != 0) detach(fd, *slot);
-  slot->registered = 0;
-  ++slot->generation;
+  if (fd < 0 || static_cast<std::size_t>(fd) >= slots_.size()) return;
+  Slot& slot = this->slot(fd);
+  wake(slot, Interest::read, ECANCELED, ready);
+  wake(slot, Interest::write, ECANCELED, ready);
+  if (slot.registered != 0) detach(fd, slot);
+  slot.registered = 0;
+  ++slot.generation;
 }
 // [/deregister]
 
 // [wake]
-Poller::Slot* Poller::find(int fd) {
-  const auto index = static_cast<std::size_t>(fd);
-  return fd >= 0 && index < slots_.size() ? &slots_[index] : nullptr;
-}
-
-// The same, made if it is not there yet.
+// The slot of a descriptor, made if it is not there yet.
 Poller::Slot& Poller::slot(int fd) {
   const auto index = static_cast<std::size_t>(fd);
   if (index >= slots_.size()) slots_.resize(index + index / 2 + 64);
   return slots_[index];
 }
 
-void Poller::wake(int fd, Interest interest, int error, JobQueue& ready) {
-  Slot* slot = find(fd);
-  if (slot == nullptr) return;
-  Waiter* waiter = remove(slot->waiters[static_cast<int>(interest)]);
+void Poller::wake(Slot& slot, Interest interest, int error, JobQueue& ready) {
+  Waiter* waiter = remove(slot.waiters[static_cast<int>(interest)]);
   if (waiter == nullptr) return;
   waiter->error = error;
   ready.append(waiter->job_);

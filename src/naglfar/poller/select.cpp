@@ -20,15 +20,9 @@ namespace naglfar {
 // [select-backend]
 const bool Poller::levelTriggered = true;
 
-struct Poller::Backend {};
-
 static constexpr int setSize = FD_SETSIZE;  // unsigned in FreeBSD
 
-Poller::Backend* Poller::makeBackend() {
-  return nullptr;
-}
-
-void Poller::freeBackend(Backend* /*backend*/, bool /*inherited*/) {}
+void Poller::open() {}
 
 void Poller::attach(int fd, Interest /*interest*/, Slot& slot) {
   if (fd >= setSize)
@@ -104,7 +98,7 @@ void Poller::poll(sys::Duration timeout, JobQueue& ready) {
     for (const Interest interest : {Interest::read, Interest::write})
       if (error != 0 ||
           (found > 0 && FD_ISSET(fd, &sets[static_cast<int>(interest)])))
-        wake(fd, interest, error, ready);
+        wake(slot(fd), interest, error, ready);
   }
 }
 // [/select-news]
