@@ -12,7 +12,12 @@
 ///   message does.
 /// - Writers wait only while there is no room, so no later writer overtakes
 ///   them.
-/// - A coroutine in wait() takes nothing, so it never holds up a message.
+/// - A coroutine in wait() takes nothing, so it never holds up a message. It
+///   is woken when a message is left for it to see.
+/// - A channel allocates nothing before it holds a message, because most
+///   channels hand each message to a waiting reader. Later it allocates only
+///   when it holds more messages than ever before.
+/// - A message that was read is destroyed at once.
 ///
 /// Asks of the scheduler: park, and WaitQueue.
 
@@ -21,12 +26,12 @@
 #include <cassert>
 #include <cstddef>
 #include <iterator>
+#include <list>
 #include <optional>
 #include <utility>
 #include <vector>
 
 #include "naglfar/channel/input_range.hpp"
-#include "naglfar/channel/message_queue.hpp"
 #include "naglfar/scheduler.hpp"
 
 namespace naglfar {
@@ -47,8 +52,6 @@ class Channel {
   explicit Channel(std::size_t limit = unlimited) : limit_(limit) {
     assert(limit > 0);
   }
-  Channel(const Channel&) = delete;
-  Channel& operator=(const Channel&) = delete;
 
   // [channel-operations]
   /// Writes a message. Waits only while the limit is met.
@@ -111,50 +114,78 @@ class Channel {
   }
 
  private:
-  // A reader has a slot for one message. One in wait() has none.
+  // [channel-private]
+  // A message that waits is in a node of its own. Nodes go from list to list,
+  // so that the message in a node never moves.
+  using Messages = std::list<std::optional<T>>;
+  Messages keep(T&& message);
+  std::optional<T> take();
+
+  // A reader has a slot for one message.
   struct Reader : WaitQueue::Entry {
-    Reader(WaitQueue& queue, std::optional<T>* where)
+    Reader(WaitQueue& queue, std::optional<T>& where)
         : Entry(queue), slot(where) {}
-    std::optional<T>* slot;
+    std::optional<T>& slot;
   };
   // A writer that waits for room keeps its message until there is some.
   struct Writer : WaitQueue::Entry {
-    Writer(WaitQueue& queue, T& what) : Entry(queue), message(what) {}
-    T& message;
-    bool admitted = false;
+    using Entry::Entry;
+    Messages message;
   };
-  void admitWriters();
 
   std::size_t limit_;
-  MessageQueue<T> messages_;
+  Messages messages_;
+  Messages spare_;  // nodes without a message
   WaitQueue readers_;
+  WaitQueue waiting_;  // coroutines in wait()
   WaitQueue writers_;
   bool closed_ = false;
+  // [/channel-private]
 };
 // [/channel-class]
+
+// [keep-and-take]
+template <class T>
+typename Channel<T>::Messages Channel<T>::keep(T&& message) {
+  if (spare_.empty()) spare_.emplace_back();
+  spare_.front().emplace(std::move(message));
+  Messages kept;
+  kept.splice(kept.end(), spare_, spare_.begin());
+  return kept;
+}
+
+// Only the move of the message may throw, and then it is still there.
+template <class T>
+std::optional<T> Channel<T>::take() {
+  std::optional<T> message = std::move(messages_.front());
+  messages_.front().reset();
+  spare_.splice(spare_.begin(), messages_, messages_.begin());
+  if (auto* writer = static_cast<Writer*>(writers_.first())) {
+    messages_.splice(messages_.end(), writer->message);
+    writer->notify();
+  }
+  return message;
+}
+// [/keep-and-take]
 
 // [channel-write]
 template <class T>
 void Channel<T>::write(T message, Deadline deadline) {
   Scheduler::spend();
-  if (messages_.size() >= limit_ && !closed_) {
-    Writer writer(writers_, message);
-    while (writer.waiting())
-      if (!Scheduler::current().park("room in a channel", -1, deadline) &&
-          writer.waiting())
-        sys::fail(ETIMEDOUT, "write to a channel");
-    if (writer.admitted) return;
+  if (size() >= limit_ && !closed_) {
+    Writer writer(writers_);
+    writer.message = keep(std::move(message));
+    writer.wait("room in a channel", deadline);
+    if (writer.message.empty()) return;  // take() has made room
   }
   if (closed_) sys::fail(EPIPE, "write to a closed channel");
 
-  while (auto* reader = static_cast<Reader*>(readers_.first())) {
-    if (reader->slot != nullptr) {
-      reader->slot->emplace(std::move(message));
-      return reader->notify();
-    }
-    reader->notify();
+  if (auto* reader = static_cast<Reader*>(readers_.first())) {
+    reader->slot.emplace(std::move(message));
+    return reader->notify();
   }
-  messages_.push(std::move(message));
+  messages_.splice(messages_.end(), keep(std::move(message)));
+  waiting_.notifyAll();
 }
 // [/channel-write]
 
@@ -162,17 +193,10 @@ void Channel<T>::write(T message, Deadline deadline) {
 template <class T>
 std::optional<T> Channel<T>::next(Deadline deadline) {
   Scheduler::spend();
-  if (messages_.size() > 0) {
-    std::optional<T> message(messages_.pop());
-    admitWriters();
-    return message;
-  }
-  std::optional<T> slot;
-  Reader reader(readers_, &slot);
-  while (!slot && !closed_)
-    if (!Scheduler::current().park("a message", -1, deadline) && !slot)
-      sys::fail(ETIMEDOUT, "read from a channel");
-  return slot;
+  if (size() > 0) return take();
+  std::optional<T> message;
+  if (!closed_) Reader(readers_, message).wait("a message", deadline);
+  return message;
 }
 
 template <class T>
@@ -181,30 +205,15 @@ T Channel<T>::read(Deadline deadline) {
   if (!message) sys::fail(EPIPE, "read from a closed channel");
   return std::move(*message);
 }
-
-template <class T>
-void Channel<T>::admitWriters() {
-  while (messages_.size() < limit_) {
-    auto* writer = static_cast<Writer*>(writers_.first());
-    if (writer == nullptr) return;
-    messages_.push(std::move(writer->message));
-    writer->admitted = true;
-    writer->notify();
-  }
-}
 // [/channel-read]
 
 // [channel-wait]
 template <class T>
 bool Channel<T>::wait(Deadline deadline) {
   Scheduler::spend();
-  while (messages_.size() == 0 && !closed_) {
-    Reader reader(readers_, nullptr);
-    if (!Scheduler::current().park("a message", -1, deadline) &&
-        messages_.size() == 0)
-      sys::fail(ETIMEDOUT, "wait for a channel");
-  }
-  return messages_.size() > 0;
+  while (size() == 0 && !closed_)
+    WaitQueue::Entry(waiting_).wait("a message", deadline);
+  return size() > 0;
 }
 
 template <class T>
@@ -214,9 +223,8 @@ std::vector<T> Channel<T>::readWaiting(bool block) {
   else
     Scheduler::spend();
   std::vector<T> all;
-  all.reserve(messages_.size());
-  while (messages_.size() > 0) all.push_back(messages_.pop());
-  admitWriters();
+  all.reserve(size());
+  for (std::size_t n = size(); n > 0; --n) all.push_back(*take());
   return all;
 }
 
@@ -224,6 +232,7 @@ template <class T>
 void Channel<T>::close() {
   closed_ = true;
   readers_.notifyAll();
+  waiting_.notifyAll();
   writers_.notifyAll();
 }
 // [/channel-wait]

@@ -291,6 +291,12 @@ WaitQueue::Entry::Entry(WaitQueue& queue)
   queue.entries_.append(*this);
 }
 
+void WaitQueue::Entry::wait(const char* waitsFor, Deadline deadline) {
+  while (waiting())
+    if (!scheduler_.park(waitsFor, -1, deadline) && waiting())
+      sys::fail(ETIMEDOUT, (std::string("wait for ") + waitsFor).c_str());
+}
+
 void WaitQueue::Entry::notify() {
   unlink();
   scheduler_.wake(job_);

@@ -63,12 +63,8 @@ void Task::handOver() noexcept {
 void Task::join(Deadline deadline) {
   if (!done() && name.coroutine_ == Coroutine::current())
     sys::fail(EDEADLK, "join: a coroutine cannot wait for its own end");
-  while (!done()) {
-    // Waits for TaskGroup::ended(), which notifies.
-    const WaitQueue::Entry entry(joining_);
-    if (!Scheduler::current().park("a task to end", -1, deadline) && !done())
-      sys::fail(ETIMEDOUT, "join");
-  }
+  // TaskGroup::ended() notifies.
+  if (!done()) WaitQueue::Entry(joining_).wait("a task to end", deadline);
   unlink();
   if (escaped_) std::rethrow_exception(std::exchange(escaped_, nullptr));
 }
@@ -116,12 +112,6 @@ Task TaskGroup::start(Coroutine& coroutine) noexcept {
 // [/task-group-life]
 
 // [task-group-wait]
-// More than the coroutine that asks.
-bool TaskGroup::othersLeft() const {
-  const Coroutine* self = Coroutine::current();
-  return size_ > (self != nullptr && self->owner == this ? 1 : 0);
-}
-
 bool TaskGroup::waitOne(Deadline deadline) {
   const WaitQueue::Entry entry(waiting_);
   // Waits for ended(), which notifies. A wake-up in vain is as good.
@@ -129,13 +119,10 @@ bool TaskGroup::waitOne(Deadline deadline) {
 }
 
 void TaskGroup::wait(Deadline deadline) {
-  while (othersLeft()) {
-    // Waits for ended(), which notifies.
-    const WaitQueue::Entry entry(waiting_);
-    if (!Scheduler::current().park("a task group to end", -1, deadline) &&
-        othersLeft())
-      sys::fail(ETIMEDOUT, "wait for a task group");
-  }
+  const Coroutine* self = Coroutine::current();
+  const std::size_t own = self != nullptr && self->owner == this ? 1 : 0;
+  while (size_ > own)  // ended() notifies
+    WaitQueue::Entry(waiting_).wait("a task group to end", deadline);
   if (escaped_) std::rethrow_exception(std::exchange(escaped_, nullptr));
 }
 

@@ -169,7 +169,6 @@ class TaskGroup final : public List<TaskGroup>::Link,
   void ended(Coroutine& coroutine,
              const std::exception_ptr& escaped) noexcept override;
   void fail(const std::exception_ptr& escaped) noexcept;
-  bool othersLeft() const;
   std::exception_ptr unclaimed() noexcept;
 
   Scheduler* scheduler_;  // null once it has ended
