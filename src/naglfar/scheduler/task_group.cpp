@@ -27,9 +27,8 @@ Task& Task::operator=(Task&& other) noexcept {
   name.coroutine_ = std::exchange(other.name.coroutine_, nullptr);
   if (!done()) name.coroutine_->task = this;
   escaped_ = std::exchange(other.escaped_, nullptr);
-  if (!other.linked()) return *this;
   group_ = other.group_;
-  group_->unjoined_.append(*this);
+  if (other.linked()) group_->unjoined_.append(*this);
   other.unlink();
   return *this;
 }
@@ -37,18 +36,6 @@ Task& Task::operator=(Task&& other) noexcept {
 Task::~Task() {
   assert(joining_.empty());
   handOver();
-}
-
-// Called on another stack than the coroutine's.
-void Task::ended(TaskGroup& group,
-                 const std::exception_ptr& escaped) noexcept {
-  name.coroutine_ = nullptr;
-  if (escaped) {
-    escaped_ = escaped;
-    group_ = &group;
-    group.unjoined_.append(*this);
-  }
-  joining_.notifyAll();
 }
 
 // The coroutine has no handle any more, and its exception no call to join it.
@@ -139,12 +126,17 @@ void TaskGroup::cancel() noexcept {
 // [/task-group-wait]
 
 // [task-group-ended]
+// Called on another stack than the coroutine's.
 void TaskGroup::ended(Coroutine& coroutine,
                       const std::exception_ptr& escaped) noexcept {
   static_cast<List<Coroutine>::Link&>(coroutine).unlink();
   --size_;
   if (Task* task = coroutine.task) {
-    task->ended(*this, escaped);
+    task->name.coroutine_ = nullptr;
+    task->escaped_ = escaped;
+    task->group_ = this;
+    if (escaped) unjoined_.append(*task);
+    task->joining_.notifyAll();
   } else if (escaped) {
     fail(escaped);
   }

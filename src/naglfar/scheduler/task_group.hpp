@@ -88,6 +88,7 @@ class Task : public List<Task>::Link {
 
    private:
     friend class Task;
+    friend class TaskGroup;
     Coroutine* coroutine_ = nullptr;  // null once it has ended
   };
   Name name;  ///< Assign a string to it.
@@ -96,7 +97,6 @@ class Task : public List<Task>::Link {
   // [task-private]
   friend class TaskGroup;
   explicit Task(Coroutine& coroutine) noexcept;
-  void ended(TaskGroup& group, const std::exception_ptr& escaped) noexcept;
   void handOver() noexcept;
 
   WaitQueue joining_;
