@@ -106,7 +106,7 @@ class Channel {
   /// Iterates over what readWaiting(true) returns, until the end.
   /// @return A range of vectors of messages, none of them empty.
   auto iterateWaiting() {
-    return InputRange([this]() -> std::optional<std::vector<T>> {
+    return InputIterator([this]() -> std::optional<std::vector<T>> {
       std::vector<T> batch = readWaiting(true);
       if (batch.empty()) return std::nullopt;
       return batch;

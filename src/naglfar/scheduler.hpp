@@ -206,7 +206,7 @@ class Scheduler {
   bool somethingToPollFor() const;
   void startPolling();
   bool mayYield() const;
-  std::string parked() const;
+  std::string describe() const;
 
   JobQueue ready_;
   Poller poller_;

@@ -75,7 +75,7 @@ void Scheduler::run() {
   for (TaskGroup* g = groups_.first(); g != nullptr; g = groups_.next(*g))
     if (!escaped_) escaped_ = g->unclaimed();
   if (escaped_) throwEscaped();
-  const std::string waiting = parked();
+  const std::string waiting = describe();
   if (!waiting.empty()) throw Deadlock(noJobCanRun + waiting);
 }
 // [/run]
@@ -144,7 +144,7 @@ void Scheduler::runOthers(const char* waitsFor) {
     job = ready_.pop();
     if (job == nullptr)
       throw Deadlock(std::string(noJobCanRun) + "  main waits for " +
-                     waitsFor + '\n' + parked());
+                     waitsFor + '\n' + describe());
     runOne(*job);
   }
 }
@@ -243,34 +243,29 @@ void Scheduler::startPolling() {
 // [/poller-job]
 
 // [dump]
-namespace {
-
-void describe(std::ostream& out, const Coroutine& coroutine) {
-  out << "  " << coroutine.describe();
-  if (&coroutine == Coroutine::current())
-    out << " runs";
-  else if (coroutine.waitsFor == nullptr || coroutine.queued())
-    out << " is ready to run";
-  else
-    out << " waits for " << coroutine.waitsFor;
-  if (coroutine.waitsFor != nullptr && coroutine.waitsOn != -1)
-    out << ", descriptor " << coroutine.waitsOn;
-  out << '\n';
-}
-
-}  // namespace
-
 void Scheduler::dump(std::ostream& out) const {
   std::size_t n = 0;
   forEachCoroutine([&n](const Coroutine&) { ++n; });
   out << n << " coroutines, " << poller_.watching()
       << " waits for descriptors\n"
-      << parked();
+      << describe();
 }
 
-std::string Scheduler::parked() const {
+// A line for each coroutine.
+std::string Scheduler::describe() const {
   std::ostringstream out;
-  forEachCoroutine([&out](const Coroutine& c) { describe(out, c); });
+  forEachCoroutine([&out](const Coroutine& coroutine) {
+    out << "  " << coroutine.describe();
+    if (&coroutine == Coroutine::current())
+      out << " runs";
+    else if (coroutine.waitsFor == nullptr || coroutine.queued())
+      out << " is ready to run";
+    else
+      out << " waits for " << coroutine.waitsFor;
+    if (coroutine.waitsFor != nullptr && coroutine.waitsOn != -1)
+      out << ", descriptor " << coroutine.waitsOn;
+    out << '\n';
+  });
   return out.str();
 }
 // [/dump]

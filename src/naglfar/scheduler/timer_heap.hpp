@@ -107,22 +107,20 @@ class TimerHeap {
     heap_[place] = timer;
     timer->place_ = place;
   }
-  static bool earlier(const Timer* a, const Timer* b) {
-    return a->at_ < b->at_;
-  }
   // Puts a timer into a hole, after moving the hole to where it belongs: past
   // all later timers above, or else past all earlier ones below.
   void sift(std::size_t hole, Timer* timer) {
     for (std::size_t above; hole > 0; hole = above) {
       above = (hole - 1) / 2;
-      if (!earlier(timer, heap_[above])) break;
+      if (heap_[above]->at_ <= timer->at_) break;
       put(hole, heap_[above]);
     }
     for (std::size_t below; (below = 2 * hole + 1) < heap_.size();
          hole = below) {
-      if (below + 1 < heap_.size() && earlier(heap_[below + 1], heap_[below]))
+      if (below + 1 < heap_.size() &&
+          heap_[below + 1]->at_ < heap_[below]->at_)
         ++below;
-      if (!earlier(heap_[below], timer)) break;
+      if (timer->at_ <= heap_[below]->at_) break;
       put(hole, heap_[below]);
     }
     put(hole, timer);
