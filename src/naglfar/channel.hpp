@@ -16,7 +16,8 @@
 ///   is woken when a message is left for it to see.
 /// - A channel allocates nothing before it holds a message, because most
 ///   channels hand each message to a waiting reader. Later it allocates only
-///   when it holds more messages than ever before.
+///   when it holds more messages than ever before, and then twice as many
+///   nodes as the last time.
 /// - A message that was read is destroyed at once.
 ///
 /// Asks of the scheduler: park, and WaitQueue.
@@ -93,7 +94,7 @@ class Channel {
   /// @return True once close() was called.
   bool closed() const { return closed_; }
   /// @return How many messages wait to be read.
-  std::size_t size() const { return messages_.size(); }
+  std::size_t size() const { return size_; }
   // [/channel-operations]
 
   /// Iterates over the messages, until the channel is closed and drained.
@@ -115,10 +116,13 @@ class Channel {
 
  private:
   // [channel-private]
-  // A message that waits is in a node of its own. Nodes go from list to list,
-  // so that the message in a node never moves.
-  using Messages = std::list<std::optional<T>>;
-  Messages keep(T&& message);
+  // A message that waits is in a node. Nodes go from list to list, so that
+  // the message in a node never moves.
+  struct Node : List<Node>::Link {
+    std::optional<T> message;
+  };
+  void keep(T&& message, List<Node>& where);
+  void release(Node& node) noexcept;
   std::optional<T> take();
 
   // A reader has a slot for one message.
@@ -129,13 +133,19 @@ class Channel {
   };
   // A writer that waits for room keeps its message until there is some.
   struct Writer : WaitQueue::Entry {
-    using Entry::Entry;
-    Messages message;
+    explicit Writer(Channel& where) : Entry(where.writers_), channel(where) {}
+    ~Writer() {
+      if (Node* node = kept.first()) channel.release(*node);
+    }
+    Channel& channel;
+    List<Node> kept;
   };
 
   std::size_t limit_;
-  Messages messages_;
-  Messages spare_;  // nodes without a message
+  std::list<std::vector<Node>> slabs_;  // allocates nothing while it is empty
+  List<Node> spare_;                    // nodes without a message
+  List<Node> messages_;
+  std::size_t size_ = 0;  // of messages_
   WaitQueue readers_;
   WaitQueue waiting_;  // coroutines in wait()
   WaitQueue writers_;
@@ -146,23 +156,32 @@ class Channel {
 
 // [keep-and-take]
 template <class T>
-typename Channel<T>::Messages Channel<T>::keep(T&& message) {
-  if (spare_.empty()) spare_.emplace_back();
-  spare_.front().emplace(std::move(message));
-  Messages kept;
-  kept.splice(kept.end(), spare_, spare_.begin());
-  return kept;
+void Channel<T>::keep(T&& message, List<Node>& where) {
+  if (spare_.empty()) {
+    slabs_.emplace_back(slabs_.empty() ? 4 : 2 * slabs_.back().size());
+    for (Node& node : slabs_.back()) spare_.append(node);
+  }
+  Node& node = *spare_.first();
+  node.message.emplace(std::move(message));
+  where.append(node);
+}
+
+template <class T>
+void Channel<T>::release(Node& node) noexcept {
+  node.message.reset();
+  spare_.append(node);
 }
 
 // Only the move of the message may throw, and then it is still there.
 template <class T>
 std::optional<T> Channel<T>::take() {
-  std::optional<T> message = std::move(messages_.front());
-  messages_.front().reset();
-  spare_.splice(spare_.begin(), messages_, messages_.begin());
+  std::optional<T> message = std::move(messages_.first()->message);
+  release(*messages_.first());
   if (auto* writer = static_cast<Writer*>(writers_.first())) {
-    messages_.splice(messages_.end(), writer->message);
+    messages_.append(writer->kept);
     writer->notify();
+  } else {
+    --size_;
   }
   return message;
 }
@@ -173,10 +192,10 @@ template <class T>
 void Channel<T>::write(T message, Deadline deadline) {
   Scheduler::spend();
   if (size() >= limit_ && !closed_) {
-    Writer writer(writers_);
-    writer.message = keep(std::move(message));
+    Writer writer(*this);
+    keep(std::move(message), writer.kept);
     writer.wait("room in a channel", deadline);
-    if (writer.message.empty()) return;  // take() has made room
+    if (writer.kept.empty()) return;  // take() has made room
   }
   if (closed_) sys::fail(EPIPE, "write to a closed channel");
 
@@ -184,7 +203,8 @@ void Channel<T>::write(T message, Deadline deadline) {
     reader->slot.emplace(std::move(message));
     return reader->notify();
   }
-  messages_.splice(messages_.end(), keep(std::move(message)));
+  keep(std::move(message), messages_);
+  ++size_;
   waiting_.notifyAll();
 }
 // [/channel-write]
