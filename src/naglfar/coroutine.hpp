@@ -136,8 +136,7 @@ class Coroutine final : public Job, public List<Coroutine>::Link {
   static void catchOverflows();
 
   Context context_;
-  Context* resumerContext_ = nullptr;
-  Coroutine* resumer_ = nullptr;
+  Context resumerContext_;
   StackPool& pool_;
   char* stack_;
   Body body_;

@@ -26,16 +26,6 @@ extern "C" __cxa_eh_globals* __cxa_get_globals() noexcept;
 
 namespace naglfar {
 
-// [exchange-exceptions]
-namespace {
-
-ExceptionState& threadExceptions() {
-  return *reinterpret_cast<ExceptionState*>(abi::__cxa_get_globals());
-}
-
-}  // namespace
-// [/exchange-exceptions]
-
 // [life]
 Coroutine::Coroutine(StackPool& pool, char* stack, const Body& body)
     : pool_(pool),
@@ -63,17 +53,17 @@ void Coroutine::release() {
 // [resume]
 void Coroutine::resume() {
   assert(state_ == State::made || state_ == State::suspended);
-  Context here;
-  resumerContext_ = &here;
-  resumer_ = std::exchange(current_, this);
+  Coroutine* const resumer = std::exchange(current_, this);
+  auto& threadExceptions =
+      *reinterpret_cast<ExceptionState*>(abi::__cxa_get_globals());
   state_ = State::running;
   ++ledger.switches;
-  std::swap(exceptions_, threadExceptions());
+  std::swap(exceptions_, threadExceptions);
   hooks_.enter();
-  switchContext(here, context_);
+  switchContext(resumerContext_, context_);
   hooks_.returned();
-  std::swap(exceptions_, threadExceptions());
-  current_ = resumer_;
+  std::swap(exceptions_, threadExceptions);
+  current_ = resumer;
   if (state_ != State::done) return;
 
   const std::exception_ptr escaped = std::move(escaped_);
@@ -97,7 +87,7 @@ void Coroutine::suspend() {
 void Coroutine::leave() {
   ++ledger.switches;
   hooks_.leave(state_ == State::done);
-  switchContext(context_, *resumerContext_);
+  switchContext(context_, resumerContext_);
   hooks_.arrived();
 }
 // [/suspend]
