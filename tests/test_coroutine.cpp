@@ -198,7 +198,7 @@ extern "C" long syscall(long number, ...) noexcept {
               values[5]);
 }
 
-#if !defined(NAGLFAR_ASAN) && !defined(NAGLFAR_TSAN)
+#if !NAGLFAR_SANITIZED
 extern "C" int mprotect(void* memory, std::size_t n, int how) noexcept {
   if (how == PROT_NONE && noMoreMappings) {
     errno = ENOMEM;

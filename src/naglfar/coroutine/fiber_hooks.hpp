@@ -12,30 +12,25 @@
 
 #include <cstddef>
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define NAGLFAR_ASAN
-#endif
-#if __has_feature(thread_sanitizer)
-#define NAGLFAR_TSAN
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__)
-#define NAGLFAR_ASAN
-#elif defined(__SANITIZE_THREAD__)
-#define NAGLFAR_TSAN
+// Whether clang compiles for a sanitizer; gcc defines a macro for each.
+#ifdef __has_feature
+#define NAGLFAR_HAS(sanitizer) __has_feature(sanitizer)
+#else
+#define NAGLFAR_HAS(sanitizer) 0
 #endif
 
-// What only stands in the code with the tool.
-#ifdef NAGLFAR_ASAN
+// What only stands in the code with the tool; and NAGLFAR_BUILT, see below.
+#if defined(__SANITIZE_ADDRESS__) || NAGLFAR_HAS(address_sanitizer)
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
+#define NAGLFAR_BUILT naglfar_must_be_built_with_address_sanitizer_too
 #define NAGLFAR_IF_ASAN(...) __VA_ARGS__
 #else
 #define NAGLFAR_IF_ASAN(...)
 #endif
-#ifdef NAGLFAR_TSAN
+#if defined(__SANITIZE_THREAD__) || NAGLFAR_HAS(thread_sanitizer)
 #include <sanitizer/tsan_interface.h>
+#define NAGLFAR_BUILT naglfar_must_be_built_with_thread_sanitizer_too
 #define NAGLFAR_IF_TSAN(...) __VA_ARGS__
 #else
 #define NAGLFAR_IF_TSAN(...)
@@ -52,11 +47,10 @@
 // So library and program need the same. Each file that includes this one
 // refers to a symbol which the library defines if it was built alike: if not,
 // the linker says that this symbol is missing.
-#if defined(NAGLFAR_ASAN)
-#define NAGLFAR_BUILT naglfar_must_be_built_with_address_sanitizer_too
-#elif defined(NAGLFAR_TSAN)
-#define NAGLFAR_BUILT naglfar_must_be_built_with_thread_sanitizer_too
+#ifdef NAGLFAR_BUILT
+#define NAGLFAR_SANITIZED true
 #else
+#define NAGLFAR_SANITIZED false
 #define NAGLFAR_BUILT naglfar_must_be_built_without_sanitizers_too
 #endif
 extern "C" const char NAGLFAR_BUILT;
@@ -71,11 +65,7 @@ static const char* const naglfarBuilt = &NAGLFAR_BUILT;
 namespace naglfar {
 
 // [fiber-hooks]
-#if defined(NAGLFAR_ASAN) || defined(NAGLFAR_TSAN)
-inline constexpr bool fiberHooksOn = true;
-#else
-inline constexpr bool fiberHooksOn = false;
-#endif
+inline constexpr bool fiberHooksOn = NAGLFAR_SANITIZED;
 
 // One for each coroutine. Of the four calls around a switch, `enter` and
 // `returned` are made on the resumer's stack, `arrived` and `leave` on the
