@@ -22,6 +22,14 @@ const bool Poller::levelTriggered = true;
 
 static constexpr int setSize = FD_SETSIZE;  // unsigned in FreeBSD
 
+// Whether the kernel knows no such descriptor (any more). select(2) passes
+// over numbers that no descriptor of the process has reached. Any other call
+// tells; this one changes nothing, socket or not.
+static bool isClosed(int fd) {
+  sys::Address ignored;
+  return sys::localAddress(fd, ignored) == -1 && errno == EBADF;
+}
+
 void Poller::open() {}
 
 void Poller::attach(int fd, Interest /*interest*/, Slot& slot) {
@@ -31,11 +39,7 @@ void Poller::attach(int fd, Interest /*interest*/, Slot& slot) {
         "select: descriptor " + std::to_string(fd) +
             " is not below FD_SETSIZE (" + std::to_string(setSize) +
             "); build with NAGLFAR_POLLER=epoll or kqueue");
-  // select(2) passes over numbers that no descriptor of the process has
-  // reached. Any call tells; this one changes nothing, socket or not.
-  sys::Address ignored;
-  if (sys::localAddress(fd, ignored) == -1 && errno == EBADF)
-    sys::fail(EBADF, "select");
+  if (isClosed(fd)) sys::fail(EBADF, "select");
   slot.registered = bit(Interest::read) | bit(Interest::write);
 }
 
@@ -55,15 +59,6 @@ timeval limited(sys::Duration timeout) {
   wait.tv_sec = static_cast<time_t>(micros / 1'000'000);
   wait.tv_usec = static_cast<suseconds_t>(micros % 1'000'000);
   return wait;
-}
-
-// Whether the kernel knows no such descriptor (any more).
-bool isClosed(int fd) {
-  fd_set set;
-  FD_ZERO(&set);
-  FD_SET(fd, &set);
-  timeval none{};
-  return sys::select(fd + 1, &set, nullptr, &none) == -1 && errno == EBADF;
 }
 
 }  // namespace
