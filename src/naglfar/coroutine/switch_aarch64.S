@@ -46,7 +46,7 @@
 
 // [switch]
 // x0: where to leave the address of this stack's row. x1: the other's row.
-FUNCTION NAME(naglfar_switch)
+FUNCTION naglfar_switch
     SIGN
     .cfi_negate_ra_state
     sub sp, sp, 176
@@ -87,15 +87,15 @@ FUNCTION NAME(naglfar_switch)
     .cfi_negate_ra_state
     ret                         // to where the other has called us
     // [/go-on]
-END NAME(naglfar_switch)
+END naglfar_switch
 // [/switch]
 
 // [first-frame]
 // x0: the high end of the stack. x1: entry. Returns the row.
-FUNCTION NAME(naglfar_first_frame)
+FUNCTION naglfar_first_frame
     LANDING_PAD
     and x16, x0, -16            // sp, when the switch returns
-    adr x17, NAME(naglfar_bottom)
+    adr x17, naglfar_bottom
     SIGN_X17_WITH_X16
     sub x0, x16, 176
     str x1, [x0, 64]
@@ -103,15 +103,15 @@ FUNCTION NAME(naglfar_first_frame)
     mrs x2, fpcr                // the modes of its maker
     str x2, [x0, 160]
     ret
-END NAME(naglfar_first_frame)
+END naglfar_first_frame
 
 // Where the first switch goes, with entry in x19. Backtraces end here: it
 // has no caller.
-FUNCTION NAME(naglfar_bottom)
+FUNCTION naglfar_bottom
     .cfi_undefined x30
     blr x19
     brk 1                       // entry never returns
-END NAME(naglfar_bottom)
+END naglfar_bottom
 // [/first-frame]
 
 // [notes]

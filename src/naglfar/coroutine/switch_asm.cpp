@@ -1,8 +1,8 @@
 // The switch in assembly, as far as it is C++: the rest is one file for each
 // processor, switch_x86_64.S and switch_aarch64.S.
 //
-// Invariant: nobody is told. A switch makes no system call, so the signal
-// mask belongs to the thread and not to its coroutines.
+// Invariant: a switch makes no system call, so the signal mask belongs to the
+// thread and not to its coroutines.
 
 #include <cerrno>
 
@@ -14,16 +14,15 @@ namespace naglfar {
 // [assembly]
 // Context::Stopped is the row that is drawn in the assembly files, which only
 // they look into: here it stays an incomplete type.
-extern "C" {
 // Puts on an empty stack what naglfar_switch expects on one that has stopped.
-Context::Stopped* naglfar_first_frame(void* high, void (*entry)());
-void naglfar_switch(Context::Stopped** here, const Context::Stopped* there);
-}
+Context::Stopped* firstFrame(void* high,
+                             void (*entry)()) asm("naglfar_first_frame");
+void switchRows(Context::Stopped** here,
+                const Context::Stopped* there) asm("naglfar_switch");
 
 void makeContext(Context& context, void* stack, std::size_t size,
                  void (*entry)()) {
-  context.stopped =
-      naglfar_first_frame(static_cast<char*>(stack) + size, entry);
+  context.stopped = firstFrame(static_cast<char*>(stack) + size, entry);
   if (context.stopped == nullptr)
     sys::fail(ENOTSUP,
               "this process has a shadow stack, which the switch in assembly "
@@ -31,7 +30,7 @@ void makeContext(Context& context, void* stack, std::size_t size,
 }
 
 void switchContext(Context& here, const Context& there) {
-  naglfar_switch(&here.stopped, there.stopped);
+  switchRows(&here.stopped, there.stopped);
 }
 // [/assembly]
 

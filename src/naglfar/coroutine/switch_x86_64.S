@@ -37,7 +37,7 @@
 
 // [switch]
 // rdi: where to leave the address of this stack's row. rsi: the other's row.
-FUNCTION NAME(naglfar_switch)
+FUNCTION naglfar_switch
     endbr64
     subq $56, %rsp              // the call has put the return address there
     .cfi_adjust_cfa_offset 56
@@ -71,13 +71,13 @@ FUNCTION NAME(naglfar_switch)
     .cfi_register %rip, %rdx
     notrack jmp *%rdx           // no endbr64 stands behind a call
     // [/go-on]
-END NAME(naglfar_switch)
+END naglfar_switch
 // [/switch]
 
 // [first-frame]
 // rdi: the high end of the stack. rsi: entry. Returns the row; or 0 if this
 // process has a shadow stack, which only ucontext(3) moves along.
-FUNCTION NAME(naglfar_first_frame)
+FUNCTION naglfar_first_frame
     endbr64
     xorl %eax, %eax
     rdsspq %rax                 // leaves the 0 where there is none
@@ -90,19 +90,19 @@ FUNCTION NAME(naglfar_first_frame)
     fnstcw 4(%rax)
     movq %rsi, 40(%rax)
     movq $0, 48(%rax)           // rbp: no frame below
-    leaq NAME(naglfar_bottom)(%rip), %rdx
+    leaq naglfar_bottom(%rip), %rdx
     movq %rdx, 56(%rax)
     movq $0, 64(%rax)           // what lies where a return address would
 1:  ret
-END NAME(naglfar_first_frame)
+END naglfar_first_frame
 
 // Where the first switch goes, with entry in rbx, and rsp a multiple of 16 as
 // a call must find it. Backtraces end here: it has no caller.
-FUNCTION NAME(naglfar_bottom)
+FUNCTION naglfar_bottom
     .cfi_undefined %rip
     callq *%rbx
     ud2                         // entry never returns
-END NAME(naglfar_bottom)
+END naglfar_bottom
 // [/first-frame]
 
 // [notes]
