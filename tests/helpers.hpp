@@ -50,7 +50,7 @@ struct Since {
   // Calls that watch a descriptor or ask for news of one.
   std::uint64_t pollerCalls() const {
     using naglfar::Call;
-    return (*this)[Call::epollCtl] + (*this)[Call::epollWait] +
+    return (*this)[Call::epoll_ctl] + (*this)[Call::epoll_wait] +
            (*this)[Call::kevent] + (*this)[Call::select];
   }
   naglfar::Ledger before = naglfar::ledger;

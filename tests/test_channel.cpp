@@ -55,7 +55,7 @@ struct Since {
   }
   std::uint64_t polls() const {
     std::uint64_t n = 0;
-    for (const Call call : {Call::epollWait, Call::kevent, Call::select})
+    for (const Call call : {Call::epoll_wait, Call::kevent, Call::select})
       n += naglfar::ledger[call] - start[call];
     return n;
   }

@@ -1251,7 +1251,7 @@ TEST_CASE("100000 coroutines live at once") {
           .resume();
     CHECK(since(Call::mmap) * 32 <= n);  // slabs hold many
     // A list of guards for each slab, or one after the other.
-    CHECK((since(Call::processMadvise) == since(Call::mmap) ||
+    CHECK((since(Call::process_madvise) == since(Call::mmap) ||
            since(Call::madvise) == n));
     CHECK((since(Call::madvise) == 0 || since(Call::madvise) == n));
     CHECK(since.switches() == 2 * n);

@@ -98,7 +98,7 @@ TEST_SUITE("io: read") {
       CHECK(since.parks() == 1);
       CHECK(since[Call::read] == 2);  // EAGAIN, and the byte
 #ifdef NAGLFAR_EPOLL
-      CHECK(since[Call::epollCtl] == (round == 0 ? 1 : 0));
+      CHECK(since[Call::epoll_ctl] == (round == 0 ? 1 : 0));
 #endif
     }
   }

@@ -165,7 +165,7 @@ void reset(sys::Fd& fd) {
 
 int pollCalls() {
   const naglfar::Ledger& counts = naglfar::ledger;
-  return static_cast<int>(counts[Call::epollWait] + counts[Call::kevent] +
+  return static_cast<int>(counts[Call::epoll_wait] + counts[Call::kevent] +
                           counts[Call::select]);
 }
 // [/test-tcp]
@@ -1508,10 +1508,10 @@ TEST_CASE("epoll: one epoll_ctl in the life of a descriptor") {
     REQUIRE(drain(pair.fd()));
     loop.watch(pair.fd(), Interest::read, reader);
   }
-  CHECK(made(Call::epollCtl) == 1);
-  CHECK(made(Call::epollWait) == 3);
+  CHECK(made(Call::epoll_ctl) == 1);
+  CHECK(made(Call::epoll_wait) == 3);
   loop.deregister(pair.fd());
-  CHECK(made(Call::epollCtl) == 1);  // close does the rest
+  CHECK(made(Call::epoll_ctl) == 1);  // close does the rest
 }
 #endif
 // [/ledger-of-epoll]

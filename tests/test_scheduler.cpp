@@ -73,7 +73,7 @@ struct Since {
   }
   // Whichever of them the build has chosen.
   std::uint64_t polls() const {
-    return (*this)(Call::epollWait) + (*this)(Call::kevent) +
+    return (*this)(Call::epoll_wait) + (*this)(Call::kevent) +
            (*this)(Call::select);
   }
 };

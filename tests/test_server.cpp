@@ -518,7 +518,7 @@ TEST_SUITE("server: ScheduledMixIn") {
         ScheduledFile::connectTcp(server.server_address);
         yield();
       }
-      return ledger[Call::accept];
+      return ledger[Call::accept4];
     };
     const std::uint64_t accepts = crowd(1100);
     CHECK(crowd(10) == accepts);  // it accepts no more
@@ -561,7 +561,7 @@ TEST_SUITE("server: ScheduledMixIn") {
     auto serving =
         std::make_unique<InCoroutine<Scheduled>>(std::move(listener), answer);
     const FewDescriptors few(10);
-    const auto accepts = [] { return ledger[Call::accept]; };
+    const auto accepts = [] { return ledger[Call::accept4]; };
     const std::uint64_t atStart = accepts();
     yieldTimes(50);
     CHECK(accepts() - atStart >= 10);

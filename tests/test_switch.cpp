@@ -379,9 +379,9 @@ TEST_CASE("below the first function there is a frame of zeros") {
 
 TEST_CASE("a switch in assembly is no system call") {
   const Other other([] {});
-  const auto before = naglfar::ledger[Call::sigprocmask];
+  const auto before = naglfar::ledger[Call::rt_sigprocmask];
   for (int i = 0; i < 10; ++i) toTheOther();
-  CHECK(naglfar::ledger[Call::sigprocmask] - before ==
+  CHECK(naglfar::ledger[Call::rt_sigprocmask] - before ==
         (inAssembly ? 0 : 2 * 10));
 }
 

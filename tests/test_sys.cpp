@@ -245,7 +245,7 @@ TEST_SUITE("sys: ledger") {
     for (std::size_t kind = 0; kind < naglfar::callKinds; ++kind)
       names.insert(naglfar::nameOf(static_cast<Call>(kind)));
     CHECK(names.size() == naglfar::callKinds);
-    CHECK(std::string(naglfar::nameOf(Call::epollWait)) == "epoll_wait");
+    CHECK(std::string(naglfar::nameOf(Call::epoll_wait)) == "epoll_wait");
     CHECK(std::string(naglfar::nameOf(Call::waitpid)) == "waitpid");
   }
 

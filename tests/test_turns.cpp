@@ -661,7 +661,7 @@ int errorIfClosed(int fd, Operation operation, Close close) {
     const Since since;
     error = errorOf(operation);
     CHECK(since[Call::read] + since[Call::write] + since[Call::sendfile] +
-              since[Call::accept] + since[Call::connect] ==
+              since[Call::accept4] + since[Call::connect] ==
           0);
   });
   yield();

@@ -169,7 +169,7 @@ TEST_SUITE("waiters: in one thread") {
     client.leave();
     yield();
     CHECK(waiters.size() == 1);
-    for (const Call call : {Call::epollCtl, Call::kevent, Call::select})
+    for (const Call call : {Call::epoll_ctl, Call::kevent, Call::select})
       CHECK(ledger[call] == before[call]);
     for (auto& c : waiters.takeAll()) c.write(6);
     scheduler.run();

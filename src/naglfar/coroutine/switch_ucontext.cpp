@@ -26,7 +26,7 @@ void makeContext(Context& context, void* stack, std::size_t size,
   const std::uintptr_t high = (low + size - sizeof(Context::Stopped)) & ~63ul;
   context.stopped = new (reinterpret_cast<void*>(high)) Context::Stopped;
   ucontext_t& machine = context.stopped->machine;
-  count(Call::sigprocmask);
+  count(Call::rt_sigprocmask);
   sys::check(getcontext(&machine), "getcontext");
   machine.uc_stack.ss_sp = stack;
   machine.uc_stack.ss_size = high - low;
@@ -39,7 +39,7 @@ void makeContext(Context& context, void* stack, std::size_t size,
 void switchContext(Context& here, const Context& there) {
   Context::Stopped stopped;
   here.stopped = &stopped;
-  count(Call::sigprocmask);
+  count(Call::rt_sigprocmask);
   swapcontext(&stopped.machine, &there.stopped->machine);
 }
 // [/ucontext]

@@ -207,7 +207,7 @@ int listen(int fd, int backlog) {
 // [sim-accept]
 int accept(int fd, Address& client, Mode mode) {
   return waitingCall(
-      Call::accept, fd, onSocket([&](Socket& listener) {
+      Call::accept4, fd, onSocket([&](Socket& listener) {
         const Faults& faults = state().faults;
         if (listener.phase != Socket::Phase::listening) return -EINVAL;
         if (const int error = noDescriptor()) return -error;
@@ -363,14 +363,14 @@ int close(int fd) {
 
 // [sim-epoll-calls]
 int epollCreate() {
-  return call(Call::epollCreate, -1, [] {
+  return call(Call::epoll_create1, -1, [] {
     if (const int error = noDescriptor()) return -error;
     return install(std::make_shared<Epoll>(), Mode::blocking);
   });
 }
 
 int epollCtl(int epoll, int op, int fd, epoll_event* event) {
-  return fileCall(Call::epollCtl, fd, [&](File& file) {
+  return fileCall(Call::epoll_ctl, fd, [&](File& file) {
     if (find(epoll) == nullptr) return -EBADF;
     auto* set = dynamic_cast<Epoll*>(find(epoll).get());
     if (set == nullptr || set == &file) return -EINVAL;
@@ -401,7 +401,7 @@ int epollCtl(int epoll, int op, int fd, epoll_event* event) {
 }
 
 int epollWait(int epoll, epoll_event* events, int n, int timeoutMs) {
-  return fileCall(Call::epollWait, epoll, [&](File& file) {
+  return fileCall(Call::epoll_wait, epoll, [&](File& file) {
     auto* set = dynamic_cast<Epoll*>(&file);
     if (set == nullptr) return -EINVAL;
     if (fault(state().faults.interrupted, "interrupted")) return -EINTR;

@@ -78,10 +78,10 @@ int listen(int fd, int backlog) {
 int accept(int fd, Address& client, Mode mode) {
   socklen_t size = addressSize;
 #ifdef __APPLE__
-  return setFlags(counted(Call::accept, ::accept, fd, generic(client), &size),
-                  mode);
+  return setFlags(
+      counted(Call::accept4, ::accept, fd, generic(client), &size), mode);
 #else
-  return counted(Call::accept, ::accept4, fd, generic(client), &size,
+  return counted(Call::accept4, ::accept4, fd, generic(client), &size,
                  socketFlags(mode));
 #endif
 }
@@ -209,15 +209,15 @@ int close(int fd) {
 // [readiness]
 #ifdef __linux__
 int epollCreate() {
-  return counted(Call::epollCreate, ::epoll_create1, EPOLL_CLOEXEC);
+  return counted(Call::epoll_create1, ::epoll_create1, EPOLL_CLOEXEC);
 }
 
 int epollCtl(int epoll, int op, int fd, epoll_event* event) {
-  return counted(Call::epollCtl, ::epoll_ctl, epoll, op, fd, event);
+  return counted(Call::epoll_ctl, ::epoll_ctl, epoll, op, fd, event);
 }
 
 int epollWait(int epoll, epoll_event* events, int n, int timeoutMs) {
-  return counted(Call::epollWait, ::epoll_wait, epoll, events, n, timeoutMs);
+  return counted(Call::epoll_wait, ::epoll_wait, epoll, events, n, timeoutMs);
 }
 #endif
 

@@ -25,35 +25,25 @@ namespace naglfar {
 /// @{
 
 // [calls-by-kind]
-/// The table of the system calls that the ledger tells apart. Each row has
-/// the kind's name in the program and the name of its manual page. `accept`
-/// counts accept(2) on a system that has no accept4(2).
+/// The table of the system calls that the ledger tells apart, by the names of
+/// their manual pages. `accept4` counts accept(2) on a system that has no
+/// accept4(2), and `pipe` and `dup` count pipe2(2) and fcntl(2).
 // clang-format off
 #define NAGLFAR_SYSTEM_CALLS(CALL)                                          \
-  CALL(socket, "socket")           CALL(bind, "bind")                       \
-  CALL(listen, "listen")           CALL(accept, "accept4")                  \
-  CALL(connect, "connect")         CALL(getsockname, "getsockname")         \
-  CALL(getsockopt, "getsockopt")   CALL(setsockopt, "setsockopt")           \
-  CALL(socketpair, "socketpair")   CALL(pipe, "pipe")                       \
-  CALL(dup, "dup")                 CALL(fcntl, "fcntl")                     \
-  CALL(read, "read")               CALL(write, "write")                     \
-  CALL(recv, "recv")               CALL(send, "send")                       \
-  CALL(sendfile, "sendfile")       CALL(shutdown, "shutdown")               \
-  CALL(close, "close")             CALL(epollCreate, "epoll_create1")       \
-  CALL(epollCtl, "epoll_ctl")      CALL(epollWait, "epoll_wait")            \
-  CALL(kqueue, "kqueue")           CALL(kevent, "kevent")                   \
-  CALL(select, "select")           CALL(poll, "poll")                       \
-  CALL(sigprocmask, "rt_sigprocmask") CALL(sigaction, "rt_sigaction")       \
-  CALL(sigaltstack, "sigaltstack") CALL(mmap, "mmap")                       \
-  CALL(munmap, "munmap")           CALL(mprotect, "mprotect")               \
-  CALL(madvise, "madvise")         CALL(processMadvise, "process_madvise")  \
-  CALL(fork, "fork")               CALL(waitpid, "waitpid")
+  CALL(socket) CALL(bind) CALL(listen) CALL(accept4) CALL(connect)          \
+  CALL(getsockname) CALL(getsockopt) CALL(setsockopt) CALL(socketpair)      \
+  CALL(pipe) CALL(dup) CALL(fcntl) CALL(read) CALL(write) CALL(recv)        \
+  CALL(send) CALL(sendfile) CALL(shutdown) CALL(close) CALL(epoll_create1)  \
+  CALL(epoll_ctl) CALL(epoll_wait) CALL(kqueue) CALL(kevent) CALL(select)   \
+  CALL(poll) CALL(rt_sigprocmask) CALL(rt_sigaction) CALL(sigaltstack)      \
+  CALL(mmap) CALL(munmap) CALL(mprotect) CALL(madvise)                      \
+  CALL(process_madvise) CALL(fork) CALL(waitpid)
 // clang-format on
 
-/// Takes the first column of the table.
-#define NAGLFAR_KIND(kind, name) kind,
-/// Takes the second column of the table.
-#define NAGLFAR_NAME(kind, name) name,
+/// Makes an enumerator of an entry of the table.
+#define NAGLFAR_KIND(call) call,
+/// Makes a string of it.
+#define NAGLFAR_NAME(call) #call,
 // [/calls-by-kind]
 
 // [call-names]

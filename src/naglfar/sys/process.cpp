@@ -56,7 +56,7 @@ int guard(void* page, std::size_t n) {
 
 ssize_t guardAll(const iovec* pages, std::size_t n) {
   constexpr int self = -10000;  // PIDFD_SELF_THREAD; EBADF without
-  return counted(Call::processMadvise, ::syscall, SYS_process_madvise, self,
+  return counted(Call::process_madvise, ::syscall, SYS_process_madvise, self,
                  pages, n, guardInstall, 0);
 }
 #else
@@ -78,16 +78,16 @@ int signalAction(int signal, void (*handler)(int, siginfo_t*, void*),
   struct sigaction action {};
   action.sa_sigaction = handler;
   action.sa_flags = SA_SIGINFO | flags;
-  return counted(Call::sigaction, ::sigaction, signal, &action, nullptr);
+  return counted(Call::rt_sigaction, ::sigaction, signal, &action, nullptr);
 }
 
 int defaultSignal(int signal) {
-  const auto old = counted(Call::sigaction, std::signal, signal, SIG_DFL);
+  const auto old = counted(Call::rt_sigaction, std::signal, signal, SIG_DFL);
   return old == SIG_ERR ? -1 : 0;
 }
 
 int ignoreSignal(int signal) {
-  const auto old = counted(Call::sigaction, std::signal, signal, SIG_IGN);
+  const auto old = counted(Call::rt_sigaction, std::signal, signal, SIG_IGN);
   return old == SIG_ERR ? -1 : 0;
 }
 
