@@ -37,7 +37,7 @@ naglfar_layer(scheduler 03
   LINKS coroutine poller)
 
 naglfar_layer(channel 04
-  HEADERS channel.hpp channel/input_range.hpp channel/message_queue.hpp
+  HEADERS channel.hpp channel/input_range.hpp
   LINKS scheduler)
 
 naglfar_layer(io 05

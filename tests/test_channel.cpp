@@ -93,11 +93,11 @@ bool outOfMemory = false;
 struct MoveOnly {
   explicit MoveOnly(int number) : value(number) {}
   MoveOnly(MoveOnly&& other) : value(other.value) {
-    if (failing) throw std::runtime_error("the message does not move");
+    if (moves-- == 0) throw std::runtime_error("the message does not move");
     other.value = -1;
   }
   MoveOnly& operator=(MoveOnly&&) = delete;
-  static inline bool failing = false;
+  static inline int moves = -1;  // how many succeed before one throws
   int value;
 };
 
@@ -700,28 +700,28 @@ TEST_CASE("iterateWaiting gives batches until the end and none is empty") {
   CHECK(batches == std::vector<Numbers>{{0, 1}, {2}, {3}});
 }
 
-TEST_CASE("the queue of messages keeps the order whatever is done to it") {
+TEST_CASE("a channel keeps the order whatever is done to it") {
   for (unsigned seed = 1; seed <= 20; ++seed) {
     CAPTURE(seed);
     std::mt19937 random(seed);
     std::uniform_int_distribution<unsigned> coin(0, 1);
-    naglfar::MessageQueue<std::unique_ptr<int>> queue;
+    Channel<std::unique_ptr<int>> channel;
     std::deque<int> model;
     int next = 0;
     for (int step = 0; step < 500; ++step) {
       if (coin(random) == 0) {
-        queue.push(std::make_unique<int>(next));
+        channel.write(std::make_unique<int>(next));
         model.push_back(next++);
       } else if (!model.empty()) {
-        REQUIRE(*queue.pop() == model.front());
+        REQUIRE(*channel.read() == model.front());
         model.pop_front();
       }
-      REQUIRE(queue.size() == model.size());
+      REQUIRE(channel.size() == model.size());
     }
   }
 }
 
-TEST_CASE("the queue of messages does not keep what was read") {
+TEST_CASE("a channel does not keep what was read") {
   static int alive;
   struct Counted {
     Counted() { ++alive; }
@@ -730,53 +730,97 @@ TEST_CASE("the queue of messages does not keep what was read") {
     ~Counted() { --alive; }
   };
   alive = 0;
-  naglfar::MessageQueue<Counted> queue;
-  for (int i = 0; i < 10; ++i) queue.push(Counted());
+  Channel<Counted> channel;
+  for (int i = 0; i < 10; ++i) channel.write(Counted());
   for (int i = 0; i < 1000; ++i) {
-    queue.push(Counted());
+    channel.write(Counted());
     CHECK(alive == 11);
-    queue.pop();
+    channel.read();
     CHECK(alive == 10);
   }
-  CHECK(queue.size() == 10);
+  CHECK(channel.size() == 10);
 }
 
-TEST_CASE("the queue of messages keeps all if a move constructor throws") {
-  naglfar::MessageQueue<MoveOnly> queue;
-  constexpr int n = 300;  // several rings
+TEST_CASE("a channel keeps its messages if a move constructor throws") {
+  Channel<MoveOnly> channel;
+  constexpr int n = 30;
   for (int i = 0; i < n; ++i) {
-    MoveOnly message(i);
-    MoveOnly::failing = true;
-    CHECK_THROWS_AS(queue.push(std::move(message)), std::runtime_error);
-    MoveOnly::failing = false;
-    CHECK(queue.size() == static_cast<std::size_t>(i));
-    queue.push(std::move(message));
+    MoveOnly::moves = 0;
+    CHECK_THROWS_AS(channel.write(MoveOnly(i)), std::runtime_error);
+    MoveOnly::moves = -1;
+    CHECK(channel.size() == static_cast<std::size_t>(i));
+    channel.write(MoveOnly(i));
   }
-  for (int i = 0; i < n; ++i) CHECK(queue.pop().value == i);
-  CHECK(queue.size() == 0);
+  for (int i = 0; i < n; ++i) {
+    MoveOnly::moves = 0;
+    CHECK_THROWS_AS(channel.next(), std::runtime_error);
+    MoveOnly::moves = -1;
+    CHECK(channel.read().value == i);
+  }
+  CHECK(channel.size() == 0);
 }
 
-TEST_CASE("the queue of messages keeps all if an allocation fails") {
-  naglfar::MessageQueue<MoveOnly> queue;
-  constexpr int n = 300;  // several rings
+TEST_CASE("a channel keeps its messages if an allocation fails") {
+  Channel<MoveOnly> channel;
+  constexpr int n = 300;  // several allocations
   int failures = 0;
   for (int i = 0; i < n; ++i) {
-    MoveOnly message(i);
     outOfMemory = true;
     try {
-      queue.push(std::move(message));
+      channel.write(MoveOnly(i));
       outOfMemory = false;
     } catch (const std::bad_alloc&) {
       outOfMemory = false;
       ++failures;
-      CHECK(queue.size() == static_cast<std::size_t>(i));
-      CHECK(message.value == i);
-      queue.push(std::move(message));
+      CHECK(channel.size() == static_cast<std::size_t>(i));
+      channel.write(MoveOnly(i));
     }
   }
   CHECK(failures > 1);
-  for (int i = 0; i < n; ++i) CHECK(queue.pop().value == i);
-  CHECK(queue.size() == 0);
+  for (int i = 0; i < n; ++i) CHECK(channel.read().value == i);
+  CHECK(channel.size() == 0);
+}
+
+TEST_CASE("a writer that gave up needs no memory again") {
+  Channel<int> channel(1);
+  Scheduler scheduler;
+  channel.write(0);
+  const auto giveUp = [&] {
+    CHECK(errorOf([&] { channel.write(1, sys::now()); }) ==
+          std::errc::timed_out);
+  };
+  giveUp();
+  const std::uint64_t before = allocations;
+  giveUp();
+  const std::uint64_t once = allocations - before;  // for the error's text
+  for (int i = 0; i < 18; ++i) giveUp();
+  CHECK(allocations == before + 19 * once);
+  CHECK(channel.size() == 1);
+  outOfMemory = true;
+  channel.read();
+  channel.write(2);
+  outOfMemory = false;
+  CHECK(channel.read() == 2);
+}
+
+TEST_CASE("a reader admits a writer without memory and without a move") {
+  Channel<MoveOnly> channel(1);
+  Scheduler scheduler;
+  go([&] {
+    for (int i = 0; i < 3; ++i) channel.write(MoveOnly(i));
+  });
+  settleDown();
+  outOfMemory = true;
+  MoveOnly::moves = 1;  // out of the channel
+  const std::optional<MoveOnly> first = channel.next();
+  outOfMemory = false;
+  MoveOnly::moves = -1;
+  CHECK(first->value == 0);
+  CHECK(channel.size() == 1);
+  settleDown();
+  const std::vector<MoveOnly> second = channel.readWaiting();
+  CHECK(second.front().value == 1);
+  CHECK(channel.read().value == 2);
 }
 
 TEST_CASE("an allocation is needed only once a channel holds a message") {

@@ -12,7 +12,13 @@
 ///   message does.
 /// - Writers wait only while there is no room, so no later writer overtakes
 ///   them.
-/// - A coroutine in wait() takes nothing, so it never holds up a message.
+/// - A coroutine in wait() takes nothing, so it never holds up a message. It
+///   is woken when a message is left for it to see.
+/// - A channel allocates nothing before it holds a message, because most
+///   channels hand each message to a waiting reader. Later it allocates only
+///   when it holds more messages than ever before, and then twice as many
+///   nodes as the last time.
+/// - A message that was read is destroyed at once.
 ///
 /// Asks of the scheduler: park, and WaitQueue.
 
@@ -21,12 +27,12 @@
 #include <cassert>
 #include <cstddef>
 #include <iterator>
+#include <list>
 #include <optional>
 #include <utility>
 #include <vector>
 
 #include "naglfar/channel/input_range.hpp"
-#include "naglfar/channel/message_queue.hpp"
 #include "naglfar/scheduler.hpp"
 
 namespace naglfar {
@@ -47,8 +53,6 @@ class Channel {
   explicit Channel(std::size_t limit = unlimited) : limit_(limit) {
     assert(limit > 0);
   }
-  Channel(const Channel&) = delete;
-  Channel& operator=(const Channel&) = delete;
 
   // [channel-operations]
   /// Writes a message. Waits only while the limit is met.
@@ -90,7 +94,7 @@ class Channel {
   /// @return True once close() was called.
   bool closed() const { return closed_; }
   /// @return How many messages wait to be read.
-  std::size_t size() const { return messages_.size(); }
+  std::size_t size() const { return size_; }
   // [/channel-operations]
 
   /// Iterates over the messages, until the channel is closed and drained.
@@ -103,7 +107,7 @@ class Channel {
   /// Iterates over what readWaiting(true) returns, until the end.
   /// @return A range of vectors of messages, none of them empty.
   auto iterateWaiting() {
-    return InputRange([this]() -> std::optional<std::vector<T>> {
+    return InputIterator([this]() -> std::optional<std::vector<T>> {
       std::vector<T> batch = readWaiting(true);
       if (batch.empty()) return std::nullopt;
       return batch;
@@ -111,50 +115,97 @@ class Channel {
   }
 
  private:
-  // A reader has a slot for one message. One in wait() has none.
+  // [channel-private]
+  // A message that waits is in a node. Nodes go from list to list, so that
+  // the message in a node never moves.
+  struct Node : List<Node>::Link {
+    std::optional<T> message;
+  };
+  void keep(T&& message, List<Node>& where);
+  void release(Node& node) noexcept;
+  std::optional<T> take();
+
+  // A reader has a slot for one message.
   struct Reader : WaitQueue::Entry {
-    Reader(WaitQueue& queue, std::optional<T>* where)
+    Reader(WaitQueue& queue, std::optional<T>& where)
         : Entry(queue), slot(where) {}
-    std::optional<T>* slot;
+    std::optional<T>& slot;
   };
   // A writer that waits for room keeps its message until there is some.
   struct Writer : WaitQueue::Entry {
-    Writer(WaitQueue& queue, T& what) : Entry(queue), message(what) {}
-    T& message;
-    bool admitted = false;
+    explicit Writer(Channel& where) : Entry(where.writers_), channel(where) {}
+    ~Writer() {
+      if (Node* node = kept.first()) channel.release(*node);
+    }
+    Channel& channel;
+    List<Node> kept;
   };
-  void admitWriters();
 
   std::size_t limit_;
-  MessageQueue<T> messages_;
+  std::list<std::vector<Node>> slabs_;  // allocates nothing while it is empty
+  List<Node> spare_;                    // nodes without a message
+  List<Node> messages_;
+  std::size_t size_ = 0;  // of messages_
   WaitQueue readers_;
+  WaitQueue waiting_;  // coroutines in wait()
   WaitQueue writers_;
   bool closed_ = false;
+  // [/channel-private]
 };
 // [/channel-class]
+
+// [keep-and-take]
+template <class T>
+void Channel<T>::keep(T&& message, List<Node>& where) {
+  if (spare_.empty()) {
+    slabs_.emplace_back(slabs_.empty() ? 4 : 2 * slabs_.back().size());
+    for (Node& node : slabs_.back()) spare_.append(node);
+  }
+  Node& node = *spare_.first();
+  node.message.emplace(std::move(message));
+  where.append(node);
+}
+
+template <class T>
+void Channel<T>::release(Node& node) noexcept {
+  node.message.reset();
+  spare_.append(node);
+}
+
+// Only the move of the message may throw, and then it is still there.
+template <class T>
+std::optional<T> Channel<T>::take() {
+  std::optional<T> message = std::move(messages_.first()->message);
+  release(*messages_.first());
+  if (auto* writer = static_cast<Writer*>(writers_.first())) {
+    messages_.append(writer->kept);
+    writer->notify();
+  } else {
+    --size_;
+  }
+  return message;
+}
+// [/keep-and-take]
 
 // [channel-write]
 template <class T>
 void Channel<T>::write(T message, Deadline deadline) {
   Scheduler::spend();
-  if (messages_.size() >= limit_ && !closed_) {
-    Writer writer(writers_, message);
-    while (writer.waiting())
-      if (!Scheduler::current().park("room in a channel", -1, deadline) &&
-          writer.waiting())
-        sys::fail(ETIMEDOUT, "write to a channel");
-    if (writer.admitted) return;
+  if (size() >= limit_ && !closed_) {
+    Writer writer(*this);
+    keep(std::move(message), writer.kept);
+    writer.wait("room in a channel", deadline);
+    if (writer.kept.empty()) return;  // take() has made room
   }
   if (closed_) sys::fail(EPIPE, "write to a closed channel");
 
-  while (auto* reader = static_cast<Reader*>(readers_.first())) {
-    if (reader->slot != nullptr) {
-      reader->slot->emplace(std::move(message));
-      return reader->notify();
-    }
-    reader->notify();
+  if (auto* reader = static_cast<Reader*>(readers_.first())) {
+    reader->slot.emplace(std::move(message));
+    return reader->notify();
   }
-  messages_.push(std::move(message));
+  keep(std::move(message), messages_);
+  ++size_;
+  waiting_.notifyAll();
 }
 // [/channel-write]
 
@@ -162,17 +213,10 @@ void Channel<T>::write(T message, Deadline deadline) {
 template <class T>
 std::optional<T> Channel<T>::next(Deadline deadline) {
   Scheduler::spend();
-  if (messages_.size() > 0) {
-    std::optional<T> message(messages_.pop());
-    admitWriters();
-    return message;
-  }
-  std::optional<T> slot;
-  Reader reader(readers_, &slot);
-  while (!slot && !closed_)
-    if (!Scheduler::current().park("a message", -1, deadline) && !slot)
-      sys::fail(ETIMEDOUT, "read from a channel");
-  return slot;
+  if (size() > 0) return take();
+  std::optional<T> message;
+  if (!closed_) Reader(readers_, message).wait("a message", deadline);
+  return message;
 }
 
 template <class T>
@@ -181,30 +225,15 @@ T Channel<T>::read(Deadline deadline) {
   if (!message) sys::fail(EPIPE, "read from a closed channel");
   return std::move(*message);
 }
-
-template <class T>
-void Channel<T>::admitWriters() {
-  while (messages_.size() < limit_) {
-    auto* writer = static_cast<Writer*>(writers_.first());
-    if (writer == nullptr) return;
-    messages_.push(std::move(writer->message));
-    writer->admitted = true;
-    writer->notify();
-  }
-}
 // [/channel-read]
 
 // [channel-wait]
 template <class T>
 bool Channel<T>::wait(Deadline deadline) {
   Scheduler::spend();
-  while (messages_.size() == 0 && !closed_) {
-    Reader reader(readers_, nullptr);
-    if (!Scheduler::current().park("a message", -1, deadline) &&
-        messages_.size() == 0)
-      sys::fail(ETIMEDOUT, "wait for a channel");
-  }
-  return messages_.size() > 0;
+  while (size() == 0 && !closed_)
+    WaitQueue::Entry(waiting_).wait("a message", deadline);
+  return size() > 0;
 }
 
 template <class T>
@@ -214,9 +243,8 @@ std::vector<T> Channel<T>::readWaiting(bool block) {
   else
     Scheduler::spend();
   std::vector<T> all;
-  all.reserve(messages_.size());
-  while (messages_.size() > 0) all.push_back(messages_.pop());
-  admitWriters();
+  all.reserve(size());
+  for (std::size_t n = size(); n > 0; --n) all.push_back(*take());
   return all;
 }
 
@@ -224,6 +252,7 @@ template <class T>
 void Channel<T>::close() {
   closed_ = true;
   readers_.notifyAll();
+  waiting_.notifyAll();
   writers_.notifyAll();
 }
 // [/channel-wait]

@@ -63,8 +63,6 @@ class Scheduler {
   Scheduler();
   /// Cancels the coroutines that are left, of all groups.
   ~Scheduler();
-  Scheduler(const Scheduler&) = delete;
-  Scheduler& operator=(const Scheduler&) = delete;
 
   /// @return This thread's scheduler.
   /// @throws std::logic_error If it has none.
@@ -189,10 +187,9 @@ class Scheduler {
   // [scheduler-private]
   friend class TaskGroup;
 
-  // The thread's own stack, as a job: to be run means to be woken.
+  // The thread's own stack, as a job: its turn ends runOthers().
   struct MainJob final : Job {
-    void run() override { woken = true; }
-    bool woken = false;
+    void run() override {}
   };
   // The poller, as a job.
   struct PollerJob final : Job {
@@ -209,8 +206,7 @@ class Scheduler {
   bool somethingToPollFor() const;
   void startPolling();
   bool mayYield() const;
-  std::string parked() const;
-  static void inChild();
+  std::string describe() const;
 
   JobQueue ready_;
   Poller poller_;

@@ -20,7 +20,8 @@ namespace naglfar {
 /// @{
 
 // [input-iterator]
-/// An input iterator over what a function returns.
+/// An input iterator over what a function returns. It is also the range of
+/// what is left, as std::filesystem::directory_iterator is.
 /// @tparam Next Returns a std::optional, which is empty at the end.
 template <class Next>
 class InputIterator {
@@ -40,25 +41,14 @@ class InputIterator {
   /// @return True at the end.
   bool operator==(std::default_sentinel_t) const { return !value_; }
 
+  /// @return This iterator, which moves into the loop.
+  InputIterator begin() { return std::move(*this); }
+  /// @return The end.
+  std::default_sentinel_t end() const { return {}; }
+
  private:
   Next next_;
   std::invoke_result_t<Next&> value_;
-};
-
-/// A range of what a function returns.
-/// @tparam Next As above.
-template <class Next>
-class InputRange {
- public:
-  /// @param next Called for each value.
-  explicit InputRange(Next next) : next_(std::move(next)) {}
-  /// @return The first value.
-  auto begin() { return InputIterator(next_); }
-  /// @return The end.
-  std::default_sentinel_t end() { return {}; }
-
- private:
-  Next next_;
 };
 // [/input-iterator]
 

@@ -22,7 +22,9 @@ Scheduler::Scheduler() {
   current_ = this;
   sys::beforeClose = [](int fd) { current_->deregister(fd); };
   sys::ignoreSignal(SIGPIPE);
-  static const int once = pthread_atfork(nullptr, nullptr, inChild);
+  static const int once = pthread_atfork(nullptr, nullptr, [] {
+    if (current_ != nullptr) current_->poller_.reopen();
+  });
   (void)once;
 }
 
@@ -46,10 +48,6 @@ Scheduler& Scheduler::current() {
     throw std::logic_error(
         "this thread has no Scheduler: make one before it waits or calls go");
   return *current_;
-}
-
-void Scheduler::inChild() {
-  if (current_ != nullptr) current_->poller_.reopen();
 }
 // [/scheduler-life]
 
@@ -77,7 +75,7 @@ void Scheduler::run() {
   for (TaskGroup* g = groups_.first(); g != nullptr; g = groups_.next(*g))
     if (!escaped_) escaped_ = g->unclaimed();
   if (escaped_) throwEscaped();
-  const std::string waiting = parked();
+  const std::string waiting = describe();
   if (!waiting.empty()) throw Deadlock(noJobCanRun + waiting);
 }
 // [/run]
@@ -142,12 +140,11 @@ bool Scheduler::park(const char* waitsFor, int waitsOn, Deadline deadline) {
 // The thread's own stack has no loop to go back to. It is the loop itself,
 // until its own turn comes.
 void Scheduler::runOthers(const char* waitsFor) {
-  main_.woken = false;
-  while (!main_.woken) {
-    Job* job = ready_.pop();
+  for (Job* job = nullptr; job != &main_;) {
+    job = ready_.pop();
     if (job == nullptr)
       throw Deadlock(std::string(noJobCanRun) + "  main waits for " +
-                     waitsFor + '\n' + parked());
+                     waitsFor + '\n' + describe());
     runOne(*job);
   }
 }
@@ -229,14 +226,14 @@ void Scheduler::pollOnce() {
   }
   if (poller_.watching() > 0 || timeout.count() > 0)
     poller_.poll(timeout, ready_);  // else timers only, and others can run
-  if (!timers_.empty()) timers_.expire(sys::now(), ready_);
+  if (timers_.next() != never) timers_.expire(sys::now(), ready_);
   startPolling();
 }
 
 // Waiters that are no reason to go on are looked at while other jobs run, but
 // they alone keep no program running: without them this would be the end.
 bool Scheduler::somethingToPollFor() const {
-  return poller_.referenced() > 0 || !timers_.empty() ||
+  return poller_.referenced() > 0 || timers_.next() != never ||
          (poller_.watching() > 0 && !ready_.empty());
 }
 
@@ -246,34 +243,29 @@ void Scheduler::startPolling() {
 // [/poller-job]
 
 // [dump]
-namespace {
-
-void describe(std::ostream& out, const Coroutine& coroutine) {
-  out << "  " << coroutine.describe();
-  if (&coroutine == Coroutine::current())
-    out << " runs";
-  else if (coroutine.waitsFor == nullptr || coroutine.queued())
-    out << " is ready to run";
-  else
-    out << " waits for " << coroutine.waitsFor;
-  if (coroutine.waitsFor != nullptr && coroutine.waitsOn != -1)
-    out << ", descriptor " << coroutine.waitsOn;
-  out << '\n';
-}
-
-}  // namespace
-
 void Scheduler::dump(std::ostream& out) const {
   std::size_t n = 0;
   forEachCoroutine([&n](const Coroutine&) { ++n; });
   out << n << " coroutines, " << poller_.watching()
-      << " waits for descriptors\n";
-  forEachCoroutine([&out](const Coroutine& c) { describe(out, c); });
+      << " waits for descriptors\n"
+      << describe();
 }
 
-std::string Scheduler::parked() const {
+// A line for each coroutine.
+std::string Scheduler::describe() const {
   std::ostringstream out;
-  forEachCoroutine([&out](const Coroutine& c) { describe(out, c); });
+  forEachCoroutine([&out](const Coroutine& coroutine) {
+    out << "  " << coroutine.describe();
+    if (&coroutine == Coroutine::current())
+      out << " runs";
+    else if (coroutine.waitsFor == nullptr || coroutine.queued())
+      out << " is ready to run";
+    else
+      out << " waits for " << coroutine.waitsFor;
+    if (coroutine.waitsFor != nullptr && coroutine.waitsOn != -1)
+      out << ", descriptor " << coroutine.waitsOn;
+    out << '\n';
+  });
   return out.str();
 }
 // [/dump]
@@ -289,6 +281,12 @@ void sleep(sys::Duration duration) {
 WaitQueue::Entry::Entry(WaitQueue& queue)
     : scheduler_(Scheduler::current()), job_(scheduler_.self()) {
   queue.entries_.append(*this);
+}
+
+void WaitQueue::Entry::wait(const char* waitsFor, Deadline deadline) {
+  while (waiting())
+    if (!scheduler_.park(waitsFor, -1, deadline) && waiting())
+      sys::fail(ETIMEDOUT, (std::string("wait for ") + waitsFor).c_str());
 }
 
 void WaitQueue::Entry::notify() {

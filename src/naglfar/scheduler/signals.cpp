@@ -25,7 +25,7 @@ Signals::Signals() : scheduler_(Scheduler::current()) {
   sys::check(sys::pipe(ends, sys::Mode::nonblocking), "pipe");
   readEnd_ = sys::Fd(ends[0]);
   writeEnd_ = sys::Fd(ends[1]);
-  static const int once = pthread_atfork(nullptr, nullptr, inChild);
+  static const int once = pthread_atfork(nullptr, nullptr, stop);
   (void)once;
   waiter_.unref = true;
   scheduler_.watch(readEnd_.get(), Interest::read, waiter_);
@@ -34,17 +34,17 @@ Signals::Signals() : scheduler_(Scheduler::current()) {
 }
 
 Signals::~Signals() {
-  for (const auto& [signal, action] : actions_) sys::defaultSignal(signal);
-  pipeForHandlers = -1;
+  stop();
   only_ = nullptr;
 }
 
-void Signals::inChild() {
+// Also in a child: what comes out of the pipe is for its parent.
+void Signals::stop() {
   if (only_ == nullptr) return;
   for (const auto& [signal, action] : only_->actions_)
     sys::defaultSignal(signal);
   pipeForHandlers = -1;
-  only_->waiter_.unwatch();  // what comes out of the pipe is its parent's
+  only_->waiter_.unwatch();
 }
 
 void Signals::on(int signal, std::function<void()> action) {

@@ -42,7 +42,7 @@ class Signals final : private Job {
  private:
   void run() override;
   static void handle(int signal, siginfo_t* info, void* context);
-  static void inChild();
+  static void stop();
 
   Scheduler& scheduler_;  // only used by run(), which it calls
   sys::Fd readEnd_;

@@ -27,9 +27,8 @@ Task& Task::operator=(Task&& other) noexcept {
   name.coroutine_ = std::exchange(other.name.coroutine_, nullptr);
   if (!done()) name.coroutine_->task = this;
   escaped_ = std::exchange(other.escaped_, nullptr);
-  if (!other.linked()) return *this;
   group_ = other.group_;
-  group_->unjoined_.append(*this);
+  if (other.linked()) group_->unjoined_.append(*this);
   other.unlink();
   return *this;
 }
@@ -37,18 +36,6 @@ Task& Task::operator=(Task&& other) noexcept {
 Task::~Task() {
   assert(joining_.empty());
   handOver();
-}
-
-// Called on another stack than the coroutine's.
-void Task::ended(TaskGroup& group,
-                 const std::exception_ptr& escaped) noexcept {
-  name.coroutine_ = nullptr;
-  if (escaped) {
-    escaped_ = escaped;
-    group_ = &group;
-    group.unjoined_.append(*this);
-  }
-  joining_.notifyAll();
 }
 
 // The coroutine has no handle any more, and its exception no call to join it.
@@ -63,12 +50,8 @@ void Task::handOver() noexcept {
 void Task::join(Deadline deadline) {
   if (!done() && name.coroutine_ == Coroutine::current())
     sys::fail(EDEADLK, "join: a coroutine cannot wait for its own end");
-  while (!done()) {
-    // Waits for TaskGroup::ended(), which notifies.
-    const WaitQueue::Entry entry(joining_);
-    if (!Scheduler::current().park("a task to end", -1, deadline) && !done())
-      sys::fail(ETIMEDOUT, "join");
-  }
+  // TaskGroup::ended() notifies.
+  if (!done()) WaitQueue::Entry(joining_).wait("a task to end", deadline);
   unlink();
   if (escaped_) std::rethrow_exception(std::exchange(escaped_, nullptr));
 }
@@ -116,12 +99,6 @@ Task TaskGroup::start(Coroutine& coroutine) noexcept {
 // [/task-group-life]
 
 // [task-group-wait]
-// More than the coroutine that asks.
-bool TaskGroup::othersLeft() const {
-  const Coroutine* self = Coroutine::current();
-  return size_ > (self != nullptr && self->owner == this ? 1 : 0);
-}
-
 bool TaskGroup::waitOne(Deadline deadline) {
   const WaitQueue::Entry entry(waiting_);
   // Waits for ended(), which notifies. A wake-up in vain is as good.
@@ -129,13 +106,10 @@ bool TaskGroup::waitOne(Deadline deadline) {
 }
 
 void TaskGroup::wait(Deadline deadline) {
-  while (othersLeft()) {
-    // Waits for ended(), which notifies.
-    const WaitQueue::Entry entry(waiting_);
-    if (!Scheduler::current().park("a task group to end", -1, deadline) &&
-        othersLeft())
-      sys::fail(ETIMEDOUT, "wait for a task group");
-  }
+  const Coroutine* self = Coroutine::current();
+  const std::size_t own = self != nullptr && self->owner == this ? 1 : 0;
+  while (size_ > own)  // ended() notifies
+    WaitQueue::Entry(waiting_).wait("a task group to end", deadline);
   if (escaped_) std::rethrow_exception(std::exchange(escaped_, nullptr));
 }
 
@@ -152,12 +126,17 @@ void TaskGroup::cancel() noexcept {
 // [/task-group-wait]
 
 // [task-group-ended]
+// Called on another stack than the coroutine's.
 void TaskGroup::ended(Coroutine& coroutine,
                       const std::exception_ptr& escaped) noexcept {
   static_cast<List<Coroutine>::Link&>(coroutine).unlink();
   --size_;
   if (Task* task = coroutine.task) {
-    task->ended(*this, escaped);
+    task->name.coroutine_ = nullptr;
+    task->escaped_ = escaped;
+    task->group_ = this;
+    if (escaped) unjoined_.append(*task);
+    task->joining_.notifyAll();
   } else if (escaped) {
     fail(escaped);
   }

@@ -88,6 +88,7 @@ class Task : public List<Task>::Link {
 
    private:
     friend class Task;
+    friend class TaskGroup;
     Coroutine* coroutine_ = nullptr;  // null once it has ended
   };
   Name name;  ///< Assign a string to it.
@@ -96,7 +97,6 @@ class Task : public List<Task>::Link {
   // [task-private]
   friend class TaskGroup;
   explicit Task(Coroutine& coroutine) noexcept;
-  void ended(TaskGroup& group, const std::exception_ptr& escaped) noexcept;
   void handOver() noexcept;
 
   WaitQueue joining_;
@@ -169,7 +169,6 @@ class TaskGroup final : public List<TaskGroup>::Link,
   void ended(Coroutine& coroutine,
              const std::exception_ptr& escaped) noexcept override;
   void fail(const std::exception_ptr& escaped) noexcept;
-  bool othersLeft() const;
   std::exception_ptr unclaimed() noexcept;
 
   Scheduler* scheduler_;  // null once it has ended

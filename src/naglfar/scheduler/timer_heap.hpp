@@ -48,8 +48,7 @@ class Timer {
   /// @param at When.
   Timer(TimerHeap& heap, Job& job, Deadline at);
   ~Timer();
-  Timer(const Timer&) = delete;
-  Timer& operator=(const Timer&) = delete;
+  Timer& operator=(Timer&&) = delete;
 
   /// @return True if its time has come before its job was queued.
   bool expired() const { return expired_; }
@@ -69,19 +68,17 @@ class Timer {
 /// The timers of one scheduler.
 class TimerHeap {
  public:
-  TimerHeap() = default;
   /// Timers that are left are in no heap afterwards.
   ~TimerHeap() {
     for (Timer* timer : heap_) timer->place_ = Timer::outside;
   }
-  TimerHeap(const TimerHeap&) = delete;
-  TimerHeap& operator=(const TimerHeap&) = delete;
+  TimerHeap& operator=(TimerHeap&&) = delete;
 
   /// Takes out what is due and appends its jobs.
   /// @param now What time it is.
   /// @param ready Where the jobs go.
   void expire(sys::Time now, JobQueue& ready) {
-    while (!heap_.empty() && heap_.front()->at_ <= now) {
+    while (next() <= now) {
       Timer& timer = *heap_.front();
       remove(timer);
       timer.expired_ = !timer.job_.queued();  // else it was woken in time
@@ -89,10 +86,8 @@ class TimerHeap {
     }
   }
 
-  /// @return When the next timer is due, or `never`.
+  /// @return When the next timer is due, or `never` if there is none.
   Deadline next() const { return heap_.empty() ? never : heap_.front()->at_; }
-  /// @return True if there are no timers.
-  bool empty() const { return heap_.empty(); }
 
  private:
   // [timer-heap-places]
@@ -112,22 +107,20 @@ class TimerHeap {
     heap_[place] = timer;
     timer->place_ = place;
   }
-  static bool earlier(const Timer* a, const Timer* b) {
-    return a->at_ < b->at_;
-  }
   // Puts a timer into a hole, after moving the hole to where it belongs: past
   // all later timers above, or else past all earlier ones below.
   void sift(std::size_t hole, Timer* timer) {
     for (std::size_t above; hole > 0; hole = above) {
       above = (hole - 1) / 2;
-      if (!earlier(timer, heap_[above])) break;
+      if (heap_[above]->at_ <= timer->at_) break;
       put(hole, heap_[above]);
     }
     for (std::size_t below; (below = 2 * hole + 1) < heap_.size();
          hole = below) {
-      if (below + 1 < heap_.size() && earlier(heap_[below + 1], heap_[below]))
+      if (below + 1 < heap_.size() &&
+          heap_[below + 1]->at_ < heap_[below]->at_)
         ++below;
-      if (!earlier(heap_[below], timer)) break;
+      if (timer->at_ <= heap_[below]->at_) break;
       put(hole, heap_[below]);
     }
     put(hole, timer);

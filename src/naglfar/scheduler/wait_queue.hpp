@@ -4,11 +4,12 @@
 /// Invariant: an entry stands in its queue until it is notified or destroyed.
 /// Either may be destroyed first, the entry or the queue.
 ///
-/// Asks of the scheduler: self and wake.
+/// Asks of the scheduler: self, park and wake.
 
 #pragma once
 
 #include "naglfar/job.hpp"
+#include "naglfar/scheduler/timer_heap.hpp"
 
 namespace naglfar {
 
@@ -19,8 +20,7 @@ class Scheduler;
 
 // [wait-queue]
 /// A queue of waiting jobs. A coroutine makes an Entry on its stack and parks
-/// until that was notified:
-/// `while (entry.waiting()) scheduler.park("its turn");`
+/// until that was notified: `WaitQueue::Entry(queue).wait("its turn");`
 class WaitQueue {
  public:
   /// A place in the queue. It leaves the queue when it goes out of scope,
@@ -34,6 +34,11 @@ class WaitQueue {
     explicit Entry(WaitQueue& queue);
     /// @return True until it was notified, or its queue was destroyed.
     bool waiting() const { return linked(); }
+    /// Parks until it was notified.
+    /// @param waitsFor What for, for messages. A string that stays.
+    /// @param deadline When to give up.
+    /// @throws std::system_error errc::timed_out at the deadline.
+    void wait(const char* waitsFor, Deadline deadline = never);
     /// Leaves the queue, and wakes its job.
     void notify();
 
