@@ -41,7 +41,9 @@ struct Client {
     connection = sys::Fd(ends[0]);
     other = sys::Fd(ends[1]);
   }
-  void leave() { goClose(other.release()); }
+  void leave() {
+    if (other) goClose(other.release());
+  }
   int fd() const { return connection.get(); }
   sys::Fd connection;
   sys::Fd other;
@@ -176,9 +178,16 @@ TEST_SUITE("waiters: in one thread") {
 
   TEST_CASE_FIXTURE(Run, "a client that leaves after it was notified") {
     Requests requests(1);
+    SUBCASE("when its request has not had its turn") {}
+    SUBCASE("and the job that notices it stands in the queue before") {
+      requests.clients[0].leave();
+      yield();
+      REQUIRE(requests.waiters.size() == 1);
+    }
     CHECK(requests.waiters.notifyAll() == 1);
     requests.clients[0].leave();
     scheduler.run();
+    CHECK(requests.waiters.size() == 0);
     CHECK(requests.errors[0] == 0);
     CHECK(requests.told[0] == 1);
   }
