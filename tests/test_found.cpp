@@ -101,8 +101,8 @@ TEST_CASE_FIXTURE(SimulatedRun,
 // [/found-reuse]
 
 // [found-departed]
-// A client has left, its channel is closed, and its request has not had its
-// turn to leave the list: it is none of those who can be told.
+// A client has left, the server has noticed it, and the client's request has
+// not had its turn to end: the request is none of those that can be told.
 TEST_CASE_FIXTURE(SimulatedRun, "found: who has left is not told") {
   Waiters waiters;
   Sockets stays;
@@ -111,22 +111,15 @@ TEST_CASE_FIXTURE(SimulatedRun, "found: who has left is not told") {
   int left = 0;
   for (const int connection : {stays.a.get(), leaves.a.get()})
     go([&, connection] {
-      Waiters::Channel channel = waiters.channel(connection);
-      const Waiters::Place place = waiters.append(channel);
-      ++(errorOf([&] { channel.read(); }) == 0 ? heard : left);
+      ++(errorOf([&] { waiters.wait(connection); }) == 0 ? heard : left);
     });
   yield();
   CHECK(waiters.size() == 2);
   leaves.b = sys::Fd();
   yield();  // the poller
   yield();  // the hang-up watch
-  CHECK(waiters.size() == 2);
-  int told = 0;
-  for (Waiters::Channel& channel : waiters.takeAll()) {
-    ++told;
-    channel.write(1);
-  }
-  CHECK(told == 1);
+  CHECK(waiters.size() == 1);
+  CHECK(waiters.notifyAll() == 1);
   CHECK(left == 0);  // its turn is still to come
   scheduler.run();
   CHECK(heard == 1);

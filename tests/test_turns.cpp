@@ -1006,37 +1006,5 @@ TEST_SUITE("turns: servers") {
       CHECK(answer.starts_with("HTTP/1.1 200"));
     }
   }
-
-  // The server learns of it in the turn that the notifying coroutine leaves
-  // to the others just before it notifies that client.
-  TEST_CASE_FIXTURE(Run, "a client leaves while it is notified") {
-    constexpr std::size_t n = 2 * budget;
-    int error = -1;
-    std::vector<Sockets> clients(n);
-    Waiters waiters;
-    TaskGroup requests;
-    std::size_t told = 0;
-    std::size_t left = 0;
-    for (std::size_t i = 0; i < n; ++i)
-      requests.go([&, i] {
-        Waiters::Channel channel = waiters.channel(clients[i].a.get());
-        const Waiters::Place place = waiters.append(channel);
-        const int e = errorOf([&] { told += channel.read() == 7; });
-        left += e == ECONNRESET;
-      });
-    yield();
-    REQUIRE(waiters.size() == n);
-    go([&] {
-      useUpBudget();
-      goClose(clients[budget].b.release());
-      error = errorOf([&] {
-        for (Waiters::Channel& channel : waiters.takeAll()) channel.write(7);
-      });
-    });
-    for (int i = 0; i < 20; ++i) yield();
-    CHECK(error == 0);
-    CHECK(told == n - 1);
-    CHECK(left == 1);
-  }
 }
 // [/server-meanwhile]

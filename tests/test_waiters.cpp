@@ -41,7 +41,9 @@ struct Client {
     connection = sys::Fd(ends[0]);
     other = sys::Fd(ends[1]);
   }
-  void leave() { goClose(other.release()); }
+  void leave() {
+    if (other) goClose(other.release());
+  }
   int fd() const { return connection.get(); }
   sys::Fd connection;
   sys::Fd other;
@@ -51,238 +53,143 @@ struct Client {
 // [/test-helpers]
 
 // [waiters-tests]
-TEST_SUITE("waiters: in one thread") {
-  TEST_CASE_FIXTURE(Run, "they are told in the order in which they came") {
-    Waiters waiters;
-    std::vector<std::unique_ptr<Client>> clients;
-    std::vector<int> got(5);
-    for (int& message : got) {
-      clients.push_back(std::make_unique<Client>());
-      go([&waiters, &message, fd = clients.back()->fd()] {
-        auto c = waiters.channel(fd);
-        const auto place = waiters.append(c);
-        message = c.read();
+namespace {
+
+// Requests that wait, each in a coroutine, with a client each.
+struct Requests {
+  explicit Requests(std::size_t n) : clients(n), told(n), errors(n) {
+    for (std::size_t i = 0; i < n; ++i)
+      tasks.go([this, i] {
+        errors[i] = errorOf([&] {
+          told[i] = waiters.wait(clients[i].fd());
+          order.push_back(i);
+        });
       });
-    }
     yield();
-    CHECK(waiters.size() == 5);
-    int message = 10;
-    for (auto& c : waiters.takeAll()) c.write(message++);
+  }
+  std::vector<Client> clients;
+  std::vector<std::size_t> told;  // what wait() has returned, or 0
+  std::vector<int> errors;
+  std::vector<std::size_t> order;  // in which wait() has returned
+  Waiters waiters;
+  TaskGroup tasks;
+};
+
+}  // namespace
+
+TEST_SUITE("waiters: in one thread") {
+  TEST_CASE_FIXTURE(Run,
+                    "they are notified in the order in which they came") {
+    Requests requests(5);
+    CHECK(requests.waiters.size() == 5);
+    CHECK(requests.waiters.notifyAll() == 5);
+    CHECK(requests.waiters.size() == 0);
     scheduler.run();
-    CHECK(got == std::vector<int>{10, 11, 12, 13, 14});
+    CHECK(requests.told == std::vector<std::size_t>(5, 5));
+    CHECK(requests.order == std::vector<std::size_t>{0, 1, 2, 3, 4});
   }
 
-  TEST_CASE_FIXTURE(Run, "takeAll empties the list in one step") {
-    Waiters waiters;
-    Client early;
-    Client late;
-    auto first = waiters.channel(early.fd());
-    const auto firstPlace = waiters.append(first);
-    auto told = waiters.takeAll();
-    CHECK(told.size() == 1);
-    CHECK(waiters.size() == 0);
-    auto second = waiters.channel(late.fd());
-    const auto secondPlace = waiters.append(second);
-    CHECK(waiters.size() == 1);
-    told[0].write(1);
-    CHECK(first.read() == 1);
-    CHECK(waiters.size() == 1);
-    for (auto& c : waiters.takeAll()) c.write(2);
-    CHECK(second.read() == 2);
+  TEST_CASE_FIXTURE(Run,
+                    "a request that comes later waits for the next one") {
+    Requests early(1);
+    CHECK(early.waiters.notifyAll() == 1);
+    Client client;
+    std::size_t told = 0;
+    go([&] { told = early.waiters.wait(client.fd()); });
+    yield();
+    CHECK(early.told[0] == 1);
+    CHECK(told == 0);
+    CHECK(early.waiters.size() == 1);
+    CHECK(early.waiters.notifyAll() == 1);
+    CHECK(early.waiters.notifyAll() == 0);
+    yield();
+    CHECK(told == 1);
   }
 
-  TEST_CASE_FIXTURE(Run, "a place in a list that was emptied is left once") {
+  // As a stream of events does.
+  TEST_CASE_FIXTURE(Run, "a request that was notified may wait again") {
     Waiters waiters;
     Client client;
-    auto c = waiters.channel(client.fd());
-    {
-      const auto place = waiters.append(c);
-      CHECK(waiters.takeAll().size() == 1);
-    }
-    CHECK(waiters.size() == 0);
-  }
-
-  // As a stream of events does: each time it is told, it waits again.
-  TEST_CASE_FIXTURE(Run, "who was told may wait again") {
-    Waiters waiters;
-    waiters.noticeDepartures = false;
-    Client a;
-    Client b;
-    auto stream = waiters.channel(a.fd());
+    int rounds = 0;
+    const Task stream = go([&] {
+      for (; rounds < 3; ++rounds) CHECK(waiters.wait(client.fd()) == 1);
+    });
     for (int round = 0; round < 3; ++round) {
-      auto once = waiters.channel(b.fd());
-      const auto place = waiters.append(stream);
-      const auto behind = waiters.append(once);
-      CHECK(waiters.size() == 2);
-      for (auto& channel : waiters.takeAll()) channel.write(round);
-      CHECK(stream.read() == round);
-      CHECK(once.read() == round);
-      const auto alone = waiters.append(stream);
-      CHECK(waiters.takeAll().size() == 1);
+      while (waiters.size() != 1) yield();
+      CHECK(waiters.notifyAll() == 1);
     }
+    scheduler.run();
+    CHECK(rounds == 3);
   }
 
-  TEST_CASE_FIXTURE(Run, "a place is left when it goes") {
-    Waiters waiters;
-    Client a;
-    Client b;
-    auto c = waiters.channel(a.fd());
-    auto d = waiters.channel(b.fd());
-    {
-      const auto place = waiters.append(c);
-      const auto behind = waiters.append(d);
-      CHECK(waiters.size() == 2);
+  TEST_CASE_FIXTURE(Run, "a request that is cancelled waits no more") {
+    Requests requests(3);
+    SUBCASE("while it waits") {
+      requests.tasks.cancel();
+      CHECK(requests.waiters.size() == 0);
+      CHECK(requests.waiters.notifyAll() == 0);
     }
-    CHECK(waiters.size() == 0);
-    CHECK(waiters.takeAll().empty());
+    SUBCASE("after it was notified") {
+      CHECK(requests.waiters.notifyAll() == 3);
+      requests.tasks.cancel();
+      CHECK(requests.waiters.size() == 0);
+    }
+    CHECK(requests.order.empty());
   }
 
   TEST_CASE_FIXTURE(Run, "defect 4: a client that leaves is noticed") {
-    Waiters waiters;
-    Client client;
-    int error = 0;
-    go([&] {
-      auto c = waiters.channel(client.fd());
-      const auto place = waiters.append(c);
-      error = errorOf([&] { c.read(); });
-    });
-    yield();
-    CHECK(waiters.size() == 1);
-    client.leave();
+    Requests requests(1);
+    CHECK(requests.waiters.size() == 1);
+    requests.clients[0].leave();
     scheduler.run();
-    CHECK(error == ECONNRESET);
-    CHECK(waiters.size() == 0);
+    CHECK(requests.errors[0] == ECONNRESET);
+    CHECK(requests.waiters.size() == 0);
   }
 
-  TEST_CASE_FIXTURE(Run, "without noticeDepartures nobody is watched") {
+  TEST_CASE_FIXTURE(Run, "without noticeDepartures no client is watched") {
     Waiters waiters;
     waiters.noticeDepartures = false;
     Client client;
-    int got = 0;
+    std::size_t told = 0;
     const Ledger before = ledger;
-    go([&] {
-      auto c = waiters.channel(client.fd());
-      const auto place = waiters.append(c);
-      got = c.read();
-    });
+    go([&] { told = waiters.wait(client.fd()); });
     yield();
     client.leave();
     yield();
     CHECK(waiters.size() == 1);
     for (const Call call : {Call::epoll_ctl, Call::kevent, Call::select})
       CHECK(ledger[call] == before[call]);
-    for (auto& c : waiters.takeAll()) c.write(6);
+    CHECK(waiters.notifyAll() == 1);
     scheduler.run();
-    CHECK(got == 6);
+    CHECK(told == 1);
   }
 
-  TEST_CASE_FIXTURE(Run,
-                    "who leaves after takeAll is not told and no error") {
-    Waiters waiters;
-    Client client;
-    int error = 0;
-    go([&] {
-      auto c = waiters.channel(client.fd());
-      const auto place = waiters.append(c);
-      error = errorOf([&] { c.read(); });
-    });
-    yield();
-    auto told = waiters.takeAll();
-    client.leave();
+  // The server has noticed that the client has left, and the request stands
+  // in the queue of jobs behind the notifying coroutine.
+  TEST_CASE_FIXTURE(Run, "a client that has left is not counted") {
+    Requests requests(2);
+    requests.clients[0].leave();
+    while (requests.waiters.size() != 1) yield();
+    CHECK(requests.waiters.notifyAll() == 1);
     scheduler.run();
-    CHECK(error == ECONNRESET);
-    CHECK(errorOf([&] { told.at(0).write(1); }) == 0);
+    CHECK(requests.errors == std::vector<int>{ECONNRESET, 0});
+    CHECK(requests.told == std::vector<std::size_t>{0, 1});
   }
 
-  // Its channel is closed and it stands in the queue, behind who notifies.
-  TEST_CASE_FIXTURE(Run, "who has left is not told before its turn") {
-    Waiters waiters;
-    Client client;
-    int error = 0;
-    Job* waits = nullptr;
-    go([&] {
-      waits = &Scheduler::current().self();
-      auto c = waiters.channel(client.fd());
-      const auto place = waiters.append(c);
-      error = errorOf([&] { c.read(); });
-    });
-    yield();
-    client.leave();
-    while (!waits->queued()) yield();
-    CHECK(waiters.size() == 1);
-    CHECK(waiters.takeAll().empty());
-    scheduler.run();
-    CHECK(error == ECONNRESET);
-  }
-
-  TEST_CASE_FIXTURE(Run, "a message that came before the end is read") {
-    Waiters waiters;
-    Client client;
-    int got = 0;
-    go([&] {
-      auto c = waiters.channel(client.fd());
-      const auto place = waiters.append(c);
-      got = c.read();
-    });
-    yield();
-    for (auto& c : waiters.takeAll()) c.write(5);
-    client.leave();
-    scheduler.run();
-    CHECK(got == 5);
-  }
-
-  TEST_CASE_FIXTURE(Run, "a message is whatever can be moved") {
-    BasicWaiters<std::unique_ptr<std::string>> waiters;
-    Client client;
-    std::string got;
-    go([&] {
-      auto c = waiters.channel(client.fd());
-      const auto place = waiters.append(c);
-      got = *c.read();
-    });
-    yield();
-    for (auto& c : waiters.takeAll())
-      c.write(std::make_unique<std::string>("a letter"));
-    scheduler.run();
-    CHECK(got == "a letter");
-  }
-
-  TEST_CASE_FIXTURE(Run, "a list may go before its places") {
-    auto waiters = std::make_unique<Waiters>();
-    Client a;
-    Client b;
-    auto c = waiters->channel(a.fd());
-    auto d = waiters->channel(b.fd());
-    const auto place = waiters->append(c);
-    const auto behind = waiters->append(d);
-    waiters.reset();
-  }
-
-  // Who notifies may hold a channel longer than its request lives. By then
-  // the number of its descriptor belongs to somebody else.
-  TEST_CASE_FIXTURE(Run,
-                    "a channel that outlives its request disturbs nobody") {
-    Waiters waiters;
-    auto client = std::make_unique<Client>();
-    std::vector<Waiters::Channel> told;
-    {
-      auto c = waiters.channel(client->fd());
-      const auto place = waiters.append(c);
-      told = waiters.takeAll();
-      told.at(0).write(1);
-      CHECK(c.read() == 1);
+  TEST_CASE_FIXTURE(Run, "a client that leaves after it was notified") {
+    Requests requests(1);
+    SUBCASE("when its request has not had its turn") {}
+    SUBCASE("and the job that notices it stands in the queue before") {
+      requests.clients[0].leave();
+      yield();
+      REQUIRE(requests.waiters.size() == 1);
     }
-    const int number = client->fd();
-    goClose(client->connection.release());
-    Client next;
-    REQUIRE(next.fd() == number);
-    std::string got;
-    go([&] { got = goRead(next.fd(), 1); });
-    yield();
-    told.clear();
-    goWrite(next.other.get(), "x");
+    CHECK(requests.waiters.notifyAll() == 1);
+    requests.clients[0].leave();
     scheduler.run();
-    CHECK(got == "x");
+    CHECK(requests.waiters.size() == 0);
+    CHECK(requests.errors[0] == 0);
+    CHECK(requests.told[0] == 1);
   }
 }
 // [/waiters-tests]
@@ -391,14 +298,24 @@ TEST_SUITE("waiters: clients that leave") {
 // [shared-waiters-tests]
 namespace {
 
-// A waiting request and its client, all in one thread.
-struct Waiting {
-  explicit Waiting(SharedWaiters& waiters)
-      : channel(waiters.channel(client.fd())),
-        place(waiters.append(channel)) {}
-  Client client;
-  SharedWaiters::Channel channel;
-  SharedWaiters::Place place;
+// Requests that wait, each in a thread, with a client each. Made when all of
+// them wait.
+struct Threads {
+  Threads(SharedWaiters& waiters, std::size_t n)
+      : clients(n), told(n), errors(n) {
+    for (std::size_t i = 0; i < n; ++i)
+      threads.emplace_back([this, &waiters, i] {
+        errors[i] = errorOf([&] { told[i] = waiters.wait(clients[i].fd()); });
+      });
+    while (waiters.size() != n) sched_yield();
+  }
+  void join() {
+    for (std::thread& thread : threads) thread.join();
+  }
+  std::vector<Client> clients;
+  std::vector<std::size_t> told;  // what wait() has returned, or 0
+  std::vector<int> errors;
+  std::vector<std::thread> threads;
 };
 
 volatile std::sig_atomic_t closedByTimer = -1;
@@ -428,22 +345,16 @@ struct ClosedAfter {
 }  // namespace
 
 TEST_SUITE("waiters: shared") {
-  TEST_CASE_FIXTURE(Bounded, "listed then taken then told then free") {
+  TEST_CASE_FIXTURE(Bounded, "all that wait are notified in one step") {
     SharedWaiters waiters(3);
     CHECK(waiters.size() == 0);
     for (int round = 0; round < 5; ++round) {
-      Waiting a(waiters);
-      Waiting b(waiters);
-      Waiting c(waiters);
-      CHECK(waiters.size() == 3);
-      auto told = waiters.takeAll();
-      CHECK(told.size() == 3);
+      Threads requests(waiters, 3);
+      CHECK(waiters.notifyAll() == 3);
       CHECK(waiters.size() == 0);
-      CHECK(waiters.takeAll().empty());
-      int message = 10;
-      for (auto& channel : told) channel.write(message++);
-      CHECK(a.channel.read() + b.channel.read() + c.channel.read() ==
-            10 + 11 + 12);
+      CHECK(waiters.notifyAll() == 0);
+      requests.join();
+      CHECK(requests.told == std::vector<std::size_t>(3, 3));
     }
     CHECK(waiters.size() == 0);
   }
@@ -451,147 +362,54 @@ TEST_SUITE("waiters: shared") {
   TEST_CASE_FIXTURE(Bounded, "more than the capacity is an error") {
     SharedWaiters waiters(2);
     Client client;
-    std::optional<SharedWaiters::Channel> first(waiters.channel(client.fd()));
-    const auto second = waiters.channel(client.fd());
-    CHECK(errorOf([&] { waiters.channel(client.fd()); }) == ENOSPC);
-    CHECK(errorOf([&] { waiters.channel(client.fd()); }) == ENOSPC);
-    first.reset();
-    const auto third = waiters.channel(client.fd());
-    CHECK(errorOf([&] { waiters.channel(client.fd()); }) == ENOSPC);
+    for (int round = 0; round < 2; ++round) {
+      Threads requests(waiters, 2);
+      CHECK(errorOf([&] { waiters.wait(client.fd()); }) == ENOSPC);
+      CHECK(errorOf([&] { waiters.wait(client.fd()); }) == ENOSPC);
+      CHECK(waiters.notifyAll() == 2);
+      requests.join();
+    }
   }
 
   TEST_CASE_FIXTURE(Bounded, "a capacity that no memory has is an error") {
     CHECK(errorOf([] { SharedWaiters(SIZE_MAX); }) == ENOMEM);
   }
 
-  TEST_CASE_FIXTURE(Bounded,
-                    "the second message to a channel is for nobody") {
-    SharedWaiters waiters(1);
-    Waiting waiting(waiters);
-    auto told = waiters.takeAll();
-    told[0].write(1);
-    told[0].write(2);
-    CHECK(waiting.channel.read() == 1);
-  }
-
   // It is never looked whether the client is there, and so never in a hurry.
   TEST_CASE_FIXTURE(Bounded, "time between two looks has no largest value") {
     SharedWaiters waiters(1, true, sys::Duration::max());
-    std::atomic<int> read = 0;
-    std::thread thread([&] {
-      Waiting waiting(waiters);
-      read = waiting.channel.read();
-    });
-    while (waiters.size() == 0) std::this_thread::yield();
-    for (auto& channel : waiters.takeAll()) channel.write(7);
-    thread.join();
-    CHECK(read == 7);
+    Threads requests(waiters, 1);
+    CHECK(waiters.notifyAll() == 1);
+    requests.join();
+    CHECK(requests.told[0] == 1);
   }
 
-  TEST_CASE_FIXTURE(Bounded, "a channel that is moved stays one channel") {
+  TEST_CASE_FIXTURE(Bounded, "defect 4: the wait ends when the client left") {
     SharedWaiters waiters(1);
     Client client;
-    {
-      auto first = waiters.channel(client.fd());
-      const auto second(std::move(first));
-      CHECK(errorOf([&] { waiters.channel(client.fd()); }) == ENOSPC);
-    }
-    const auto third = waiters.channel(client.fd());
-  }
-
-  TEST_CASE_FIXTURE(Bounded, "who leaves before takeAll is not in it") {
-    SharedWaiters waiters(1);
-    { Waiting gone(waiters); }
-    CHECK(waiters.size() == 0);
-    CHECK(waiters.takeAll().empty());
-    const Waiting next(waiters);  // the slot is free
-    CHECK(waiters.size() == 1);
-  }
-
-  // The next request has the same slot of the table.
-  TEST_CASE_FIXTURE(Bounded,
-                    "a message for a client that left does not reach the "
-                    "next one") {
-    SharedWaiters waiters(1);
-    auto waiting = std::make_unique<Waiting>(waiters);
-    auto late = waiters.takeAll();
-    waiting.reset();
-    CHECK(waiters.size() == 0);
-    Waiting next(waiters);
-    SUBCASE("that waits") {}
-    SUBCASE("that another request is about to notify") {
-      auto current = waiters.takeAll();
-      late.at(0).write(1);
-      late.clear();
-      CHECK(waiters.size() == 0);
-      current.at(0).write(2);
-      CHECK(next.channel.read() == 2);
-      return;
-    }
-    late.at(0).write(1);
-    late.clear();
-    CHECK(waiters.size() == 1);
-    for (auto& channel : waiters.takeAll()) channel.write(2);
-    CHECK(next.channel.read() == 2);
-  }
-
-  TEST_CASE_FIXTURE(Bounded,
-                    "a notifying request that fails tells nobody and "
-                    "the next tells all") {
-    SharedWaiters waiters(2);
-    Waiting a(waiters);
-    Waiting b(waiters);
-    {
-      auto failing = waiters.takeAll();
-      failing.at(0).write(1);
-    }
-    CHECK(waiters.size() == 1);
-    for (auto& channel : waiters.takeAll()) channel.write(1);
-    CHECK(a.channel.read() + b.channel.read() == 2);
+    client.leave();
+    for (int round = 0; round < 2; ++round)  // and its slot is free again
+      CHECK(errorOf([&] { waiters.wait(client.fd()); }) == ECONNRESET);
     CHECK(waiters.size() == 0);
   }
 
-  // Between leaving its place and giving its channel back.
-  TEST_CASE_FIXTURE(Bounded, "a request that goes while another fails") {
-    SharedWaiters waiters(1);
-    Client client;
-    {
-      auto channel = waiters.channel(client.fd());
-      std::vector<SharedWaiters::Channel> failing;
-      {
-        const auto place = waiters.append(channel);
-        failing = waiters.takeAll();
-      }
-      failing.clear();
-    }
-    CHECK(waiters.size() == 0);
-    CHECK(waiters.takeAll().empty());
-  }
-
-  TEST_CASE_FIXTURE(Bounded, "defect 4: read ends when the client has left") {
-    SharedWaiters waiters(1);
-    Waiting waiting(waiters);
-    waiting.client.other = sys::Fd();
-    CHECK(errorOf([&] { waiting.channel.read(); }) == ECONNRESET);
-  }
-
-  // It looks, over and over, and there is the client. Who has spent 5 ms of
-  // processor time has looked, however busy the machine is.
-  TEST_CASE_FIXTURE(Bounded, "a look in vain is no message") {
+  // It looks, over and over, and there is the client. A thread that has spent
+  // 5 ms of processor time has looked, however busy the machine is.
+  TEST_CASE_FIXTURE(Bounded, "a look in vain is no notification") {
     SharedWaiters waiters(1, true, sys::Duration::zero());
-    Waiting waiting(waiters);
-    const ClosedAfter leaves(waiting.client.other.release(), 5'000);
-    CHECK(errorOf([&] { waiting.channel.read(); }) == ECONNRESET);
+    Client client;
+    const ClosedAfter leaves(client.other.release(), 5'000);
+    CHECK(errorOf([&] { waiters.wait(client.fd()); }) == ECONNRESET);
   }
 
-  TEST_CASE_FIXTURE(Bounded, "data from the client does not end it") {
+  TEST_CASE_FIXTURE(Bounded, "data from the client does not end the wait") {
     SharedWaiters waiters(1);
-    Waiting waiting(waiters);
-    goWrite(waiting.client.other.get(), "more");
+    Client client;
+    goWrite(client.other.get(), "more");
     std::thread notifier([&] {
-      for (auto& channel : waiters.takeAll()) channel.write(3);
+      while (waiters.notifyAll() == 0) sched_yield();
     });
-    CHECK(waiting.channel.read() == 3);
+    CHECK(waiters.wait(client.fd()) == 1);
     notifier.join();
   }
 }
@@ -599,48 +417,39 @@ TEST_SUITE("waiters: shared") {
 
 // [thread-tests]
 TEST_SUITE("waiters: shared by threads") {
-  TEST_CASE_FIXTURE(Bounded, "each is told once however many there are") {
-    constexpr int threads = 8;
-    constexpr int rounds = 300;
-    SharedWaiters waiters(threads + 1);
-    std::atomic<int> running = threads;
-    std::atomic<long> read = 0;
+  TEST_CASE_FIXTURE(Bounded, "each is notified once however many there are") {
+    constexpr std::size_t threads = 8;
+    constexpr std::size_t rounds = 300;
+    SharedWaiters waiters(threads);
+    std::atomic<std::size_t> running = threads;
+    std::atomic<std::size_t> heard = 0;
+    std::atomic<bool> tooMany = false;
     std::vector<std::thread> readers;
-    for (int i = 0; i < threads; ++i)
-      readers.emplace_back([&, i] {
+    for (std::size_t i = 0; i < threads; ++i)
+      readers.emplace_back([&] {
         Client client;
-        for (int round = 0; round < rounds; ++round) {
-          auto c = waiters.channel(client.fd());
-          const auto place = waiters.append(c);
-          // Some leave at once, listed or taken.
-          if ((round + i) % 5 != 0) read += c.read();
+        for (std::size_t round = 0; round < rounds; ++round) {
+          const std::size_t told = waiters.wait(client.fd());
+          if (told < 1 || told > threads) tooMany = true;
+          ++heard;
         }
         --running;
       });
-    std::atomic<bool> tooMany = false;
     std::thread counter([&] {
       while (running > 0)
         if (waiters.size() > threads) tooMany = true;
     });
-    long written = 0;
+    std::size_t told = 0;
     while (running > 0) {
-      for (auto& channel : waiters.takeAll()) {
-        channel.write(1);
-        ++written;
-      }
+      told += waiters.notifyAll();
       sched_yield();
     }
     for (std::thread& reader : readers) reader.join();
     counter.join();
-    const long abandoned = written - read;
-    CHECK(read == threads * rounds * 4 / 5);
-    CHECK(abandoned >= 0);
-    CHECK(abandoned <= threads * rounds / 5);
+    CHECK(heard == threads * rounds);
+    CHECK(told == heard);
     CHECK_FALSE(tooMany);
     CHECK(waiters.size() == 0);
-    // No slot is lost.
-    std::vector<SharedWaiters::Channel> all;
-    for (int i = 0; i <= threads; ++i) all.push_back(waiters.channel(0));
   }
 }
 // [/thread-tests]
@@ -651,20 +460,18 @@ namespace {
 constexpr int clientLeft = 99;
 
 // A child process that waits for as long as its client is there, and ends
-// with the message for its status.
+// with what wait() returned for its status.
 pid_t waitInChild(SharedWaiters& waiters, Client& client) {
   const pid_t child = sys::check(sys::fork(), "fork");
   if (child != 0) return child;
   ::alarm(60);
   client.other = sys::Fd();  // the parent has the other end
-  int message = clientLeft;
+  int told = clientLeft;
   try {
-    auto c = waiters.channel(client.fd());
-    const auto place = waiters.append(c);
-    message = c.read();
+    told = static_cast<int>(waiters.wait(client.fd()));
   } catch (const std::system_error&) {
   }
-  ::_exit(message);
+  ::_exit(told);
 }
 
 // The exit status of a child, once it has ended.
@@ -688,8 +495,8 @@ TEST_SUITE("waiters: shared by processes") {
     for (int i = 0; i < 5; ++i)
       children.push_back(waitInChild(waiters, client));
     awaitSize(waiters, 5);
-    for (auto& channel : waiters.takeAll()) channel.write(42);
-    for (const pid_t child : children) CHECK(statusOf(child) == 42);
+    CHECK(waiters.notifyAll() == 5);
+    for (const pid_t child : children) CHECK(statusOf(child) == 5);
     CHECK(waiters.size() == 0);
   }
 
@@ -700,11 +507,10 @@ TEST_SUITE("waiters: shared by processes") {
     awaitSize(waiters, 1);
     const pid_t notifying = sys::check(sys::fork(), "fork");
     if (notifying == 0) {
-      for (auto& channel : waiters.takeAll()) channel.write(7);
-      ::_exit(0);
+      ::_exit(waiters.notifyAll() == 1 ? 0 : 1);
     }
     CHECK(statusOf(notifying) == 0);
-    CHECK(statusOf(waiting) == 7);
+    CHECK(statusOf(waiting) == 1);
   }
 
   TEST_CASE_FIXTURE(Bounded, "a child that is killed hinders nobody") {
@@ -715,14 +521,14 @@ TEST_SUITE("waiters: shared by processes") {
     awaitSize(waiters, 2);
     REQUIRE(::kill(killed, SIGKILL) == 0);
     CHECK(statusOf(killed) == -SIGKILL);
-    for (auto& channel : waiters.takeAll()) channel.write(3);
-    CHECK(statusOf(other) == 3);
+    CHECK(waiters.notifyAll() == 2);  // the table does not know of the kill
+    CHECK(statusOf(other) == 2);
     CHECK(waiters.size() == 0);
 
     const pid_t next = waitInChild(waiters, client);
     awaitSize(waiters, 1);
-    for (auto& channel : waiters.takeAll()) channel.write(4);
-    CHECK(statusOf(next) == 4);
+    CHECK(waiters.notifyAll() == 1);
+    CHECK(statusOf(next) == 1);
   }
 
 #ifdef __linux__
@@ -739,15 +545,13 @@ TEST_SUITE("waiters: shared by processes") {
 
   TEST_CASE_FIXTURE(Bounded, "nor does one that dies with the mutex") {
     SharedWaiters waiters;
-    SUBCASE("while nobody waits") {
-      Waiting waiting(waiters);
+    SUBCASE("while no request waits") {
       dieWithTheMutexOf(waiters);
-      CHECK(waiters.size() == 1);
+      CHECK(waiters.size() == 0);
       dieWithTheMutexOf(waiters);
-      for (auto& channel : waiters.takeAll()) channel.write(1);
-      CHECK(waiting.channel.read() == 1);
+      CHECK(waiters.notifyAll() == 0);
     }
-    SUBCASE("while somebody waits") {
+    SUBCASE("while a request waits") {
       Client client;
       const pid_t waiting = waitInChild(waiters, client);
       awaitSize(waiters, 1);

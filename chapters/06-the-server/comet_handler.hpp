@@ -19,16 +19,9 @@ class CometServer : public naglfar::HTTPServer {
  public:
   using HTTPServer::HTTPServer;
 
-  // Tells all who wait how many they are.
-  int notify() {
-    auto told = waiters.takeAll();
-    const int n = static_cast<int>(told.size());
-    for (auto& c : told) c.write(n);
-    return n;
-  }
-  // At the end nobody shall be left waiting.
+  // At the end no request shall be left waiting.
   void server_close() override {
-    notify();
+    waiters.notifyAll();
     HTTPServer::server_close();
   }
 
@@ -48,15 +41,13 @@ class CometHandler : public naglfar::BaseHTTPRequestHandler {
     send_header("Content-type", "text/plain");
     end_headers();
 
-    int n = 0;
+    std::size_t n = 0;
     if (path == "/wait") {  // wait for result
-      auto c = comet.waiters.channel(rfile.fileno());
-      const auto place = comet.waiters.append(c);
-      n = c.read();
+      n = comet.waiters.wait(rfile.fileno());
     } else if (path == "/notify") {  // notify everyone
-      n = comet.notify();
+      n = comet.waiters.notifyAll();
     } else {  // current number of waiters
-      n = static_cast<int>(comet.waiters.size());
+      n = comet.waiters.size();
     }
     wfile.write(std::to_string(n));
   }

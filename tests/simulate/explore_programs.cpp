@@ -225,20 +225,13 @@ static void waiters(Run& run) {
   std::size_t told = 0;
   std::size_t heard = 0;
   const auto request = [&](int connection) {
-    Waiters::Channel channel = waiters.channel(connection);
-    const Waiters::Place place = waiters.append(channel);
-    const int error = errorOf([&] { channel.read(); });
+    const int error = errorOf([&] { waiters.wait(connection); });
     run.expect(error == 0 || error == ECONNRESET, "another error");
     if (error == 0) ++heard;
   };
   go([&] { request(clients[0].a.get()); }).name = "the first request";
   go([&] { request(clients[1].a.get()); }).name = "the second request";
-  go([&] {
-    for (Waiters::Channel& channel : waiters.takeAll()) {
-      ++told;
-      channel.write(1);
-    }
-  }).name = "the notify";
+  go([&] { told += waiters.notifyAll(); }).name = "the notify";
   go([&] {
     for (Pair& client : clients) {
       goClose(client.b.release());

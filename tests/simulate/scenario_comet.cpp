@@ -19,33 +19,15 @@ namespace {
 // those that heard it.
 class CountedWaiters {
  public:
-  class Channel {
-   public:
-    Channel(Waiters::Channel channel, std::size_t& heard)
-        : channel_(std::move(channel)), heard_(heard) {}
-    int read() {
-      const int message = channel_.read();
-      ++heard_;
-      return message;
-    }
-    void write(int message) { channel_.write(message); }
-
-   private:
-    friend class CountedWaiters;
-    Waiters::Channel channel_;
-    std::size_t& heard_;
-  };
-
-  Channel channel(int connection) {
-    return Channel(waiters_.channel(connection), heard);
+  std::size_t wait(int connection) {
+    const std::size_t n = waiters_.wait(connection);
+    ++heard;
+    return n;
   }
-  Waiters::Place append(const Channel& channel) {
-    return waiters_.append(channel.channel_);
-  }
-  std::vector<Waiters::Channel> takeAll() {
-    auto all = waiters_.takeAll();
-    told += all.size();
-    return all;
+  std::size_t notifyAll() {
+    const std::size_t n = waiters_.notifyAll();
+    told += n;
+    return n;
   }
   std::size_t size() const { return waiters_.size(); }
 

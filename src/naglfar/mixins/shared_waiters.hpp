@@ -3,18 +3,13 @@
 /// request. The interface is that of waiters.hpp; the list is a table in
 /// memory that children share, with a mutex and condition variables.
 ///
-/// Each channel has a slot of the table. The life of a slot:
+/// Each waiting request has a slot of the table:
 ///
-///     free --- channel() ---> open --- append() ---> listed
-///     listed --- takeAll() ---> open --- write() ---> told
-///
-/// When the waiting request destroys its channel, the slot is free, and may
-/// have another request at once. A notifying request may still hold its
-/// channel of the slot: the channel knows the generation of the slot, so that
-/// its write() does not reach the other request.
+///     free --- wait() ---> waiting --- notifyAll() ---> told ---> free
 ///
 /// Invariants:
-/// - A slot changes only under the table's mutex.
+/// - A slot changes only under the table's mutex, and in one step. So a child
+///   that is killed at any point leaves a valid table.
 /// - Only the waiting request frees its slot. A child that is killed while it
 ///   waits never does.
 ///
@@ -26,8 +21,6 @@
 #include <chrono>
 #include <cstddef>
 #include <memory>
-#include <utility>
-#include <vector>
 
 #include "naglfar/sys.hpp"
 
@@ -39,53 +32,7 @@ namespace naglfar {
 // [shared-waiters]
 /// The waiting requests of a server under ThreadingMixIn or ForkingMixIn.
 class SharedWaiters {
-  struct Slot;
-  struct Table;
-
  public:
-  // [shared-waiters-channel]
-  /// A channel that one request waits on. It can be moved, not copied.
-  class Channel {
-   public:
-    Channel(Channel&& other) noexcept
-        : slot_(std::exchange(other.slot_, nullptr)),
-          generation_(other.generation_),
-          connection_(other.connection_) {}
-    Channel& operator=(Channel&&) = delete;
-    ~Channel();
-    /// Waits for a message. The thread waits on a condition variable, which
-    /// tells nothing about the connection; so now and then it looks whether
-    /// the client is still there.
-    /// @return The message.
-    /// @throws std::system_error ECONNRESET if the client leaves before.
-    int read();
-    /// Writes a message. Does nothing if the client has left.
-    /// @param message What read() returns.
-    void write(int message);
-
-   private:
-    friend class SharedWaiters;
-    Channel(Slot& slot, int connection);
-    bool taken() const;
-    Slot* slot_;
-    std::size_t generation_;
-    int connection_;  // -1: this is the notifying request's end
-  };
-  // [/shared-waiters-channel]
-
-  /// A request's place in the list. The request leaves the list when its
-  /// place goes out of scope.
-  class Place {
-   public:
-    ~Place();
-    Place& operator=(Place&&) = delete;
-
-   private:
-    friend class SharedWaiters;
-    explicit Place(Slot& slot);
-    Slot& slot_;
-  };
-
   /// Makes the table. A child shares only memory that is there before it is,
   /// so the server makes the table before it serves.
   /// @param capacity How many requests may wait at a time.
@@ -98,22 +45,23 @@ class SharedWaiters {
                          bool endMeansGone = true,
                          sys::Duration lookEvery = std::chrono::seconds(1));
 
+  /// Waits for notifyAll(). The thread waits on a condition variable, which
+  /// tells nothing about the connection; so now and then it looks whether the
+  /// client is still there.
   /// @param connection The request's socket.
-  /// @return A channel whose read() ends when the client leaves.
-  /// @throws std::system_error ENOSPC if the table has no free slot.
-  Channel channel(int connection);
-  /// Adds a request to the list.
-  /// @param channel What it waits on.
-  /// @return Its place.
-  Place append(const Channel& channel) { return Place(*channel.slot_); }
-  /// Empties the list in one step, so that no request is notified twice or
-  /// missed when others come and go meanwhile.
-  /// @return The channels.
-  std::vector<Channel> takeAll();
+  /// @return How many requests were notified together with this one.
+  /// @throws std::system_error ECONNRESET if the client leaves before, ENOSPC
+  ///         if the table has no free slot.
+  std::size_t wait(int connection);
+  /// Notifies all requests that wait, in one step.
+  /// @return How many.
+  std::size_t notifyAll();
   /// @return How many requests wait.
   std::size_t size() const;
 
  private:
+  struct Slot;
+  struct Table;
   struct Unmap {
     void operator()(Table* table) const;
   };
