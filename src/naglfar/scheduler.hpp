@@ -205,7 +205,6 @@ class Scheduler {
   void pollOnce();
   bool somethingToPollFor() const;
   void startPolling();
-  bool mayYield() const;
   std::string describe() const;
 
   JobQueue ready_;

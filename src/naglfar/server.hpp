@@ -24,7 +24,6 @@
 #include <sys/socket.h>
 
 #include <atomic>
-#include <cstdint>
 #include <optional>
 
 #include "naglfar/channel.hpp"
@@ -137,13 +136,6 @@ class TCPServer {
   // [/tcp-server-hooks]
 
   // [tcp-server-wait]
-  /// A pipe whose ends never block.
-  struct Pipe {
-    /// @throws std::system_error If there is no descriptor for it.
-    Pipe();
-    sys::Fd reader;  ///< The end to read from.
-    sys::Fd writer;  ///< The end to write to.
-  };
   /// How many milliseconds a server waits before it looks again for a change
   /// that makes no descriptor readable.
   static constexpr int lookEveryMs = 100;
@@ -159,7 +151,7 @@ class TCPServer {
   sys::Fd socket_;
   Handler handler_;
   std::atomic<bool> stopped_ = false;
-  Pipe stop_;  // readable after shutdown(), also in other processes
+  sys::Pipe stop_;  // readable after shutdown(), also in other processes
 };
 // [/tcp-server]
 

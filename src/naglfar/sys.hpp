@@ -87,7 +87,10 @@ class Fd {
   /// @param fd A descriptor to own, or -1 for none.
   explicit Fd(int fd = -1) : fd_(fd) {}
   Fd(Fd&& other) noexcept : fd_(other.release()) {}
-  Fd& operator=(Fd&& other) noexcept;
+  Fd& operator=(Fd&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
   ~Fd();
 
   /// @return The descriptor, or -1 if none is owned.
@@ -100,6 +103,14 @@ class Fd {
 
  private:
   int fd_;
+};
+
+/// A pipe whose ends never block.
+struct Pipe {
+  /// @throws std::system_error If there is no descriptor for it.
+  Pipe();
+  Fd reader;  ///< The end to read from.
+  Fd writer;  ///< The end to write to.
 };
 // [/fd]
 

@@ -151,21 +151,21 @@ for line in (
         "BREW /pot HTTP/1.0", "get / HTTP/1.1", "Get / HTTP/1.1",
         "G" * 1000 + " / HTTP/1.0", "G@T / HTTP/1.1", "GET / HTTP/0.9",
         "GET / HTTP/0.8", "GET / HTTP/2.0", "GET / HTTP/2", "GET / HTTP/3.0",
-        "GET / HTTP/10.0", "GET / HTTP/1", "GET / HTTP/1.", "GET / HTTP/.1",
+        "GET / HTTP/1", "GET / HTTP/1.", "GET / HTTP/.1",
         "GET / HTTP/", "GET / HTTP", "GET / HTP/1.0", "GET / http/1.0",
         "GET / HTTP/1.x", "GET / HTTP/x.1", "GET / HTTP/1.0.1",
-        "GET / HTTP/1,0", 
-        
-        "GET / HTTP/0x1.0", "GET / HTTP/01.1", "GET / HTTP/1.01",
+        "GET / HTTP/1,0", "GET / HTTP/0x1.0",
         "GET / HTTP/1.1 more", "GET / a HTTP/1.1", "GET / a b c HTTP/1.1",
         "GET HTTP/1.1", "GET", "HEAD", "G", "POST /", "HEAD /", "BREW /",
         "GET / FTP/1.0", "/ GET HTTP/1.0", "HTTP/1.1 200 OK",
         "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "\x80\x81",
         "GET / HTTP/1.\xb2"):
     case(line + "\r\n\r\n")
-for version in "-1.0", "1.-1", "+1.0", "1.+1", "1_1.0", "1" * 3000 + ".0":
+for version in ("-1.0", "1.-1", "+1.0", "1.+1", "1_1.0", "10.0", "01.1",
+                "1.01", "1" * 3000 + ".0"):
     case(f"GET / HTTP/{version}\r\n\r\n",
-         "A version is digits; Python takes all that its int() takes.")
+         "A version is a digit, a dot and a digit (RFC 9112 section 2.3); "
+         "Python takes all that its int() takes.")
 case("GET /old\r\n")
 case("GET /old\n")
 case("GET /" + "x" * 70000 + " HTTP/1.1\r\n\r\n")

@@ -10,7 +10,6 @@
 #pragma once
 
 #include <iterator>
-#include <optional>
 #include <type_traits>
 #include <utility>
 

@@ -26,29 +26,25 @@ namespace naglfar {
 // [slab-sizes]
 const std::size_t StackPool::stackSize = fiberHooksOn ? 256 << 10 : 64 << 10;
 
-namespace {
-constexpr std::size_t stacksInSlab = 128;
+static constexpr std::size_t stacksInSlab = 128;
 
-std::size_t guardSize() {
+static std::size_t guardSize() {
   static const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
   return page;
 }
 
-std::size_t slabSize() {
+static std::size_t slabSize() {
   return stacksInSlab * (guardSize() + StackPool::stackSize);
 }
-}  // namespace
 // [/slab-sizes]
 
 // [guards]
-namespace {
-
 // MADV_GUARD_INSTALL leaves the mapping in one piece. mprotect cuts it in
 // two for each guard, and a process may have only vm.max_map_count pieces.
-std::atomic<bool> guardByMadvise = true;  // until the kernel refuses
+static std::atomic<bool> guardByMadvise = true;  // until the kernel refuses
 
 // False if this kernel does not take the list.
-bool guardSlab(char* slab) {
+static bool guardSlab(char* slab) {
   std::array<iovec, stacksInSlab> guards;
   for (iovec& page : guards) {
     page = {slab, guardSize()};
@@ -58,13 +54,11 @@ bool guardSlab(char* slab) {
   return guarded == static_cast<ssize_t>(guards.size() * guardSize());
 }
 
-bool installGuard(char* page) {
+static bool installGuard(char* page) {
   if (guardByMadvise && sys::guard(page, guardSize()) == 0) return true;
   guardByMadvise = false;
   return sys::protect(page, guardSize()) == 0;
 }
-
-}  // namespace
 
 const char* StackPool::guardMethod() {
   StackPool pool;

@@ -91,17 +91,13 @@ bool BaseHTTPRequestHandler::awaitRequest(sys::Duration patience) {
 // [/await-request]
 
 // [parse-request]
-namespace {
-
 // Takes the next word of a line; it is empty after the last.
-std::string_view takeWord(std::string_view& line) {
+static std::string_view takeWord(std::string_view& line) {
   line.remove_prefix(std::min(line.find_first_not_of(" \t"), line.size()));
   const std::string_view word = line.substr(0, line.find_first_of(" \t"));
   line.remove_prefix(word.size());
   return word;
 }
-
-}  // namespace
 
 // False if the line was empty, so that there is no request to serve.
 bool BaseHTTPRequestHandler::parse_request() {
@@ -133,19 +129,15 @@ bool BaseHTTPRequestHandler::parse_request() {
   return true;
 }
 
+// RFC 9112 section 2.3: two numbers of one digit.
 void BaseHTTPRequestHandler::parseVersion(std::string_view version) {
-  constexpr std::string_view protocol = "HTTP/";
-  const char* const wrong = "Bad request version";
-  const std::size_t dot = version.find('.');
-  if (!version.starts_with(protocol) || dot == std::string_view::npos)
-    throw HTTPError(400, wrong);
-  const std::string_view digits =
-      version.substr(0, dot).substr(protocol.size());
-  const std::size_t major = parseNumber(digits, 10, wrong);
-  const std::size_t minor = parseNumber(version.substr(dot + 1), 10, wrong);
-  if (major >= 2) throw HTTPError(505);
+  const auto isDigit = [](char c) { return c >= '0' && c <= '9'; };
+  if (version.size() != 8 || !version.starts_with("HTTP/") ||
+      !isDigit(version[5]) || version[6] != '.' || !isDigit(version[7]))
+    throw HTTPError(400, "Bad request version");
+  if (version >= "HTTP/2") throw HTTPError(505);
   request_version = version;
-  mayGoOn_ = major == 1 && minor > 0;
+  mayGoOn_ = version >= "HTTP/1.1";
   close_connection = !mayGoOn_ || protocol_version < "HTTP/1.1";
 }
 // [/parse-request]

@@ -15,14 +15,12 @@
 namespace naglfar {
 
 // [names]
-namespace {
-
-constexpr char lower(char c) {
+static constexpr char lower(char c) {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
 }
 
 // A "token" of RFC 9110 section 5.6.2.
-bool isName(std::string_view text) {
+static bool isName(std::string_view text) {
   return !text.empty() &&
          text.find_first_not_of(
              "!#$%&'*+-.^_`|~0123456789"
@@ -30,12 +28,10 @@ bool isName(std::string_view text) {
              "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == std::string_view::npos;
 }
 
-std::string_view trimmed(std::string_view text) {
+static std::string_view trimmed(std::string_view text) {
   text.remove_prefix(std::min(text.find_first_not_of(" \t"), text.size()));
   return text.substr(0, text.find_last_not_of(" \t") + 1);
 }
-
-}  // namespace
 
 bool sameName(std::string_view a, std::string_view b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(),
@@ -44,12 +40,10 @@ bool sameName(std::string_view a, std::string_view b) {
 // [/names]
 
 // [read-line]
-namespace {
-
 // Turns a timeout into a 408. Only calls that read from the client go through
 // it: another timeout in a handler is not the client's fault.
 template <class Read>
-std::string inTime(Read&& read) {
+static std::string inTime(Read&& read) {
   try {
     return read();
   } catch (const std::system_error& error) {
@@ -57,8 +51,6 @@ std::string inTime(Read&& read) {
     throw HTTPError(408);
   }
 }
-
-}  // namespace
 
 std::string readHTTPLine(ScheduledFile& connection, std::size_t longest,
                          int tooLong, bool alone) {
@@ -115,15 +107,12 @@ std::vector<std::string_view> Headers::get_all(std::string_view name) const {
 // [/headers-members]
 
 // [body-length]
-static constexpr const char* badLength = "Bad length of a body";
-
-std::size_t parseNumber(std::string_view digits, int base,
-                        const char* wrong) {
+static std::size_t parseLength(std::string_view digits, int base) {
   std::size_t n = 0;
   const char* const end = digits.data() + digits.size();
   const auto parsed = std::from_chars(digits.data(), end, n, base);
   if (parsed.ec != std::errc() || parsed.ptr != end)
-    throw HTTPError(400, wrong);
+    throw HTTPError(400, "Bad length of a body");
   return n;
 }
 
@@ -143,7 +132,7 @@ void RequestBody::start(const Headers& headers, bool mayBeChunked) {
     if (std::count(lengths.begin(), lengths.end(), lengths[0]) !=
         std::ssize(lengths))
       throw HTTPError(400, "Two lengths of a body");
-    const std::size_t length = parseNumber(lengths[0], 10, badLength);
+    const std::size_t length = parseLength(lengths[0], 10);
     if (length > limit) throw HTTPError(413);
     left_ = length;
   }
@@ -168,7 +157,7 @@ void RequestBody::nextChunk() {
   const std::string head = line();
   std::string_view size = std::string_view(head).substr(0, head.find(';'));
   size = size.substr(0, size.find_last_not_of(" \t") + 1);
-  const std::size_t length = parseNumber(size, 16, badLength);
+  const std::size_t length = parseLength(size, 16);
   if (length > room_) throw HTTPError(413);
   room_ -= length;
   left_ = length;

@@ -54,14 +54,6 @@ class HTTPError : public std::runtime_error {
 /// @throws std::system_error As ScheduledFile::readline(), but ETIMEDOUT.
 std::string readHTTPLine(ScheduledFile& connection, std::size_t longest,
                          int tooLong, bool alone = true);
-
-/// Parses a number of a request.
-/// @param digits The number; nothing but digits.
-/// @param base 10 or 16.
-/// @param wrong The message of the error.
-/// @return The number.
-/// @throws HTTPError 400 if it has another character, or is too large.
-std::size_t parseNumber(std::string_view digits, int base, const char* wrong);
 // [/http-line]
 
 // [headers]

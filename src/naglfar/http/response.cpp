@@ -21,16 +21,12 @@
 namespace naglfar {
 
 // [send-response]
-namespace {
-
-void refuseLineEnds(std::string_view text) {
+static void refuseLineEnds(std::string_view text) {
   if (text.find_first_of(std::string_view("\r\n\0", 3)) !=
       std::string_view::npos)
     throw std::invalid_argument(
         "a line end or NUL in what becomes one line of a response");
 }
-
-}  // namespace
 
 void BaseHTTPRequestHandler::send_response(int code,
                                            std::string_view message) {
@@ -109,9 +105,7 @@ void BaseHTTPRequestHandler::endChunks() {
 // [/send-chunks]
 
 // [send-error]
-namespace {
-
-std::string escaped(std::string_view text) {
+static std::string escaped(std::string_view text) {
   std::string html;
   for (const char c : text)
     html += c == '&'   ? "&amp;"
@@ -122,14 +116,12 @@ std::string escaped(std::string_view text) {
 }
 
 // Makes a reason phrase, which may quote the client, printable.
-std::string oneLine(std::string_view text) {
+static std::string oneLine(std::string_view text) {
   std::string line(text);
   for (char& c : line)
     if (c < ' ' || c > '~') c = '?';
   return line;
 }
-
-}  // namespace
 
 void BaseHTTPRequestHandler::send_error(int code, std::string_view message,
                                         std::string_view explain) {
@@ -166,17 +158,13 @@ void BaseHTTPRequestHandler::log_message(std::string_view message) {
 // [/log]
 
 // [dates]
-namespace {
-
 // RFC 9110 wants English, so the program's locale does not matter.
-std::string written(const std::tm& time, const char* format) {
+static std::string written(const std::tm& time, const char* format) {
   std::ostringstream text;
   text.imbue(std::locale::classic());
   text << std::put_time(&time, format);
   return text.str();
 }
-
-}  // namespace
 
 std::string_view BaseHTTPRequestHandler::date_time_string() {
   static thread_local std::time_t formatted = -1;

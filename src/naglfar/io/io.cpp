@@ -31,13 +31,11 @@ void goWait(int fd, Interest interest, Deadline deadline) {
 // [/wait-alone]
 
 // [attempt]
-namespace {
-
 // Makes a system call on one direction of a descriptor until it says
 // something other than EINTR or EAGAIN.
 template <class SystemCall>
-std::size_t attempt(int fd, Interest interest, const char* name,
-                    Deadline deadline, SystemCall systemCall) {
+static std::size_t attempt(int fd, Interest interest, const char* name,
+                           Deadline deadline, SystemCall systemCall) {
   Scheduler::spend(fd);
   for (;;) {
     const ssize_t result = systemCall();
@@ -48,8 +46,6 @@ std::size_t attempt(int fd, Interest interest, const char* name,
       sys::fail(errno, name);
   }
 }
-
-}  // namespace
 // [/attempt]
 
 // [go-read]

@@ -115,7 +115,7 @@ class ForkingMixIn : public Base {
   std::vector<pid_t> children_;
   std::size_t collectAt_ = 16;
   // A child that ends writes its number. Only a limit needs it.
-  std::optional<TCPServer::Pipe> ended_;
+  std::optional<sys::Pipe> ended_;
 };
 // [/forking-mix-in]
 

@@ -91,19 +91,15 @@ void SharedWaiters::Unmap::operator()(Table* table) const {
 // [/table-life]
 
 // [shared-wait]
-namespace {
-
 // The time on the clock of pthread_cond_timedwait(3). The longest wait is an
 // hour, so that the sum does not overflow.
-std::timespec fromNow(sys::Duration duration) {
+static std::timespec fromNow(sys::Duration duration) {
   const sys::Duration time =
       std::chrono::system_clock::now().time_since_epoch() +
       std::clamp<sys::Duration>(duration, {}, std::chrono::hours(1));
   const auto seconds = std::chrono::floor<std::chrono::seconds>(time);
   return {seconds.count(), (time - seconds).count()};
 }
-
-}  // namespace
 
 std::size_t SharedWaiters::wait(int connection) {
   Table& table = *table_;

@@ -32,14 +32,10 @@ void Poller::open() {
 // [/epoll-backend]
 
 // [epoll-attach]
-namespace {
-
 // An event carries the descriptor and the generation of its slot.
-std::uint64_t tag(int fd, unsigned generation) {
+static std::uint64_t tag(int fd, unsigned generation) {
   return std::uint64_t{generation} << 32 | static_cast<std::uint32_t>(fd);
 }
-
-}  // namespace
 
 void Poller::attach(int fd, Interest /*interest*/, Slot& slot) {
   if (slot.registered != 0) return;
@@ -61,17 +57,13 @@ void Poller::detach(int /*fd*/, Slot& /*slot*/) {}
 // [/epoll-attach]
 
 // [epoll-poll]
-namespace {
-
 // epoll_wait counts in milliseconds. Rounded down, a wait of 0.5 ms would be
 // none, and the caller would spin until its deadline.
-int milliseconds(sys::Duration timeout) {
+static int milliseconds(sys::Duration timeout) {
   if (timeout.count() < 0) return -1;
   const auto whole = std::chrono::ceil<std::chrono::milliseconds>(timeout);
   return static_cast<int>(std::min<long long>(whole.count(), INT_MAX));
 }
-
-}  // namespace
 
 void Poller::poll(sys::Duration timeout, JobQueue& ready) {
   std::array<epoll_event, 256> events;

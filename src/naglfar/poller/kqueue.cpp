@@ -36,10 +36,8 @@ void Poller::open() {
 // [/kqueue-backend]
 
 // [kqueue-attach]
-namespace {
-
 // FreeBSD's kevent has a member more than others: EV_SET knows.
-Event change(int fd, Interest interest, int flags) {
+static Event change(int fd, Interest interest, int flags) {
   Event event{};
   const short filter =
       interest == Interest::read ? EVFILT_READ : EVFILT_WRITE;
@@ -47,8 +45,6 @@ Event change(int fd, Interest interest, int flags) {
          static_cast<unsigned short>(flags), 0, 0, nullptr);
   return event;
 }
-
-}  // namespace
 
 // A descriptor that cannot be watched is found out by the next poll.
 void Poller::attach(int fd, Interest interest, Slot& slot) {
@@ -77,11 +73,9 @@ void Poller::detach(int fd, Slot& slot) {
 // [/kqueue-detach]
 
 // [kqueue-timeout]
-namespace {
-
 // An hour stands for more: some kernels refuse large numbers, and to return
 // early is legal.
-timespec limited(sys::Duration timeout) {
+static timespec limited(sys::Duration timeout) {
   using namespace std::chrono;
   timeout = std::min<sys::Duration>(timeout, hours(1));
   const auto whole = duration_cast<seconds>(timeout);
@@ -90,8 +84,6 @@ timespec limited(sys::Duration timeout) {
   wait.tv_nsec = static_cast<long>((timeout - whole).count());
   return wait;
 }
-
-}  // namespace
 // [/kqueue-timeout]
 
 // [kqueue-poll]

@@ -5,6 +5,8 @@
 
 #include "naglfar/poller.hpp"
 
+#include <cassert>
+
 namespace naglfar {
 
 // [poller-life]

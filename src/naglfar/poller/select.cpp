@@ -47,11 +47,9 @@ void Poller::detach(int /*fd*/, Slot& /*slot*/) {}
 // [/select-backend]
 
 // [select-timeout]
-namespace {
-
 // Rounded up: a wait of 0.3 us must not become none. An hour stands for more:
 // some kernels refuse large numbers, and to return early is legal.
-timeval limited(sys::Duration timeout) {
+static timeval limited(sys::Duration timeout) {
   using namespace std::chrono;
   timeout = std::min<sys::Duration>(timeout, hours(1));
   const auto micros = ceil<microseconds>(timeout).count();
@@ -60,8 +58,6 @@ timeval limited(sys::Duration timeout) {
   wait.tv_usec = static_cast<suseconds_t>(micros % 1'000'000);
   return wait;
 }
-
-}  // namespace
 // [/select-timeout]
 
 // [select-poll]

@@ -173,16 +173,14 @@ void Scheduler::yield() {
     runOthers("its turn");
 }
 
-// A coroutine that is unwound makes its last operations in one go.
-bool Scheduler::mayYield() const {
-  const Coroutine* coroutine = Coroutine::current();
-  if (coroutine == nullptr) return !runsJob_;
-  return coroutine->owner != nullptr && !coroutine->cancelled();
-}
-
 void Scheduler::spend(int fd) {
-  if (!overspends() || !current_->mayYield()) return;
+  if (!overspends()) return;
   Scheduler& scheduler = *current_;
+  // A coroutine that is unwound makes its last operations in one go.
+  const Coroutine* self = Coroutine::current();
+  if (self == nullptr ? scheduler.runsJob_
+                      : self->owner == nullptr || self->cancelled())
+    return;
   const unsigned generation = fd < 0 ? 0 : scheduler.poller_.generation(fd);
   scheduler.yield();
   ++scheduler.operations_;  // the first one of the new turn

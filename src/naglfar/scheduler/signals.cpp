@@ -14,22 +14,16 @@
 namespace naglfar {
 
 // [signals-life]
-namespace {
-volatile std::sig_atomic_t pipeForHandlers = -1;
-}
+static volatile std::sig_atomic_t pipeForHandlers = -1;
 
 Signals::Signals() : scheduler_(Scheduler::current()) {
   if (only_ != nullptr)
     throw std::logic_error("this process has a Signals object already");
-  int ends[2];
-  sys::check(sys::pipe(ends, sys::Mode::nonblocking), "pipe");
-  readEnd_ = sys::Fd(ends[0]);
-  writeEnd_ = sys::Fd(ends[1]);
   static const int once = pthread_atfork(nullptr, nullptr, stop);
   (void)once;
   waiter_.unref = true;
-  scheduler_.watch(readEnd_.get(), Interest::read, waiter_);
-  pipeForHandlers = ends[1];
+  scheduler_.watch(pipe_.reader.get(), Interest::read, waiter_);
+  pipeForHandlers = pipe_.writer.get();
   only_ = this;
 }
 
@@ -70,8 +64,8 @@ void Signals::handle(int signal, siginfo_t*, void*) {
 void Signals::run() {
   if (pipeForHandlers == -1) return;  // it was queued, and then forked
   char byte;
-  if (sys::read(readEnd_.get(), &byte, 1) != 1)
-    return scheduler_.watch(readEnd_.get(), Interest::read, waiter_);
+  if (sys::read(pipe_.reader.get(), &byte, 1) != 1)
+    return scheduler_.watch(pipe_.reader.get(), Interest::read, waiter_);
   scheduler_.wake(*this);
   const auto action = actions_.at(byte);  // which may replace itself
   action();

@@ -45,8 +45,7 @@ class Signals final : private Job {
   static void stop();
 
   Scheduler& scheduler_;  // only used by run(), which it calls
-  sys::Fd readEnd_;
-  sys::Fd writeEnd_;
+  sys::Pipe pipe_;
   std::map<int, std::function<void()>> actions_;
   Waiter waiter_{*this};
 

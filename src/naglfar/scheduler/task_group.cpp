@@ -15,11 +15,6 @@
 namespace naglfar {
 
 // [task-life]
-Task::Task(Coroutine& coroutine) noexcept {
-  name.coroutine_ = &coroutine;
-  coroutine.task = this;
-}
-
 Task& Task::operator=(Task&& other) noexcept {
   if (this == &other) return *this;
   assert(joining_.empty() && other.joining_.empty());
@@ -94,7 +89,10 @@ Task TaskGroup::start(Coroutine& coroutine) noexcept {
   members_.append(coroutine);
   ++size_;
   scheduler_->wake(coroutine);
-  return Task(coroutine);
+  Task task;
+  task.name.coroutine_ = &coroutine;
+  coroutine.task = &task;
+  return task;  // and if it moves, it tells the coroutine
 }
 // [/task-group-life]
 

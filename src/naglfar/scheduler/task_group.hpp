@@ -96,7 +96,6 @@ class Task : public List<Task>::Link {
  private:
   // [task-private]
   friend class TaskGroup;
-  explicit Task(Coroutine& coroutine) noexcept;
   void handOver() noexcept;
 
   WaitQueue joining_;

@@ -18,13 +18,6 @@
 namespace naglfar {
 
 // [tcp-server-life]
-TCPServer::Pipe::Pipe() {
-  int ends[2];
-  sys::check(sys::pipe(ends, sys::Mode::nonblocking), "pipe");
-  reader = sys::Fd(ends[0]);
-  writer = sys::Fd(ends[1]);
-}
-
 TCPServer::TCPServer(const sys::Address& address, Handler handler,
                      int request_queue_size)
     : TCPServer(
@@ -129,14 +122,10 @@ std::optional<TCPServer::Request> TCPServer::get_request() {
 // [/get-request]
 
 // [classify]
-namespace {
-
-bool isOneOf(std::initializer_list<int> errors,
-             const std::system_error& error) {
+static bool isOneOf(std::initializer_list<int> errors,
+                    const std::system_error& error) {
   return std::count(errors.begin(), errors.end(), error.code().value()) > 0;
 }
-
-}  // namespace
 
 bool TCPServer::outOfResources(const std::system_error& error) {
   return isOneOf({EMFILE, ENFILE, ENOBUFS, ENOMEM}, error);

@@ -283,9 +283,9 @@ int socketpair(int (&ends)[2], Mode mode) {
 
 int pipe(int (&ends)[2], Mode mode) {
   enter(Call::pipe);
-  const auto stream = std::make_shared<Stream>(64 << 10, Pipe::atomic);
-  const auto reader = std::make_shared<Pipe>(stream, false);
-  const auto writer = std::make_shared<Pipe>(stream, true);
+  const auto stream = std::make_shared<Stream>(64 << 10, sim::Pipe::atomic);
+  const auto reader = std::make_shared<sim::Pipe>(stream, false);
+  const auto writer = std::make_shared<sim::Pipe>(stream, true);
   return installPair(Call::pipe, ends, reader, writer, mode);
 }
 

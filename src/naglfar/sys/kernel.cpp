@@ -18,8 +18,6 @@
 #ifdef __linux__
 #include <sys/epoll.h>
 #include <sys/sendfile.h>
-#else
-#include <sys/uio.h>
 #endif
 #ifdef NAGLFAR_KQUEUE
 #include <sys/event.h>
@@ -28,12 +26,10 @@
 namespace naglfar::sys {
 
 // [flags]
-namespace {
-
 // Each new descriptor is close-on-exec. macOS has no flags for that at
 // creation, so two more calls set them there.
 #ifdef __APPLE__
-int setFlags(int fd, Mode mode) {
+static int setFlags(int fd, Mode mode) {
   if (fd == -1) return fd;
   count(Call::fcntl);
   if (fcntl(fd, F_SETFD, FD_CLOEXEC) == -1) return -1;
@@ -42,18 +38,16 @@ int setFlags(int fd, Mode mode) {
   return fcntl(fd, F_SETFL, flags) == -1 ? -1 : fd;
 }
 #else
-int socketFlags(Mode mode) {
+static int socketFlags(Mode mode) {
   return SOCK_CLOEXEC | (mode == Mode::nonblocking ? SOCK_NONBLOCK : 0);
 }
 #endif
 
-constexpr socklen_t addressSize = sizeof(sockaddr_in);
+static constexpr socklen_t addressSize = sizeof(sockaddr_in);
 
-sockaddr* generic(const Address& address) {
+static sockaddr* generic(const Address& address) {
   return reinterpret_cast<sockaddr*>(const_cast<sockaddr_in*>(&address.raw));
 }
-
-}  // namespace
 // [/flags]
 
 // [socket-calls]

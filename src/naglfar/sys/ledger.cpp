@@ -17,13 +17,12 @@
 namespace naglfar {
 
 // [settling]
-namespace {
-Ledger processTotal;
-Ledger* total = &processTotal;
+static Ledger processTotal;
+static Ledger* total = &processTotal;
 
 // Calls `with` for each counter of two ledgers.
 template <class Function>
-void forEachCounter(Ledger& a, Ledger& b, Function with) {
+static void forEachCounter(Ledger& a, Ledger& b, Function with) {
   for (std::size_t kind = 0; kind < callKinds; ++kind)
     with(a.calls[kind], b.calls[kind]);
   with(a.switches, b.switches);
@@ -31,7 +30,6 @@ void forEachCounter(Ledger& a, Ledger& b, Function with) {
   with(a.coroutines, b.coroutines);
   with(a.allocations, b.allocations);
 }
-}  // namespace
 
 void flushLedger() {
   forEachCounter(*total, ledger, [](std::uint64_t& sum, std::uint64_t& own) {

@@ -16,19 +16,14 @@
 namespace naglfar::sys {
 
 // [fail]
-namespace {
-
-std::string descriptorLimit() {
-  rlimit limit{};
-  getrlimit(RLIMIT_NOFILE, &limit);
-  return std::to_string(limit.rlim_cur);
-}
-
 // If the error is a limit of the machine: what the user can do about it.
-std::string advice(int error) {
+static std::string advice(int error) {
+  rlimit descriptors{};
+  getrlimit(RLIMIT_NOFILE, &descriptors);
   switch (error) {
     case EMFILE:
-      return " (this process may have " + descriptorLimit() +
+      return " (this process may have " +
+             std::to_string(descriptors.rlim_cur) +
              " descriptors open; `ulimit -n NUMBER` raises that)";
     case ENFILE:
       return " (the whole system is out of descriptors; "
@@ -44,8 +39,6 @@ std::string advice(int error) {
   }
 }
 
-}  // namespace
-
 void fail(int error, const char* call) {
   throw std::system_error(error, std::generic_category(),
                           call + advice(error));
@@ -59,9 +52,11 @@ Fd::~Fd() {
   close(fd_);
 }
 
-Fd& Fd::operator=(Fd&& other) noexcept {
-  std::swap(fd_, other.fd_);
-  return *this;
+Pipe::Pipe() {
+  int ends[2];
+  check(pipe(ends, Mode::nonblocking), "pipe");
+  reader = Fd(ends[0]);
+  writer = Fd(ends[1]);
 }
 
 Address::Address(std::string_view host, std::uint16_t port) {
