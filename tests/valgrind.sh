@@ -47,6 +47,8 @@ waiters
 mixins
 server defect?13:?60*,defect?13:?descriptors*,defect?13:?it?waits*
 scheduler
+tasks
+turns
 channel *allocation*
 coroutine 100000*,*needs?no?memory
 http
