@@ -7,6 +7,8 @@
 //   all coroutines that flush. These wait until they are notified: by the
 //   job, by the flush that has sent all, or by close().
 // - While sendingFile_, only sendfile() sends, and waits for room itself.
+//
+// It asks io for attempts to read and write, and the scheduler for wake-ups.
 
 #include "naglfar/scheduled_file.hpp"
 

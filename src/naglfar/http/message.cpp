@@ -5,6 +5,8 @@
 // - A length that the client sends has nothing but digits and fits into
 //   std::size_t; otherwise the request is refused.
 // - No line between chunks is read without a limit on its length.
+//
+// It asks for ScheduledFile::read and readline.
 
 #include "naglfar/http/message.hpp"
 

@@ -6,6 +6,8 @@
 //   is sent: handle_one_request() cuts the answer off. A client sees this if
 //   the answer has a length or chunks, and not if the answer ends with the
 //   connection.
+//
+// It asks for ScheduledFile::write and flush, and the C library for the date.
 
 #include "naglfar/http.hpp"
 

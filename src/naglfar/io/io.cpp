@@ -5,6 +5,8 @@
 // there said EAGAIN, or EALREADY for connect(2). An edge that came before the
 // call was seen by the call; an edge that comes after it finds the waiter in
 // place.
+//
+// It asks the scheduler to wait, and sys for the calls.
 
 #include "naglfar/io.hpp"
 

@@ -3,6 +3,9 @@
 // Invariants: pipeForHandlers is the pipe's write end while a Signals object
 // lives, and -1 otherwise. While its scheduler lives, the object waits for
 // the pipe or is queued, except in a child.
+//
+// It asks the scheduler for watch and wake, and sys for read, write,
+// signalAction and defaultSignal.
 
 #include "naglfar/scheduler/signals.hpp"
 
