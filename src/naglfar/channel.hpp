@@ -1,11 +1,11 @@
 /// @file channel.hpp
 /// How coroutines talk: one writes messages, another reads them, in order.
 ///
-/// A reader that finds no message waits in a queue, with a slot for one. The
-/// next writer puts its message into the slot of the reader that came first,
-/// and wakes only that reader: N readers and N messages cost N parks. A
-/// writer that finds no room waits in another queue with its message. The
-/// reader that makes room takes the message from there.
+/// A reader that finds no message waits in a queue, with a slot for a
+/// message. The next writer puts its message into the slot of the reader that
+/// came first, and wakes only that reader: N readers and N messages cost N
+/// parks. A writer that finds no room waits in another queue with its
+/// message. The reader that makes room takes the message from there.
 ///
 /// Invariants:
 /// - Messages wait only while no reader does, and readers only while no
@@ -20,7 +20,7 @@
 ///   nodes as the last time.
 /// - A message that was read is destroyed at once.
 ///
-/// Asks of the scheduler: park, and WaitQueue.
+/// Asks of the layers below: List; of the scheduler: WaitQueue and spend.
 
 #pragma once
 
@@ -83,12 +83,14 @@ class Channel {
 
   /// Takes all messages that are there.
   /// @param block Whether to wait for at least one.
-  /// @return The messages; none if the channel is closed.
+  /// @return The messages; none if there are none, which after a wait means
+  ///         that the channel is closed and drained.
   std::vector<T> readWaiting(bool block = false);
 
   /// Ends the channel: what was written can still be read, then readers see
-  /// the end. Writers that wait get EPIPE. May be called twice. They are
-  /// woken a turn later, so the channel must live until they have gone.
+  /// the end. Writers that wait get EPIPE. May be called twice. The
+  /// coroutines that wait run a turn later, so the channel must live until
+  /// they have gone.
   void close();
 
   /// @return True once close() was called.
@@ -98,13 +100,14 @@ class Channel {
   // [/channel-operations]
 
   /// Iterates over the messages, until the channel is closed and drained.
-  /// @return The first message, once there is one.
+  /// @return An iterator at the first message; waits for that message.
   auto begin() {
     return InputIterator([this] { return next(); });
   }
   /// @return The end.
   std::default_sentinel_t end() { return {}; }
-  /// Iterates over what readWaiting(true) returns, until the end.
+  /// Iterates over what readWaiting(true) returns, until the end. Waits for
+  /// the first messages at once.
   /// @return A range of vectors of messages, none of them empty.
   auto iterateWaiting() {
     return InputIterator([this]() -> std::optional<std::vector<T>> {
@@ -172,7 +175,7 @@ void Channel<T>::release(Node& node) noexcept {
   spare_.append(node);
 }
 
-// Only the move of the message may throw, and then it is still there.
+// Only the move of the message may throw; then the message is still there.
 template <class T>
 std::optional<T> Channel<T>::take() {
   std::optional<T> message = std::move(messages_.first()->message);

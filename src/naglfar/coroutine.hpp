@@ -8,17 +8,19 @@
 ///     | guard |      ... frames grow down <--  | closure | Coroutine |
 ///
 /// The control block and the closure stand at the top of the stack that they
-/// belong to, so a sleeping coroutine costs the one page that it stands on.
+/// belong to. So a sleeping coroutine with small frames costs only the page
+/// that it stands on.
 ///
 /// Invariants:
-/// - A coroutine is resumed only while it is suspended, by the thread that
-///   made it, and suspends back to the stack that resumed it.
+/// - A coroutine is resumed only when it is new or suspended, by the thread
+///   that made it, and suspends back to the stack that resumed it.
 /// - A stack goes back to its pool only from another stack.
-/// - A coroutine is its maker's, and in no list, unless the maker puts it
-///   into one and gives it an owner.
+/// - A new coroutine stands in no list and has no owner. Only its maker
+///   resumes it, unless the maker gives it an owner, as a task group does.
 ///
 /// Asks of the layers below: Job, so that a coroutine can be queued, and
-/// List, so that its owner can keep it in one.
+/// List, so that its owner can keep it in a list; of sys: memory for stacks,
+/// and sigaction and sigaltstack for the report of an overflow.
 
 #pragma once
 
@@ -66,8 +68,8 @@ class Coroutine final : public Job, public List<Coroutine>::Link {
   /// What a coroutine belongs to, such as a task group.
   class Owner {
    public:
-    /// Told that a coroutine has ended, before it is gone.
-    /// @param coroutine Must not be resumed any more.
+    /// Called on another stack when a coroutine has ended, before it is gone.
+    /// @param coroutine The coroutine. It must not be resumed any more.
     /// @param escaped The exception that left its function, or null.
     virtual void ended(Coroutine& coroutine,
                        const std::exception_ptr& escaped) noexcept = 0;
@@ -81,7 +83,8 @@ class Coroutine final : public Job, public List<Coroutine>::Link {
   /// @param function What it runs: called without arguments.
   /// @return The coroutine, which lives on its own stack until it is done or
   ///         destroyed.
-  /// @throws std::system_error If there is no stack to be had.
+  /// @throws std::system_error If there is no stack to be had. What the copy
+  ///         or the move of the function throws is passed on.
   template <class Function>
   static Coroutine& make(StackPool& pool, Function&& function);
 
@@ -98,10 +101,11 @@ class Coroutine final : public Job, public List<Coroutine>::Link {
   /// @throws Unwind If it was cancelled.
   static void suspend();
 
-  /// Cancels a coroutine. If it is suspended, it is unwound now, and gone
-  /// when this returns. If it runs, because it has called this or has resumed
-  /// the coroutine that has, it is unwound where it suspends next. To cancel
-  /// it twice changes nothing.
+  /// Cancels a coroutine. A new coroutine is gone when this returns, and has
+  /// never run. A suspended one is unwound now, and gone when this returns. A
+  /// coroutine that runs, because it has called this or has resumed the
+  /// coroutine that has, is unwound where it suspends next. To cancel it
+  /// twice changes nothing.
   /// @param coroutine In any state.
   static void destroy(Coroutine& coroutine) noexcept;
 
@@ -116,7 +120,7 @@ class Coroutine final : public Job, public List<Coroutine>::Link {
 
   const char* name = nullptr;      ///< For messages. A string that stays.
   const char* waitsFor = nullptr;  ///< What it is parked for, or null.
-  int waitsOn = -1;                ///< The descriptor that concerns, or -1.
+  int waitsOn = -1;                ///< The descriptor it waits on, or -1.
   Owner* owner = nullptr;          ///< Told of its end, if not null.
   Task* task = nullptr;            ///< The owner's handle of it, or null.
 

@@ -51,7 +51,8 @@ class BaseHTTPRequestHandler {
 
   // [methods]
   /// @name What a request is answered by
-  /// Override the ones that you serve. By default they answer 501.
+  /// Override the functions of the methods that you serve. By default each
+  /// answers 501.
   /// @{
   virtual void do_GET() { unsupported(); }      ///< GET.
   virtual void do_HEAD() { unsupported(); }     ///< HEAD.
@@ -75,13 +76,16 @@ class BaseHTTPRequestHandler {
   /// Starts a response: status line, Server and Date. Logs the request.
   /// @param code The status, such as 200.
   /// @param message The reason; by default what RFC 9110 calls the status.
-  /// @throws std::invalid_argument If the reason has CR, LF or NUL in it.
+  /// @throws std::invalid_argument If the reason has CR, LF or NUL in it, or
+  ///         the status has not three digits.
   void send_response(int code, std::string_view message = "");
   /// Starts a response with the status line alone.
   /// @param code The status.
-  /// @param message The reason.
+  /// @param message The reason; by default what RFC 9110 calls the status.
+  /// @throws std::invalid_argument As send_response().
   void send_response_only(int code, std::string_view message = "");
-  /// Adds a header to the response.
+  /// Adds a header to the response. A Connection header also sets
+  /// `close_connection`.
   /// @param keyword The header's name.
   /// @param value The header's value.
   /// @throws std::invalid_argument If either contains CR, LF or NUL, with

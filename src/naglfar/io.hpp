@@ -2,15 +2,16 @@
 /// Reading, writing and connecting, as calls that wait for the coroutine and
 /// not for the thread.
 ///
-/// Each of them tries its system call first and waits only when the kernel
-/// says EAGAIN. In a thread without a scheduler the thread itself waits, in
+/// Each call tries its system call first and waits only when the kernel says
+/// EAGAIN. In a thread without a scheduler the thread itself waits, in
 /// poll(2). On a blocking descriptor the kernel never says EAGAIN, so these
 /// calls work there, too, and no deadline binds them.
 ///
 /// Invariant: EINTR never leaves this layer, and no error is taken for an end
 /// of file: the end is 0 bytes, an error is an exception.
 ///
-/// Asks of the scheduler: spend, wait, watch, deregister.
+/// Asks of the scheduler: spend, wait, watch, wake, deregister; of the
+/// poller: registered, stale; of sys: the calls on descriptors.
 
 #pragma once
 
@@ -66,8 +67,9 @@ std::string goRead(int fd, Deadline deadline = never);
 /// Writes what the kernel takes now.
 /// @param fd A descriptor.
 /// @param data What to write; not empty.
-/// @param last Whether the descriptor is closed as soon as these are written:
-///        on a socket they then leave with the end of file, in one segment.
+/// @param last Whether the descriptor is closed as soon as the data are
+///        written: on a socket, and where the system has MSG_MORE, they then
+///        leave with the end of file, in one segment.
 /// @return How many bytes were written; 0 if the kernel takes none now.
 /// @throws std::system_error What write(2) fails with, such as EPIPE.
 std::size_t tryWrite(int fd, std::string_view data, bool last = false);
@@ -133,21 +135,26 @@ void goConnect(int fd, const sys::Address& address,
 /// poller forgets it, and then it is closed. In this order, because the
 /// number is free for another file as soon as it is closed.
 /// @param fd A descriptor.
+/// @throws std::system_error EBADF if it is closed already.
 void goClose(int fd);
 // [/connect-accept-close]
 
 // [hangup-watch]
-/// Calls a function when the peer of a socket leaves, while its coroutine
-/// waits for something else. It may outlive its scheduler, and is silent
-/// then. With select(2), which would tell of unread data again and again,
-/// only until the peer sends something or ends its output.
+/// Calls a function when the peer of a socket leaves or the socket is closed,
+/// while the coroutine of the socket waits for something else. The watch may
+/// outlive its scheduler, and is silent then. With select(2), which would
+/// tell of unread data again and again, it watches only until the peer sends
+/// something or ends its output.
 class HangupWatch final : private Job {
  public:
   /// @param fd A nonblocking socket that is not read from meanwhile.
   /// @param gone Called once, on the scheduler's stack: it must not wait.
   /// @param endMeansGone Whether the end of file means that the peer has
-  ///        left. A peer that only ends its output looks the same; if it
-  ///        shall count as present, only an error tells that it has left.
+  ///        left. A peer that only ends its output looks the same; if such a
+  ///        peer shall count as present, only an error tells that it has
+  ///        left.
+  /// @throws std::logic_error If the thread has no scheduler.
+  /// @throws std::system_error As Scheduler::watch().
   HangupWatch(int fd, std::function<void()> gone, bool endMeansGone = true);
 
  private:
@@ -163,7 +170,8 @@ class HangupWatch final : private Job {
 /// that it has sent.
 /// @param fd A socket.
 /// @param endMeansGone As for HangupWatch.
-/// @return False if it has left.
+/// @return False if the peer has left.
+/// @throws std::system_error What poll(2) fails with.
 bool peerIsThere(int fd, bool endMeansGone);
 // [/hangup-watch]
 

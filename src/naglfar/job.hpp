@@ -20,8 +20,8 @@ namespace naglfar {
 /// @{
 
 // [list]
-/// A list of objects that carry their own links: O(1) to append, to take the
-/// first and to remove any.
+/// A list of objects that carry their own links: to append an object, to take
+/// the first and to remove any costs O(1).
 /// @tparam T Derived from List<T>::Link.
 template <class T>
 class List {
@@ -83,7 +83,7 @@ class List {
   T* next(const T& object) const {
     return at(static_cast<const Link&>(object).next_);
   }
-  /// @return True if no object stands in it.
+  /// @return True if no object stands in the list.
   bool empty() const { return ends_.next_ == &ends_; }
 
  private:
@@ -91,7 +91,7 @@ class List {
     return link == &ends_ ? nullptr : static_cast<T*>(link);
   }
 
-  // A ring: its first and its last link are the neighbours of this one.
+  // The list is a ring: ends_ stands between its last object and its first.
   struct Ends : Link {
     Ends() { this->next_ = this->previous_ = this; }
   } ends_;
@@ -99,12 +99,12 @@ class List {
 // [/list]
 
 // [job]
-/// Something that can run. When it ends, it leaves the queue.
+/// An object that can run. When it is destroyed, it leaves the queue.
 class Job : public List<Job>::Link {
  public:
   /// Runs until it has nothing to do for now.
   virtual void run() = 0;
-  /// @return True while it stands in a queue.
+  /// @return True while the job stands in a queue.
   bool queued() const { return List<Job>::Link::linked(); }
 
  protected:
@@ -116,7 +116,7 @@ class JobQueue : public List<Job> {
  public:
   /// Puts a job at the end. A job that stands in a queue already stays where
   /// it is: waking it twice is the same as waking it once.
-  /// @param job Leaves the queue when it is popped or destroyed.
+  /// @param job The job. It leaves the queue when it is popped or destroyed.
   void append(Job& job) noexcept {
     if (!job.queued()) List<Job>::append(job);
   }

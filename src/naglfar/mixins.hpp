@@ -2,6 +2,8 @@
 /// The mix-ins ThreadingMixIn and ForkingMixIn, which serve each request in a
 /// thread or in a process, and SharedWaiters, their list of waiting requests.
 /// The same handler runs under these mix-ins and under ScheduledMixIn.
+///
+/// This header only includes the three headers, which state their invariants.
 
 #pragma once
 

@@ -1,5 +1,9 @@
 /// @file naglfar.hpp
-/// All layers: what a program includes that does not want to choose.
+/// All layers of the library, for a program that does not want to choose
+/// among their headers.
+///
+/// Invariant: this header includes, directly or through another, each header
+/// of the library except the simulated kernel's (sim.hpp).
 
 #pragma once
 

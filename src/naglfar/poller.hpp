@@ -1,18 +1,17 @@
 /// @file poller.hpp
-/// The poller, which turns readiness into jobs.
-///
-/// The poller turns "the kernel says that this descriptor moved" into "append
-/// that job to the queue". It never runs a job itself.
+/// The poller, which turns "the kernel says that this descriptor is ready"
+/// into "append that job to the queue". It never runs a job itself.
 ///
 /// Invariants:
 /// - One direction of one descriptor has at most one waiter.
-/// - Readiness is a hint: a waiter may be woken in vain, but no wake-up is
-///   lost for a waiter whose last system call on that direction said EAGAIN.
+/// - Readiness is a hint: a waiter may be woken in vain. But no wake-up is
+///   lost for a waiter whose last system call on that direction said EAGAIN,
+///   nor for the first waiter after a descriptor was registered.
 /// - A waiter and its poller may be destroyed in any order: each leaves the
 ///   other without a pointer to it.
 ///
-/// Asks of the layers below: Job and JobQueue; of sys: epoll, kqueue or
-/// select, whichever the build chose.
+/// Asks of the layers below: Job and JobQueue; of sys: Fd, and the calls of
+/// epoll, kqueue or select, whichever the build chose.
 
 #pragma once
 
@@ -39,17 +38,18 @@ class Poller;
 /// is destroyed, the wait is over.
 class Waiter {
  public:
-  /// @param job Appended to the queue when there is news.
+  /// @param job The job, appended to the queue when there is news.
   explicit Waiter(Job& job) : job_(job) {}
   ~Waiter() { unwatch(); }
   Waiter& operator=(Waiter&&) = delete;  // nor may it be copied
 
-  /// @return True from Poller::watch() until it is woken or unwatched.
+  /// @return True from Poller::watch() until the waiter is woken, or
+  ///         unwatched, or the poller is destroyed.
   bool watching() const { return poller_ != nullptr; }
   /// Ends the wait. Does nothing if it was woken already.
   void unwatch() noexcept;
 
-  /// Why it was woken if not by readiness: an errno value, or 0.
+  /// Why the waiter was woken: an errno value, or 0 for readiness.
   int error = 0;
   /// Whether this wait is no reason for a program to go on, such as that for
   /// the pipe of signals (`unref` in libuv). To be set before watch().
@@ -84,11 +84,13 @@ class Poller {
   /// @param interest The direction.
   /// @param waiter Is woken. It must not be watching already.
   /// @throws std::system_error EBUSY if another waiter waits there, and what
-  ///         the kernel says to a descriptor that it cannot watch.
+  ///         the kernel says to a descriptor that it cannot watch. kqueue
+  ///         says it later: then it is the waiter's `error`.
   void watch(int fd, Interest interest, Waiter& waiter);
 
   /// Tells whether news about a descriptor may have come and gone, because
-  /// it was watched before. If not, the first watch() reports them.
+  /// it was watched before. If not, they are reported after the first
+  /// watch().
   /// @param fd A descriptor.
   /// @return True if the kernel watches it already.
   bool registered(int fd) const {
@@ -101,9 +103,9 @@ class Poller {
   ///         stands for another file now, or soon.
   unsigned generation(int fd) { return slot(fd).generation; }
 
-  /// @param waiter What was watching.
-  /// @return True if its descriptor was deregistered since: the number stands
-  ///         for another file now, or soon.
+  /// @param waiter A waiter that was watching.
+  /// @return True if its descriptor was deregistered since then: the number
+  ///         stands for another file now, or soon.
   bool stale(const Waiter& waiter) const {
     return slots_[static_cast<std::size_t>(waiter.fd_)].generation !=
            waiter.generation_;
@@ -120,7 +122,8 @@ class Poller {
   /// Asks the kernel for news and appends the jobs of the waiters concerned.
   /// A signal ends the wait early, and so may news without a waiter.
   /// @param timeout How long to wait for news; 0 only looks, less than 0
-  ///        waits for ever. Rounded up to what the system call can express.
+  ///        waits for ever. Rounded up to what the system call can express;
+  ///        a wait of an hour or more may end early.
   /// @param ready Where the jobs go.
   /// @throws std::system_error If the kernel fails the call.
   void poll(sys::Duration timeout, JobQueue& ready);
@@ -131,12 +134,14 @@ class Poller {
   std::size_t referenced() const { return watching_ - unreferenced_; }
 
   /// Starts anew in a child made by fork(2), which must not share its
-  /// parent's epoll and has not inherited its kqueue. The waiters stay.
+  /// parent's epoll and has not inherited its parent's kqueue. The waiters
+  /// stay.
+  /// @throws std::system_error As the constructor, and as watch().
   void reopen();
 
  private:
   // [poller-private]
-  // One for each descriptor, found by its number. `registered` is what the
+  // Each descriptor has a slot, found by its number. `registered` is what the
   // kernel watches for us: a bit for each Interest. `generation` tells events
   // of a number's former life from those of its present one.
   struct Slot {

@@ -7,12 +7,13 @@
 ///
 /// Invariants:
 /// - Every byte that was read stays until a call takes it.
-/// - A byte to be written stays until the kernel has taken it, and they leave
-///   in order. So an error is met again by the next flush, and none is
-///   lost because it came in the background.
+/// - A byte to be written stays until the kernel has taken it, and the bytes
+///   leave in order. So an error is met again by the next flush, and no error
+///   is lost because it came in the background.
 ///
 /// Asks of io: goReadSome, tryWrite, goSendfileSome, goConnect, goWait; of
-/// the scheduler: WaitQueue, watch, spend.
+/// the scheduler: WaitQueue, park, wake, watch, spend; of sys: a socket, and
+/// its end of writing.
 
 #pragma once
 
@@ -39,7 +40,7 @@ class ScheduledFile final : private Job {
   /// @param fd A descriptor, which the file owns from now on.
   explicit ScheduledFile(sys::Fd fd) : fd_(std::move(fd)) {}
   /// Moves a file in which no coroutine waits.
-  /// @param other Closed afterwards.
+  /// @param other The other file, closed afterwards.
   ScheduledFile(ScheduledFile&& other) noexcept;
 
   /// Connects to a server. The file flushes each write (`autoflush`).
@@ -83,7 +84,7 @@ class ScheduledFile final : private Job {
   class Chunks;
   /// Reads up to a separator, in chunks, so that a long stretch needs no
   /// buffer of its own size.
-  /// @param separator What to look for. An empty one is found at once.
+  /// @param separator What to look for. An empty separator is found at once.
   /// @param includingTxt Whether the separator is read, too; if not, it is
   ///        left in the file.
   /// @return A range of std::string. It ends at the separator or at the end
@@ -91,7 +92,7 @@ class ScheduledFile final : private Job {
   Chunks readUntil(std::string separator, bool includingTxt = true);
 
   /// Iterates over the lines until the end of file.
-  /// @return The first line.
+  /// @return An iterator at the first line; waits for that line.
   auto begin() {
     return InputIterator([this] { return unlessEmpty(readline()); });
   }
@@ -109,12 +110,13 @@ class ScheduledFile final : private Job {
 
   /// Sends what was written.
   /// @param block Whether to wait until the kernel has taken it all. If not,
-  ///        what it does not take at once leaves in the background.
+  ///        what it does not take at once leaves in the background. Without a
+  ///        scheduler the thread waits in any case.
   /// @throws std::system_error As goWrite().
   void flush(bool block = true);
 
-  /// Sends a part of a file, after what was written. What others write
-  /// meanwhile comes after it.
+  /// Sends a part of a file, after what was written. What other coroutines
+  /// write meanwhile comes after it.
   /// @param file A descriptor of a regular file, which stays open meanwhile.
   /// @param offset Where in it to start, in bytes.
   /// @param nbytes How many bytes to send.
@@ -138,11 +140,10 @@ class ScheduledFile final : private Job {
   // [/file-writing]
 
   bool autoflush = false;  ///< Whether each write() is sent at once.
-  /// In bytes: a write() that makes it more than that waits until all is
-  /// sent.
+  /// How many bytes may wait to be sent. A write() that makes them more waits
+  /// until all are sent.
   std::size_t bufferSize = 65536;
-  /// When each of the calls above gives up. A change
-  /// binds from the next wait on.
+  /// When each of the calls above gives up. A change binds the next wait.
   Deadline deadline = never;
   /// How long one wait for the peer may last, to read or to send. Every bit
   /// of progress starts it anew, so only a deadline bounds a whole line.
@@ -152,7 +153,7 @@ class ScheduledFile final : private Job {
 
  private:
   // [file-private]
-  // What a loop over strings ends with is none, and not an empty one.
+  // A loop over strings ends at an empty optional, not at an empty string.
   static std::optional<std::string> unlessEmpty(std::string text) {
     if (text.empty()) return std::nullopt;
     return text;
@@ -164,7 +165,7 @@ class ScheduledFile final : private Job {
   std::string take(std::size_t n);
   bool sendSome();
   void send(bool block);
-  void run() override;  // sends in the background, and for all that flush
+  void run() override;  // sends in the background, or wakes what flushes
 
   sys::Fd fd_;
   std::string incoming_;      // read from the descriptor; the first taken_
@@ -183,7 +184,7 @@ class ScheduledFile final : private Job {
 /// What stands before a separator, in chunks.
 class ScheduledFile::Chunks {
  public:
-  /// @return The first chunk.
+  /// @return An iterator at the first chunk; waits for that chunk.
   /// @throws std::system_error As goReadSome(), for each chunk. What came
   ///         before stays.
   auto begin() {

@@ -4,21 +4,23 @@
 /// The scheduler pops a job and runs it until it has nothing to do for now;
 /// then the next. Coroutines are jobs, and so is the poller. There is no
 /// switch after N milliseconds. A turn ends when the coroutine waits, or when
-/// it has made `operationsPerTurn` operations that did not have to.
+/// it has made `operationsPerTurn` operations that did not have to wait.
 ///
 /// The thread's own stack takes part: when main waits for something, it runs
 /// the other jobs until it is woken itself.
 ///
 /// Invariants:
-/// - A coroutine that is not in the queue has said what it waits for, and
-///   what it waits for holds a pointer to it in order to wake it.
+/// - A coroutine that neither runs nor stands in the queue has said what it
+///   waits for, and that object holds a pointer to the coroutine, to wake it.
 /// - Every wait stands in a loop or checks its reason: it may end in vain.
-/// - If no job can run and a coroutine is still parked, that is a Deadlock.
-/// - What registers with a scheduler takes itself out of that one, and a
-///   scheduler that ends lets go of what is left: they may be destroyed in
-///   any order.
+/// - If no job can run and a coroutine, or main, is still parked, that is a
+///   Deadlock.
+/// - An object that registers with a scheduler takes itself out of the same
+///   scheduler, and a scheduler that ends lets go of the objects that are
+///   left: they may be destroyed in any order.
 ///
-/// Asks of the layers below: Coroutine, Poller.
+/// Asks of the layers below: Coroutine, StackPool, Poller; of sys: the clock,
+/// and beforeClose.
 
 #pragma once
 
@@ -47,8 +49,8 @@ class Deadlock : public std::runtime_error {
 // [/deadlock]
 
 // [scheduler]
-/// One thread's scheduler. The thread makes one before it calls `go`, and it
-/// is the thread's for as long as it lives.
+/// The scheduler of one thread. The thread makes it before it calls `go`, and
+/// it is the thread's for as long as it lives.
 class Scheduler {
  public:
   /// How many operations a coroutine may make in a row that do not have to
@@ -57,20 +59,21 @@ class Scheduler {
   /// cooperative budget (tokio::task::coop).
   static constexpr unsigned operationsPerTurn = 64;
 
-  /// Also ignores SIGPIPE, as Python does: a write to a peer that is gone
-  /// shall fail with EPIPE and not end the process.
+  /// Makes the thread's scheduler, and ignores SIGPIPE, as Python does: a
+  /// write to a peer that is gone shall fail with EPIPE and not end the
+  /// process.
   /// @throws std::logic_error If the thread has a scheduler already.
   Scheduler();
   /// Cancels the coroutines that are left, of all groups.
   ~Scheduler();
 
   /// @return This thread's scheduler.
-  /// @throws std::logic_error If it has none.
+  /// @throws std::logic_error If the thread has none.
   static Scheduler& current();
-  /// @return This thread's scheduler, or null if it has none.
+  /// @return This thread's scheduler, or null if the thread has none.
   static Scheduler* ofThread() { return current_; }
-  /// Says that this thread has none. For a forked child that does one thing
-  /// and exits: what is in the scheduler is for its parent to run.
+  /// Leaves this thread without its scheduler. For a forked child that does
+  /// one thing and exits: the coroutines are for the parent to run.
   static void abandon() {
     current_ = nullptr;
     sys::beforeClose = nullptr;
@@ -101,8 +104,9 @@ class Scheduler {
 
   /// Counts one operation that may not have to wait against the budget of
   /// this thread's turn. Called before the operation, so that nothing is half
-  /// done when the others run. Past the budget it yields, if a coroutine
-  /// runs. It must not be called in a destructor, for yield() may throw.
+  /// done when the others run. Past the budget it yields, unless what runs is
+  /// a job that cannot wait, or a coroutine that is being cancelled. It must
+  /// not be called in a destructor, because yield() may throw.
   /// @param fd The descriptor that the operation is on, or -1.
   /// @throws std::system_error ECANCELED if another coroutine closed the
   ///         descriptor meanwhile.
@@ -119,20 +123,22 @@ class Scheduler {
   /// Waits until `wake` is called. It may end in vain. A point of
   /// cancellation.
   /// @param waitsFor What for, for messages. A string that stays.
-  /// @param waitsOn The descriptor that concerns, or -1.
+  /// @param waitsOn The descriptor that it waits on, or -1.
   /// @param deadline When to give up.
-  /// @return False if the deadline has passed, and it was not woken before.
+  /// @return False if the deadline has passed, and no wake() came before.
   /// @throws Deadlock On the thread's own stack, if no job is left that could
   ///         wake it.
+  /// @throws std::logic_error As self().
   bool park(const char* waitsFor, int waitsOn = -1,
             Deadline deadline = never);
 
-  /// Queues a job. To wake one that stands in the queue changes nothing; the
-  /// next park of one that runs ends in vain.
-  /// @param job What self() returned to a job that has parked since.
+  /// Queues a job. To wake a job that stands in the queue changes nothing. If
+  /// a coroutine that runs is woken, its next park ends in vain.
+  /// @param job What self() returned to a coroutine or to main, or any other
+  ///        job.
   void wake(Job& job) { ready_.append(job); }
 
-  /// @return The job that runs: what `wake` takes later.
+  /// @return The job that runs, for wake() later: the coroutine, or main.
   /// @throws std::logic_error In a coroutine without a task group, such as a
   ///         generator: only its maker can resume it, so it cannot wait. And
   ///         in a job that is no coroutine.
@@ -142,8 +148,8 @@ class Scheduler {
   /// @param fd A nonblocking descriptor.
   /// @param interest The direction.
   /// @param deadline When to give up.
-  /// @throws std::system_error ECANCELED if the descriptor was closed, EBUSY
-  ///         if another waiter waits there, errc::timed_out at the deadline.
+  /// @throws std::system_error As Poller::watch(), ECANCELED if the
+  ///         descriptor was closed, errc::timed_out at the deadline.
   void wait(int fd, Interest interest, Deadline deadline = never);
 
   /// Watches a descriptor on behalf of a job.
@@ -162,7 +168,8 @@ class Scheduler {
   // [/scheduler-waiting]
 
   /// Calls a function for each coroutine that has not ended, group by group.
-  /// @param function Called with a const Coroutine&. Must not end any.
+  /// @param function Called with a const Coroutine&. It must not end a
+  ///        coroutine.
   template <class Function>
   void forEachCoroutine(Function function) const {
     for (const TaskGroup* g = groups_.first(); g != nullptr;
@@ -176,8 +183,9 @@ class Scheduler {
   void dump(std::ostream& out) const;
 
   /// What becomes of an exception that leaves a coroutine and that no call is
-  /// told of. By default it leaves run(). If this is set, it is called
-  /// instead and the others go on: `scheduler.unhandled = Scheduler::print;`.
+  /// told of. By default it leaves run(). If this function is set, it is
+  /// called instead and the other coroutines go on:
+  /// `scheduler.unhandled = Scheduler::print;`.
   std::function<void(std::exception_ptr)> unhandled;
   /// Prints a line about an exception on standard error.
   /// @param escaped The exception.
@@ -230,18 +238,20 @@ class Scheduler {
 /// @param callable What to run.
 /// @param args Its arguments, copied or moved as std::bind_front does.
 /// @return Its handle, which may be ignored.
+/// @throws std::logic_error If the thread has no scheduler.
+/// @throws std::system_error If there is no stack to be had.
 template <class Callable, class... Args>
 Task go(Callable&& callable, Args&&... args) {
   return Scheduler::current().go(std::forward<Callable>(callable),
                                  std::forward<Args>(args)...);
 }
 
-/// Lets the others run first.
+/// Lets the others run first. A point of cancellation.
 inline void yield() {
   Scheduler::current().yield();
 }
 
-/// Waits.
+/// Lets time pass. A point of cancellation.
 /// @param duration How long, at least.
 void sleep(sys::Duration duration);
 // [/go]

@@ -17,7 +17,8 @@
 ///   no connection waits for another request then; under the other mix-ins a
 ///   connection may, until its keepAliveTimeout is over.
 ///
-/// Asks of the layers below: ScheduledFile; of sys: accept, poll, a pipe.
+/// Asks of the layers below: ScheduledFile, goClose; of sys: the calls on a
+/// listening socket, poll, a pipe.
 
 #pragma once
 
@@ -63,6 +64,7 @@ class TCPServer {
   /// Serves from a socket that listens already.
   /// @param listener A nonblocking socket.
   /// @param handler The function that serves a request.
+  /// @throws std::system_error What getsockname(2) fails with.
   TCPServer(sys::Fd listener, Handler handler);
 
   virtual ~TCPServer() = default;
@@ -116,10 +118,10 @@ class TCPServer {
                               const sys::Address& client) {
     handler_(request, client, *this);
   }
-  /// Called when a handler throws. By default writes a line to standard
-  /// error.
+  /// Called when a handler throws, or a mix-in finds no coroutine, thread or
+  /// process for a request. By default writes a line to standard error.
   /// @param client The client's address.
-  /// @param error What the handler threw.
+  /// @param error What the handler threw, or what is missing.
   virtual void handle_error(const sys::Address& client,
                             const std::exception& error);
 

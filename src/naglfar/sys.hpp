@@ -1,6 +1,7 @@
 /// @file sys.hpp
 /// The library's system calls. The upper layers reach the kernel through the
-/// functions below; each of them makes one system call.
+/// functions below; each of them makes one system call, or on macOS, where
+/// some calls take fewer flags, up to five.
 ///
 /// A function counts its call in the ledger (%sys/ledger.hpp) and returns
 /// what the kernel returned. On failure that is -1 with the reason in errno,
@@ -11,9 +12,10 @@
 /// std::cerr. So the simulated kernel (%sim.hpp) can take the real kernel's
 /// place at link time.
 ///
-/// The upper layers call the C library directly for locks, messages on
-/// std::cerr, the date, facts about the process, the end of the process, and
-/// swapcontext(3). Those calls are not counted, except swapcontext(3).
+/// The upper layers call the C library directly for memory, threads, locks,
+/// messages on std::cerr, the date, facts about the process, the end of the
+/// process, and getcontext(3) and swapcontext(3). Of these calls only the
+/// last two are counted.
 ///
 /// The sys layer asks the C library for the calls. It uses no other layer.
 
@@ -107,7 +109,7 @@ class Fd {
 
 /// A pipe whose ends never block.
 struct Pipe {
-  /// @throws std::system_error If there is no descriptor for it.
+  /// @throws std::system_error If there are no two descriptors for it.
   Pipe();
   Fd reader;  ///< The end to read from.
   Fd writer;  ///< The end to write to.

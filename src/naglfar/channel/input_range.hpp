@@ -1,9 +1,9 @@
 /// @file channel/input_range.hpp
 /// What a range-based `for` needs of a function that returns one value after
-/// the other, and in the end none.
+/// the other, and at the end an empty optional.
 ///
-/// Invariant: the function is called once for each value, and not before the
-/// loop asks for it.
+/// Invariant: the function is called once for each value: for the first value
+/// when the iterator is made, for each other value when the loop asks for it.
 ///
 /// Asks of no other layer.
 
@@ -25,7 +25,7 @@ namespace naglfar {
 template <class Next>
 class InputIterator {
  public:
-  /// @param next Called at once, for the first value.
+  /// @param next The function. It is called at once, for the first value.
   explicit InputIterator(Next next)
       : next_(std::move(next)), value_(next_()) {}
   /// @return The value.

@@ -1,7 +1,11 @@
 // Resuming, suspending, ending and unwinding; and the report that a stack
 // which grew too far gets instead of a bare crash.
 //
-// Invariant: `current_` is the coroutine whose stack the thread stands on.
+// Invariant: `current_` is the coroutine whose stack the thread stands on, or
+// null on the thread's own stack.
+//
+// It asks for makeContext and switchContext, for stacks of StackPool, and of
+// sys for signalAction, signalStack and write.
 
 #include "naglfar/coroutine.hpp"
 
@@ -124,7 +128,8 @@ void Coroutine::destroy(Coroutine& coroutine) noexcept {
   try {
     coroutine.resume();
   } catch (...) {
-    // It has no owner, and what cancels it does not want to hear more.
+    // The coroutine has no owner, and an exception of a cancelled coroutine
+    // does not concern the call that cancels it.
   }
 }
 // [/destroy]
@@ -168,7 +173,7 @@ void Coroutine::catchOverflows() {
       for (const int signal : {SIGSEGV, SIGBUS})
         sys::signalAction(signal, reportOverflow, SA_ONSTACK | SA_RESETHAND);
     }
-    // Before the memory is used again.
+    // The kernel forgets the memory before it is freed.
     ~SignalStack() { sys::signalStack(nullptr, 0); }
     const std::unique_ptr<char[]> memory{new char[size]};
   } stack;

@@ -1,5 +1,7 @@
-// What a program looks for when it is linked: which sanitizer the library was
-// built with.
+// The symbol that a program looks for when it is linked. Its name says which
+// sanitizer the library was built with.
+//
+// Invariant: the library defines exactly one such symbol.
 
 #include "naglfar/coroutine/fiber_hooks.hpp"
 

@@ -2,11 +2,13 @@
 /// Tells the sanitizers and valgrind which stack is in use. They follow the
 /// stack pointer, and a jump to another stack looks to them like a bug.
 ///
-/// Without those tools every function here is empty.
+/// Without those tools the functions here do nothing.
 ///
 /// Invariant: a program that includes this file sees the same classes as the
 /// library does. The member for valgrind is always there; and a program that
 /// has another sanitizer than the library does not link.
+///
+/// Asks of no other layer.
 
 #pragma once
 
@@ -19,7 +21,8 @@
 #define NAGLFAR_HAS(sanitizer) 0
 #endif
 
-// What only stands in the code with the tool; and NAGLFAR_BUILT, see below.
+// NAGLFAR_IF_... keeps its argument only in a build for that tool. For
+// NAGLFAR_BUILT see below.
 #if defined(__SANITIZE_ADDRESS__) || NAGLFAR_HAS(address_sanitizer)
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
@@ -67,9 +70,9 @@ namespace naglfar {
 // [fiber-hooks]
 inline constexpr bool fiberHooksOn = NAGLFAR_SANITIZED;
 
-// One for each coroutine. Of the four calls around a switch, `enter` and
-// `returned` are made on the resumer's stack, `arrived` and `leave` on the
-// coroutine's: enter -> arrived ... leave -> returned.
+// Each coroutine has an object of this class. Of the four calls around a
+// switch, `enter` and `returned` are made on the resumer's stack, `arrived`
+// and `leave` on the coroutine's: enter -> arrived ... leave -> returned.
 class FiberHooks {
  public:
   FiberHooks([[maybe_unused]] char* stack,
@@ -85,7 +88,8 @@ class FiberHooks {
   }
   FiberHooks& operator=(FiberHooks&&) = delete;  // nor may it be copied
 
-  // Before anything is put on a stack: forgets what its last user left there.
+  // Called before anything is put on a stack: lets the tools forget what the
+  // stack's last user left there.
   static void clean([[maybe_unused]] char* stack,
                     [[maybe_unused]] std::size_t size) {
     NAGLFAR_IF_ASAN(ASAN_UNPOISON_MEMORY_REGION(stack, size);)
@@ -119,7 +123,7 @@ class FiberHooks {
                   const void* resumerStack_ = nullptr;
                   std::size_t resumerSize_ = 0;)
   NAGLFAR_IF_TSAN(void* fiber_; void* resumer_ = nullptr;)
-  [[maybe_unused]] unsigned valgrind_ = 0;  // its number of the stack
+  [[maybe_unused]] unsigned valgrind_ = 0;  // valgrind's number of the stack
 };
 // [/fiber-hooks]
 

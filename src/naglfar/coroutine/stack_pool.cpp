@@ -4,14 +4,20 @@
 //   | guard | stack 0      | guard | stack 1      | guard | ...          |
 //           ^ low     high ^       ^
 //
-// Stacks grow down, from high to low, so that one that grows too far runs
+// Stacks grow down, from high to low, so that a stack that grows too far runs
 // into the guard below it. A stack and its guard are together not a power of
 // two: tops of stacks that were all a multiple of 64 KiB apart would compete
 // for the same few lines of the cache.
+//
+// Invariants:
+// - A stack that was handed out once has its guard.
+// - `free_` has room for the stacks of all slabs, so release() allocates
+//   nothing.
+//
+// It asks sys for mapStacks, unmap, guardAll, guard and protect.
 
 #include "naglfar/coroutine/stack_pool.hpp"
 
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <array>
@@ -43,7 +49,7 @@ static std::size_t slabSize() {
 // two for each guard, and a process may have only vm.max_map_count pieces.
 static std::atomic<bool> guardByMadvise = true;  // until the kernel refuses
 
-// False if this kernel does not take the list.
+// Makes all guards of a slab. False if this kernel does not take the list.
 static bool guardSlab(char* slab) {
   std::array<iovec, stacksInSlab> guards;
   for (iovec& page : guards) {
@@ -74,8 +80,9 @@ StackPool::~StackPool() {
 }
 
 void StackPool::mapSlab() {
-  // First the places in the lists. A slab that is not in its list would be
-  // lost; and all its stacks must find room in theirs, whenever they end.
+  // The lists grow before the slab is mapped. A slab that is not in the list
+  // of slabs would be lost; and all its stacks must find room in the list of
+  // free stacks, whenever their coroutines end.
   if (slabs_.size() == slabs_.capacity()) {
     const std::size_t slabs = 2 * slabs_.size() + 8;
     free_.reserve(slabs * stacksInSlab);

@@ -9,7 +9,7 @@
 /// - A stack that was not used yet costs address space and no memory.
 ///
 /// Asks of sys: mmap; and MADV_GUARD_INSTALL, by process_madvise for a whole
-/// slab or by madvise for a page, or else mprotect.
+/// slab or by madvise for a page, or else mprotect; and munmap.
 
 #pragma once
 
@@ -37,8 +37,8 @@ class StackPool {
   ///         mappings (vm.max_map_count, where guards need mappings).
   char* acquire();
 
-  /// Takes a stack back. No coroutine may be standing on it. Needs no memory:
-  /// a coroutine that ends must not fail for want of any.
+  /// Takes a stack back. No coroutine may be standing on it. Allocates
+  /// nothing: the end of a coroutine must not fail for want of memory.
   /// @param stack What acquire() returned.
   void release(char* stack) noexcept;
 
@@ -50,9 +50,9 @@ class StackPool {
 
   std::vector<char*> slabs_;
   std::vector<char*> free_;
-  char* fresh_ = nullptr;  // the first stack never handed out
+  char* fresh_ = nullptr;  // the guard of the first stack never handed out
   char* slabEnd_ = nullptr;
-  bool slabGuarded_ = false;  // or its guards are made one by one
+  bool slabGuarded_ = false;  // if false, each stack's guard is made alone
   std::size_t inUse_ = 0;
 };
 // [/stack-pool]

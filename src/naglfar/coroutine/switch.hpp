@@ -1,10 +1,16 @@
 /// @file coroutine/switch.hpp
-/// The one thing that C++ cannot say: go on running on another stack.
+/// The switch to another stack, which C++ itself has no words for.
 ///
 /// A Context is where a stack stopped. `switchContext` stops here and goes on
 /// there. This file is the interface; which implementation stands behind it
-/// is chosen at build time (NAGLFAR_SWITCH): switch_ucontext.cpp is the
-/// portable one, and where there is one in assembly, it is what `auto` means.
+/// is chosen at build time (NAGLFAR_SWITCH). switch_ucontext.cpp is the
+/// portable implementation. On a processor that has a switch in assembly,
+/// `auto` means that switch.
+///
+/// Invariant: a stack that has stopped goes on with the registers that a
+/// called function must leave alone as they were when it stopped.
+///
+/// Asks of no other layer, except of sys: errors.
 
 #pragma once
 
@@ -26,9 +32,11 @@ struct Context {
 /// Prepares a context that starts a function on a stack of its own.
 /// @param context Filled in.
 /// @param stack The low end of the stack.
-/// @param size Its size in bytes; the implementation takes up to 1 KiB of it.
+/// @param size Its size in bytes; the implementation takes less than 200 of
+///        them, and that of ucontext(3) as many as a ucontext_t has.
 /// @param entry Called at the first switch; must never return.
-/// @throws std::system_error If the system refuses.
+/// @throws std::system_error If the system refuses, and ENOTSUP if the
+///         process has a shadow stack, which the assembly does not move.
 void makeContext(Context& context, void* stack, std::size_t size,
                  void (*entry)());
 

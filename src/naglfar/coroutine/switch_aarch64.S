@@ -9,7 +9,7 @@
 //
 // fpcr is how to round, and which floating-point errors are signals.
 //
-// One that has not started yet has no frames:
+// A stack that has not started yet has no frames:
 //
 //   |           | entry |    | 0   | naglfar_bottom | fpcr | - |
 //   0           64      72   144   152              160    168 176
@@ -17,8 +17,10 @@
 // Invariant: the caller finds again what a called function must leave
 // alone: x19 to x29, the low halves of v8 to v15, fpcr, and sp.
 //
-// The processor may be older than some instructions. They are written as the
-// hints that they are: there it does nothing.
+// The processor may be older than some instructions. These are written as the
+// hints that they are, because an older processor does nothing at a hint.
+//
+// This file asks of no other layer.
 
 #include "switch_function.inc"
 
@@ -45,7 +47,8 @@
 // [/pairs]
 
 // [switch]
-// x0: where to leave the address of this stack's row. x1: the other's row.
+// x0: where to leave the address of this stack's row. x1: the row of the
+// other stack.
 FUNCTION naglfar_switch
     SIGN
     .cfi_negate_ra_state
@@ -85,7 +88,7 @@ FUNCTION naglfar_switch
     .cfi_adjust_cfa_offset -176
     AUTHENTICATE
     .cfi_negate_ra_state
-    ret                         // to where the other has called us
+    ret                         // to where that stack called the switch
     // [/go-on]
 END naglfar_switch
 // [/switch]

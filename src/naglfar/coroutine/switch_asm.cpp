@@ -3,6 +3,8 @@
 //
 // Invariant: a switch makes no system call, so the signal mask belongs to the
 // thread and not to its coroutines.
+//
+// It asks sys for the form of an error.
 
 #include <cerrno>
 
@@ -12,9 +14,11 @@
 namespace naglfar {
 
 // [assembly]
-// Context::Stopped is the row that is drawn in the assembly files, which only
-// they look into: here it stays an incomplete type.
-// Puts on an empty stack what naglfar_switch expects on one that has stopped.
+// Context::Stopped is the row that the assembly files draw. Only they look
+// into it: here it stays an incomplete type.
+
+// Puts a row on an empty stack, as naglfar_switch expects it on a stack that
+// has stopped. Returns null if the process has a shadow stack.
 Context::Stopped* firstFrame(void* high,
                              void (*entry)()) asm("naglfar_first_frame");
 void switchRows(Context::Stopped** here,

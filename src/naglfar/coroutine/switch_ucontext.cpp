@@ -1,7 +1,13 @@
 // The switch by makecontext(3) and swapcontext(3).
 //
-// Portable, and dear: swapcontext also swaps the signal mask, with a system
-// call that the design does not need. The ledger shows it, one a switch.
+// This switch is portable, and dear: swapcontext also swaps the signal mask,
+// by a system call that the design does not need. The ledger counts one
+// rt_sigprocmask for each switch.
+//
+// Invariant: the row of a stack that has stopped, a ucontext_t, lies on that
+// stack itself and stays there until the stack goes on.
+//
+// It asks the C library for the calls, and sys to count them.
 
 #include <ucontext.h>
 
@@ -15,7 +21,7 @@ namespace naglfar {
 
 // [ucontext]
 struct Context::Stopped {
-  ucontext_t machine;  // callee-saved registers, signal mask, FP state
+  ucontext_t machine;  // registers, signal mask, floating-point modes
 };
 
 // What the first switch needs stands at the high end of the stack, and the
@@ -34,8 +40,8 @@ void makeContext(Context& context, void* stack, std::size_t size,
   makecontext(&machine, entry, 0);
 }
 
-// The registers are kept in this frame, which stays as long as the stack has
-// stopped here.
+// The registers are kept in the frame of this function, which stays as long
+// as the stack is stopped here.
 void switchContext(Context& here, const Context& there) {
   Context::Stopped stopped;
   here.stopped = &stopped;

@@ -10,13 +10,15 @@
 // The modes are mxcsr and, from byte 4, the control word of the x87: how to
 // round, and which floating-point errors are signals.
 //
-// One that has not started yet has no frames, but a place of 16 bytes:
+// A stack that has not started yet has no frames, but a place of 16 bytes:
 //
 //   | modes |                       | entry | 0 | naglfar_bottom | 0 | -  |
 //   0       8                       40      48  56               64  72   80
 //
 // Invariant: the caller finds again what a called function must leave
 // alone: rbx, rbp, r12 to r15, the modes, and rsp.
+//
+// This file asks of no other layer.
 
 #include "switch_function.inc"
 
@@ -36,7 +38,8 @@
 // [/save-and-restore]
 
 // [switch]
-// rdi: where to leave the address of this stack's row. rsi: the other's row.
+// rdi: where to leave the address of this stack's row. rsi: the row of the
+// other stack.
 FUNCTION naglfar_switch
     endbr64
     subq $56, %rsp              // the call has put the return address there
@@ -64,8 +67,9 @@ FUNCTION naglfar_switch
     RESTORE %rbp, 48
     addq $56, %rsp
     .cfi_adjust_cfa_offset -56
-    // Where the other has called us. No ret: of that the processor predicts
-    // that it goes back to our own caller, and is wrong each time.
+    // The jump goes to where that stack called the switch. A ret would, too,
+    // but the processor would predict each time that it goes back to where
+    // the first stack called, and be wrong.
     popq %rdx
     .cfi_adjust_cfa_offset -8
     .cfi_register %rip, %rdx

@@ -3,9 +3,12 @@
 // Invariants:
 // - Nothing yields between a read into the thread's scratch buffer and its
 //   copy into the file, so one scratch buffer serves all coroutines.
-// - Only the file, as a job, waits for room to write, for all coroutines that
-//   flush. These wait until the job notifies them.
+// - With a scheduler, only the file, as a job, waits for room to write, for
+//   all coroutines that flush. These wait until they are notified: by the
+//   job, by the flush that has sent all, or by close().
 // - While sendingFile_, only sendfile() sends, and waits for room itself.
+//
+// It asks io for attempts to read and write, and the scheduler for wake-ups.
 
 #include "naglfar/scheduled_file.hpp"
 
@@ -29,7 +32,8 @@ ScheduledFile::ScheduledFile(ScheduledFile&& other) noexcept
       sent_(std::exchange(other.sent_, 0)) {
   assert(other.flushing_.empty());
   // What leaves in the background goes on from here: the job sends what it
-  // can, and waits again. It is neither if its scheduler has ended.
+  // can, and waits again. If its scheduler has ended, the other file's job
+  // neither waits nor is queued.
   if (!other.room_.watching() && !other.queued()) return;
   other.room_.unwatch();
   Scheduler::current().wake(*this);
@@ -222,9 +226,9 @@ void ScheduledFile::send(bool block) {
 
 // [room]
 // There is room, or an error, or a turn has used up its budget. The coroutine
-// that flushes will see which. Another may have sent all and filled the room
-// again since this job was queued: then it waits already, and must not do so
-// twice.
+// that flushes will see which. Another coroutine may have sent all and filled
+// the room again since this job was queued: then room_ watches already, and
+// must not watch twice.
 void ScheduledFile::run() {
   room_.unwatch();
   if (!flushing_.empty()) return flushing_.notifyAll();
@@ -287,7 +291,7 @@ void ScheduledFile::lingeringClose(sys::Duration patience, std::size_t most) {
     while (nread - before < most && sys::now() < deadline && fill())
       take(unlimited);
   } catch (const std::system_error&) {
-    // It has waited long enough, or has reset the connection.
+    // The time is over, or the peer has reset the connection.
   }
   close(false);
 }

@@ -5,6 +5,8 @@
 // - A client cannot fill the memory: the length of each line, the number of
 //   headers and the length of the body are limited.
 // - The handler never waits for a client without a time limit.
+//
+// It asks for readHTTPLine, RequestBody, ScheduledFile, and TCPServer::idle.
 
 #include "naglfar/http.hpp"
 

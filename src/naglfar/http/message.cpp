@@ -2,9 +2,11 @@
 // chunks.
 //
 // Invariants:
-// - A number that the client sends has nothing but digits and fits into
+// - A length that the client sends has nothing but digits and fits into
 //   std::size_t; otherwise the request is refused.
 // - No line between chunks is read without a limit on its length.
+//
+// It asks for ScheduledFile::read and readline.
 
 #include "naglfar/http/message.hpp"
 

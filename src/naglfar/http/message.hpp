@@ -6,8 +6,8 @@
 /// the proxy (RFC 9112 section 11.2). So the library refuses every request
 /// whose end can be read in two ways.
 ///
-/// Invariant: RequestBody never reads a byte of the next request, and throws
-/// rather than end before the body does.
+/// Invariant: RequestBody never takes a byte of the next request from the
+/// connection, and throws rather than end before the body does.
 ///
 /// Asks of the layer below: ScheduledFile.
 
@@ -49,9 +49,10 @@ class HTTPError : public std::runtime_error {
 /// @param tooLong The status for a line that is longer.
 /// @param alone Whether LF alone ends a line, too (RFC 9112 section 2.2).
 /// @return The line without its end, which is CR LF or LF.
-/// @throws HTTPError `tooLong`; 400 for a control character, and if the end
-///         of file comes first; 408 if the line does not come in time.
-/// @throws std::system_error As ScheduledFile::readline(), but ETIMEDOUT.
+/// @throws HTTPError `tooLong`; 400 for a control character, for a missing CR
+///         unless `alone`, and if the end of file comes first; 408 if the
+///         line does not come in time.
+/// @throws std::system_error As ScheduledFile::readline(), except ETIMEDOUT.
 std::string readHTTPLine(ScheduledFile& connection, std::size_t longest,
                          int tooLong, bool alone = true);
 // [/http-line]
@@ -115,7 +116,7 @@ class RequestBody {
   /// @param n How many bytes, or `unlimited`.
   /// @return The bytes; fewer only at the end of the body.
   /// @throws HTTPError 400 or 413; 408 if the bytes do not come in time.
-  /// @throws std::system_error As ScheduledFile::read(), but ETIMEDOUT.
+  /// @throws std::system_error As ScheduledFile::read(), except ETIMEDOUT.
   std::string read(std::size_t n = unlimited) { return take(n, false); }
   /// Reads a line with its newline.
   /// @param n How many bytes to read at most.
@@ -130,8 +131,9 @@ class RequestBody {
   /// section 6.3); without headers there is no body.
   /// @param headers The headers of the request.
   /// @param mayBeChunked Whether the client's version knows chunks.
-  /// @throws HTTPError 400 if the headers contradict each other, 413 if the
-  ///         body is longer than `limit`, 501 for another coding than chunks.
+  /// @throws HTTPError 400 if the headers contradict each other or the length
+  ///         is no number, 413 if the body is longer than `limit`, 501 for
+  ///         another coding than chunks.
   void start(const Headers& headers, bool mayBeChunked);
   /// @return True if the whole body was read.
   bool atEnd() const { return left_ == 0 && framing_ == Framing::length; }

@@ -3,8 +3,11 @@
 // Invariants:
 // - A text with CR, LF or NUL never gets into a status line or a header.
 // - The library sends no second answer to a request whose final status line
-//   is sent: refuse() cuts the answer off. A client sees this if the answer
-//   has a length or chunks, and not if it ends with the connection.
+//   is sent: handle_one_request() cuts the answer off. A client sees this if
+//   the answer has a length or chunks, and not if the answer ends with the
+//   connection.
+//
+// It asks for ScheduledFile::write and flush, and the C library for the date.
 
 #include "naglfar/http.hpp"
 

@@ -1,8 +1,12 @@
-// One loop for all calls: try, and on EAGAIN wait, and try again.
+// One loop for all calls that wait, except goConnect: try, and on EAGAIN
+// wait, and try again.
 //
 // Invariant: no coroutine parks on a direction unless its last system call
-// there said EAGAIN. An edge that came before the call was seen by the call;
-// one that comes after it finds the waiter in place.
+// there said EAGAIN, or EALREADY for connect(2). An edge that came before the
+// call was seen by the call; an edge that comes after it finds the waiter in
+// place.
+//
+// It asks the scheduler to wait, and sys for the calls.
 
 #include "naglfar/io.hpp"
 
@@ -18,7 +22,8 @@ namespace naglfar {
 void goWait(int fd, Interest interest, Deadline deadline) {
   if (Scheduler* scheduler = Scheduler::ofThread())
     return scheduler->wait(fd, interest, deadline);
-  // Rounded up, so that it does not spin. After INT_MAX it ends in vain.
+  // Rounded up, so that the caller does not spin. After INT_MAX milliseconds
+  // the wait ends in vain.
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(
       deadline - std::min(deadline, sys::now()));
   const auto patience = std::min<long long>(left.count(), INT_MAX);
@@ -176,8 +181,8 @@ HangupWatch::HangupWatch(int fd, std::function<void()> gone,
   if (look) scheduler.wake(*this);
 }
 
-// Woken by data, by the peer's end, or in vain. Only a look tells which. A
-// poller that is level triggered would tell of unread data for ever.
+// The watch was woken by data, by the peer's end, or in vain: only a look
+// tells. A poller that is level triggered would tell of unread data for ever.
 void HangupWatch::run() {
   Scheduler& scheduler = Scheduler::current();
   waiter_.unwatch();

@@ -7,7 +7,8 @@
 /// - A child never runs a coroutine of its parent, nor the destructors and
 ///   exit functions of its parent's objects.
 ///
-/// Asks of the server layer: TCPServer; of sys: fork, waitpid.
+/// Asks of the server layer: TCPServer; of the scheduler: abandon; of sys:
+/// fork, waitpid, a pipe, flushLedger.
 
 #pragma once
 

@@ -4,6 +4,9 @@
 // Invariant: slots at `made` and above have never been used, so a table
 // occupies only the pages of the slots that were needed, whatever its
 // capacity is.
+//
+// It asks for peerIsThere, for mapShared and unmap, and for the calls of
+// pthreads that lock and notify across processes.
 
 #include "naglfar/mixins/shared_waiters.hpp"
 

@@ -7,14 +7,17 @@
 ///
 ///     free --- wait() ---> waiting --- notifyAll() ---> told ---> free
 ///
+/// If the client leaves first, the slot goes from waiting to free.
+///
 /// Invariants:
 /// - A slot changes only under the table's mutex, and in one step. So a child
 ///   that is killed at any point leaves a valid table.
 /// - Only the waiting request frees its slot. A child that is killed while it
 ///   waits never does.
 ///
-/// Asks of sys: memory that children share; of the system: process-shared
-/// mutexes and condition variables (pthread_mutexattr_setpshared(3)).
+/// Asks of io: peerIsThere; of sys: memory that children share; of the
+/// system: process-shared mutexes and condition variables
+/// (pthread_mutexattr_setpshared(3)).
 
 #pragma once
 

@@ -5,7 +5,7 @@
 ///
 /// Invariant: no thread of a request outlives the server.
 ///
-/// Asks of the server layer: TCPServer.
+/// Asks of the server layer: TCPServer; of sys: flushLedger.
 
 #pragma once
 
@@ -41,7 +41,7 @@ class ThreadingMixIn : public Base {
  private:
   // [threading-process]
   // A signal handler may call shutdown(), so shutdown() cannot notify the
-  // condition variable: the server looks for it now and then.
+  // condition variable: the server looks for shutdown() now and then.
   std::optional<TCPServer::Request> get_request() override {
     std::unique_lock lock(mutex_);
     while (running_ >= maxConnections && this->awaitInput(-1, 0))
@@ -73,8 +73,8 @@ class ThreadingMixIn : public Base {
   // [/threading-process]
 
   std::mutex mutex_;
-  std::condition_variable ended_;  // a request has
-  std::size_t running_ = 0;        // requests
+  std::condition_variable ended_;  // notified when a request has ended
+  std::size_t running_ = 0;        // how many requests run
 };
 // [/threading-mix-in]
 

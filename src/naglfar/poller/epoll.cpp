@@ -1,12 +1,14 @@
 // The poller on epoll(7): edge triggered, registered once for both
 // directions.
 //
-// Why that loses no wake-up: a waiter comes here only after its system call
-// said EAGAIN, and no other job runs in between. Readiness that comes later
-// is an edge, and readiness that was there at EPOLL_CTL_ADD is reported as
-// one.
+// Why that loses no wake-up: a waiter on a registered descriptor comes here
+// only after its system call said EAGAIN, and no other job runs in between.
+// Readiness that comes later is an edge. Readiness that was there at
+// EPOLL_CTL_ADD is reported like an edge.
 //
 // Invariant: a slot's `registered` has both bits or none.
+//
+// It asks sys for epollCreate, epollCtl and epollWait.
 
 #include <sys/epoll.h>
 
@@ -44,15 +46,15 @@ void Poller::attach(int fd, Interest /*interest*/, Slot& slot) {
   event.data.u64 = tag(fd, slot.generation);
   const int epoll = kernel_.get();
   int result = sys::epollCtl(epoll, EPOLL_CTL_ADD, fd, &event);
-  if (result == -1 && errno == EEXIST)  // forgotten, and not closed
+  if (result == -1 && errno == EEXIST)  // deregistered, and not closed
     result = sys::epollCtl(epoll, EPOLL_CTL_MOD, fd, &event);
   sys::check(result, "epoll_ctl");
   slot.registered = bit(Interest::read) | bit(Interest::write);
 }
 
-// Closing the descriptor removes it from the set; a system call to do so
-// before would be one for each connection. Where a duplicate keeps it in the
-// set, its events have the tag of a generation that is over.
+// The close of a descriptor removes it from the set; to remove it before
+// would cost one more system call for each connection. Where a duplicate
+// keeps it in the set, its events have the tag of a generation that is over.
 void Poller::detach(int /*fd*/, Slot& /*slot*/) {}
 // [/epoll-attach]
 

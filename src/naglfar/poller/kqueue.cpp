@@ -10,6 +10,8 @@
 //   that it stands in `added_`.
 // - `added_` names no deregistered descriptor: when the kernel reads the
 //   list, that number may be another file's.
+//
+// It asks sys for kqueue and kevent.
 
 #include <sys/event.h>
 
@@ -26,8 +28,8 @@ using Event = struct kevent;  // kevent is a function, too
 
 const bool Poller::levelTriggered = false;
 
-// A child of fork(2) has not inherited the kqueue. Its number may by now be a
-// file of the child's, which is not ours to close.
+// A child of fork(2) has not inherited the kqueue. The number of the kqueue
+// may by now be a file of the child, which the poller must not close.
 void Poller::open() {
   kernel_.release();
   kernel_ = sys::Fd(sys::check(sys::kqueue(), "kqueue"));
@@ -36,7 +38,8 @@ void Poller::open() {
 // [/kqueue-backend]
 
 // [kqueue-attach]
-// FreeBSD's kevent has a member more than others: EV_SET knows.
+// FreeBSD's struct kevent has one member more than that of other systems.
+// EV_SET sets it, too.
 static Event change(int fd, Interest interest, int flags) {
   Event event{};
   const short filter =
@@ -46,7 +49,7 @@ static Event change(int fd, Interest interest, int flags) {
   return event;
 }
 
-// A descriptor that cannot be watched is found out by the next poll.
+// The next poll() finds out whether the descriptor can be watched.
 void Poller::attach(int fd, Interest interest, Slot& slot) {
   added_.emplace_back(fd, interest);
   slot.registered |= bit(interest);
@@ -54,11 +57,12 @@ void Poller::attach(int fd, Interest interest, Slot& slot) {
 // [/kqueue-attach]
 
 // [kqueue-detach]
-// Now, not with the next poll: by then the number may mean something else.
-// EV_RECEIPT makes the kernel answer each change with an entry and nothing
-// more. Without it there would be room for news, and the call would take some
-// that concerns others. What the answers say is no matter: a filter that is
-// gone already (ENOENT, EBADF) is what we want.
+// The filters are deleted now, and not with the next poll(): by then the
+// number may be another file's. EV_RECEIPT makes the kernel answer each
+// change with an entry and nothing more. Without it there would be room for
+// news, and the call would take news that concern other descriptors. What the
+// answers say does not matter: a filter that is gone already (ENOENT, EBADF)
+// is what we want.
 void Poller::detach(int fd, Slot& slot) {
   Event deletions[2];
   int n = 0;
@@ -73,8 +77,8 @@ void Poller::detach(int fd, Slot& slot) {
 // [/kqueue-detach]
 
 // [kqueue-timeout]
-// An hour stands for more: some kernels refuse large numbers, and to return
-// early is legal.
+// A wait of more than an hour becomes an hour: some kernels refuse large
+// numbers, and poll() may return early.
 static timespec limited(sys::Duration timeout) {
   using namespace std::chrono;
   timeout = std::min<sys::Duration>(timeout, hours(1));
@@ -88,9 +92,9 @@ static timespec limited(sys::Duration timeout) {
 
 // [kqueue-poll]
 // All changes are applied before the kernel looks for news or waits, so after
-// EINTR they are done as well; one that failed would have ended the wait with
-// an entry. There must be room for an entry for each. The kernel reads a
-// change before it writes there, so that one array serves for both.
+// EINTR they are done as well; a change that failed would have ended the wait
+// with an entry. There must be room for an entry for each change. The kernel
+// reads a change before it writes there, so that one array serves for both.
 void Poller::poll(sys::Duration timeout, JobQueue& ready) {
   static thread_local std::vector<Event> events(256);
   if (events.size() < added_.size()) events.resize(added_.size());

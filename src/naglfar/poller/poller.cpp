@@ -1,7 +1,11 @@
 // What all backends share: the table of waiters, by descriptor.
 //
-// Invariants: watching_ is the number of non-null waiters in slots_; and a
-// waiter stands in slots_ exactly while its poller_ is this one.
+// Invariants:
+// - watching_ is the number of waiters in slots_. unreferenced_ is the number
+//   of those with `unref`.
+// - A waiter stands in slots_ exactly while its poller_ is this poller.
+//
+// It asks the backend for open, attach and detach.
 
 #include "naglfar/poller.hpp"
 

@@ -1,12 +1,14 @@
 // The poller on select(2), for systems that have nothing better: level
 // triggered, and the sets are built anew for every call.
 //
-// It holds the kernel to nothing between calls, so there is nothing to
-// register: `registered` only says that a descriptor's number was found small
-// enough.
+// The kernel keeps nothing between calls, so there is nothing to register:
+// `registered` only says that the descriptor was found open and its number
+// small enough.
 //
-// Invariant: no descriptor from FD_SETSIZE on has a waiter, for FD_SET would
-// write past the end of the set.
+// Invariant: no descriptor from FD_SETSIZE on has a waiter, because FD_SET
+// would write past the end of the set.
+//
+// It asks sys for select, and for localAddress.
 
 #include <algorithm>
 #include <chrono>
@@ -22,9 +24,9 @@ const bool Poller::levelTriggered = true;
 
 static constexpr int setSize = FD_SETSIZE;  // unsigned in FreeBSD
 
-// Whether the kernel knows no such descriptor (any more). select(2) passes
-// over numbers that no descriptor of the process has reached. Any other call
-// tells; this one changes nothing, socket or not.
+// True if no descriptor has this number, or none any more. select(2) does not
+// tell: it passes over numbers that no descriptor of the process has reached.
+// getsockname(2) tells, and changes nothing, whether it is a socket or not.
 static bool isClosed(int fd) {
   sys::Address ignored;
   return sys::localAddress(fd, ignored) == -1 && errno == EBADF;
@@ -47,8 +49,9 @@ void Poller::detach(int /*fd*/, Slot& /*slot*/) {}
 // [/select-backend]
 
 // [select-timeout]
-// Rounded up: a wait of 0.3 us must not become none. An hour stands for more:
-// some kernels refuse large numbers, and to return early is legal.
+// Rounded up: a wait of 0.3 us must not become none. A wait of more than an
+// hour becomes an hour: some kernels refuse large numbers, and poll() may
+// return early.
 static timeval limited(sys::Duration timeout) {
   using namespace std::chrono;
   timeout = std::min<sys::Duration>(timeout, hours(1));
@@ -82,8 +85,8 @@ void Poller::poll(sys::Duration timeout, JobQueue& ready) {
   const bool badSet = found == -1 && errno == EBADF;
   if (!badSet) sys::check(found, "select");
 
-  // One closed descriptor fails the call for all. Its waiters learn it;
-  // for the others there is no news this time.
+  // One closed descriptor fails the call for all. The waiters of that
+  // descriptor get EBADF; for the others there is no news this time.
   for (int fd = 0; fd < n; ++fd) {
     const int error = badSet && isClosed(fd) ? EBADF : 0;
     for (const Interest interest : {Interest::read, Interest::write})

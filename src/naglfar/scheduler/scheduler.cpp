@@ -3,6 +3,9 @@
 // Invariant: while a timer runs, or the poller has a waiter that is a reason
 // to go on, pollerJob_ is queued (or running). So the queue is empty only if
 // nothing can happen that matters.
+//
+// It asks Coroutine for suspend, the poller for watch and poll, and sys for
+// the clock.
 
 #include "naglfar/scheduler.hpp"
 
@@ -28,8 +31,8 @@ Scheduler::Scheduler() {
   (void)once;
 }
 
-// Groups may outlive the scheduler. What their coroutines threw, and nothing
-// can be told of any more, is at least printed.
+// Groups may outlive the scheduler. An exception of their coroutines that no
+// call can be told of any more is at least printed.
 Scheduler::~Scheduler() {
   assert(Coroutine::current() == nullptr);
   cancel();
@@ -55,7 +58,7 @@ Scheduler& Scheduler::current() {
 static constexpr const char* noJobCanRun =
     "deadlock: no job can run, and these wait for ever:\n";
 
-// inline, for it is in the way of each switch.
+// inline, because every turn runs through it.
 inline void Scheduler::runOne(Job& job) {
   operations_ = 0;
   runsJob_ = true;
@@ -70,7 +73,7 @@ inline void Scheduler::runOne(Job& job) {
 
 void Scheduler::run() {
   assert(Coroutine::current() == nullptr);
-  if (escaped_) throwEscaped();  // by a handle that was dropped meanwhile
+  if (escaped_) throwEscaped();  // of a Task that was dropped meanwhile
   while (Job* job = ready_.pop()) runOne(*job);
   for (TaskGroup* g = groups_.first(); g != nullptr; g = groups_.next(*g))
     if (!escaped_) escaped_ = g->unclaimed();
@@ -93,7 +96,7 @@ void Scheduler::fail(const std::exception_ptr& escaped) noexcept {
 void Scheduler::throwEscaped() {
   const std::exception_ptr escaped = std::exchange(escaped_, nullptr);
   cancel();
-  escaped_ = nullptr;  // what comes out of those that are cancelled
+  escaped_ = nullptr;  // what coroutines threw when they were cancelled
   std::rethrow_exception(escaped);
 }
 
@@ -198,8 +201,8 @@ void Scheduler::wait(int fd, Interest interest, Deadline deadline) {
       reads ? "a descriptor to read from" : "a descriptor to write to";
   const char* call = reads ? "wait to read" : "wait to write";
   const bool woken = park(waitsFor, fd, deadline);
-  // Woken by news, and closed before its turn came: the number may be another
-  // file's by now.
+  // The waiter may have been woken by news, and the descriptor closed before
+  // this turn came: the number may be another file's by now.
   if (poller_.stale(waiter)) waiter.error = ECANCELED;
   if (waiter.error != 0) sys::fail(waiter.error, call);
   if (!woken) sys::fail(ETIMEDOUT, call);
@@ -212,8 +215,8 @@ void Scheduler::watch(int fd, Interest interest, Waiter& waiter) {
 // [/wait]
 
 // [poller-job]
-// The poller's turn: only look while others can run, else wait for news or
-// for the next timer.
+// The poller's turn: while other jobs can run it only looks, else it waits
+// for news or for the next timer.
 void Scheduler::pollOnce() {
   if (!somethingToPollFor()) return;
   sys::Duration timeout{0};

@@ -3,6 +3,9 @@
 // Invariants: pipeForHandlers is the pipe's write end while a Signals object
 // lives, and -1 otherwise. While its scheduler lives, the object waits for
 // the pipe or is queued, except in a child.
+//
+// It asks the scheduler for watch and wake, and sys for read, write,
+// signalAction and defaultSignal.
 
 #include "naglfar/scheduler/signals.hpp"
 
@@ -32,7 +35,8 @@ Signals::~Signals() {
   only_ = nullptr;
 }
 
-// Also in a child: what comes out of the pipe is for its parent.
+// Called in a child, too, because what comes out of the pipe is for the
+// parent.
 void Signals::stop() {
   if (only_ == nullptr) return;
   for (const auto& [signal, action] : only_->actions_)
@@ -59,10 +63,10 @@ void Signals::handle(int signal, siginfo_t*, void*) {
   errno = error;
 }
 
-// One signal to a turn, and the next turn is sure before the action runs: an
-// action that throws keeps no other from running.
+// Each turn takes one signal, and the job queues itself before the action
+// runs, so that an action that throws keeps no other action from running.
 void Signals::run() {
-  if (pipeForHandlers == -1) return;  // it was queued, and then forked
+  if (pipeForHandlers == -1) return;  // this is a child, forked when queued
   char byte;
   if (sys::read(pipe_.reader.get(), &byte, 1) != 1)
     return scheduler_.watch(pipe_.reader.get(), Interest::read, waiter_);

@@ -1,8 +1,11 @@
 // How coroutines begin, end and are cancelled together; and the way of an
 // exception from the coroutine that it has left to the call that throws it.
 //
-// Invariant: what is told of an end (Task, TaskGroup) is told before the
-// coroutine's stack goes back to its pool.
+// Invariant: the Task and the TaskGroup of a coroutine are told of its end
+// before the coroutine's stack goes back to its pool.
+//
+// It asks Coroutine for destroy, WaitQueue, and the scheduler for park, wake
+// and fail.
 
 #include "naglfar/scheduler/task_group.hpp"
 
@@ -33,7 +36,8 @@ Task::~Task() {
   handOver();
 }
 
-// The coroutine has no handle any more, and its exception no call to join it.
+// The coroutine has no handle any more, so no call can join it: its exception
+// goes to the group.
 void Task::handOver() noexcept {
   if (!done()) name.coroutine_->task = nullptr;
   if (linked()) group_->fail(escaped_);
@@ -99,7 +103,7 @@ Task TaskGroup::start(Coroutine& coroutine) noexcept {
 // [task-group-wait]
 bool TaskGroup::waitOne(Deadline deadline) {
   const WaitQueue::Entry entry(waiting_);
-  // Waits for ended(), which notifies. A wake-up in vain is as good.
+  // ended() notifies. The callers bear a wake-up in vain.
   return Scheduler::current().park("a task to end", -1, deadline);
 }
 
@@ -111,8 +115,9 @@ void TaskGroup::wait(Deadline deadline) {
   if (escaped_) std::rethrow_exception(std::exchange(escaped_, nullptr));
 }
 
-// A coroutine that runs cannot be unwound here, and stays. Those that end
-// meanwhile, and those that are made meanwhile, make the loop no longer.
+// A coroutine that runs cannot be unwound here, and stays. A coroutine that
+// ends leaves either list, and a coroutine that is made meanwhile is
+// cancelled by the same loop.
 void TaskGroup::cancel() noexcept {
   List<Coroutine> running;
   while (Coroutine* coroutine = members_.first()) {
@@ -147,7 +152,7 @@ void TaskGroup::fail(const std::exception_ptr& escaped) noexcept {
   cancel();
 }
 
-// An exception that nothing was told of yet, or null.
+// An exception that no call was told of yet, or null.
 std::exception_ptr TaskGroup::unclaimed() noexcept {
   if (escaped_) return std::exchange(escaped_, nullptr);
   Task* task = unjoined_.pop();

@@ -1,25 +1,26 @@
 /// @file scheduler/task_group.hpp
-/// Every coroutine has an owner: a task group (libdill's bundle, Trio's
-/// nursery), and a handle for its maker.
+/// Every coroutine that `go` makes belongs to a task group (libdill's bundle,
+/// Trio's nursery), and its maker gets a handle of it.
 ///
-/// A group can be waited for and cancelled as a whole, and when it is
-/// destroyed none of its coroutines runs any more. The outermost group is the
-/// scheduler's.
+/// A group can be waited for and cancelled as a whole. When it is destroyed,
+/// none of its coroutines is left, except the caller. The outermost group is
+/// the scheduler's.
 ///
 /// Invariants:
-/// - A coroutine is in exactly one group, until it ends.
+/// - A coroutine that `go` made is in exactly one group, until it ends.
 /// - An exception that leaves a coroutine is handed over once: to the call
 ///   that joins its Task; without a Task to TaskGroup::wait(); and if nothing
 ///   calls either, it leaves Scheduler::run().
 /// - Tasks, groups and the scheduler may be destroyed in any order.
 ///
 /// Cancellation is Unwind, thrown at the point where the coroutine waits. The
-/// points of cancellation are park() and yield(), and whatever calls them:
-/// wait, sleep, join, the go calls of io.hpp, channels, files. A call that
-/// does not have to wait is one only when it ends the turn's budget.
+/// points of cancellation are park() and yield(), and the calls that use
+/// them: wait, sleep, join, the go calls of io.hpp, channels, files. A call
+/// that does not have to wait is such a point only when it is past the budget
+/// of the turn.
 ///
-/// Asks of the layers below: Coroutine; of the scheduler: park, and the
-/// queue.
+/// Asks of the layers below: Coroutine; of the scheduler: park and wake, the
+/// pool of stacks, and WaitQueue.
 
 #pragma once
 
@@ -54,7 +55,8 @@ class Task : public List<Task>::Link {
   /// @param other As above.
   /// @return This handle.
   Task& operator=(Task&& other) noexcept;
-  /// An exception that was not joined goes to the group.
+  /// An exception that was not joined goes to the group. No coroutine may be
+  /// joining this handle.
   ~Task();
 
   /// @return True if the coroutine has ended.
@@ -81,7 +83,7 @@ class Task : public List<Task>::Link {
       if (coroutine_ != nullptr) coroutine_->name = text;
       return *this;
     }
-    /// @return The name, or null if it has none or has ended.
+    /// @return The name, or null if the coroutine has none or has ended.
     operator const char*() const {
       return coroutine_ != nullptr ? coroutine_->name : nullptr;
     }
@@ -89,7 +91,7 @@ class Task : public List<Task>::Link {
    private:
     friend class Task;
     friend class TaskGroup;
-    Coroutine* coroutine_ = nullptr;  // null once it has ended
+    Coroutine* coroutine_ = nullptr;  // null once the coroutine has ended
   };
   Name name;  ///< Assign a string to it.
 
@@ -99,9 +101,10 @@ class Task : public List<Task>::Link {
   void handOver() noexcept;
 
   WaitQueue joining_;
-  // Not joined yet. Until then this stands in the group's list unjoined_.
+  // What left the coroutine, until a call joins. As long as it is not joined,
+  // this handle stands in the group's list unjoined_.
   std::exception_ptr escaped_;
-  TaskGroup* group_ = nullptr;  // valid while it stands there
+  TaskGroup* group_ = nullptr;  // valid while the handle stands there
   // [/task-private]
 };
 // [/task]
@@ -112,11 +115,11 @@ class TaskGroup final : public List<TaskGroup>::Link,
                         private Coroutine::Owner {
  public:
   /// Makes a group of this thread's scheduler.
-  /// @throws std::logic_error If the thread has none.
+  /// @throws std::logic_error If the thread has no scheduler.
   TaskGroup();
   /// Cancels what is left. A coroutine of the group that calls this itself
   /// goes on, cancelled, and is the scheduler's from now on. An exception
-  /// that nothing was told of leaves Scheduler::run().
+  /// that no call was told of leaves Scheduler::run().
   ~TaskGroup();
 
   /// Runs a callable in a new coroutine of this group.
@@ -134,28 +137,30 @@ class TaskGroup final : public List<TaskGroup>::Link,
         }));
   }
 
-  /// Waits until all coroutines of the group have ended; all others, if one
-  /// of them calls this. The first exception that left a coroutine without a
-  /// Task is thrown here. It has cancelled the others.
+  /// Waits until all coroutines of the group have ended. A coroutine of the
+  /// group that calls this waits for all others. The first exception that
+  /// left a coroutine without a Task is thrown here; it has cancelled the
+  /// others when it left that coroutine.
   /// @param deadline When to give up.
   /// @throws std::system_error errc::timed_out at the deadline: the group
   ///         goes on.
   void wait(Deadline deadline = never);
 
-  /// Waits until one more coroutine of the group has ended.
+  /// Waits until one more coroutine of the group has ended. It may end in
+  /// vain.
   /// @param deadline When to give up.
-  /// @return False if none has at the deadline.
+  /// @return False if the deadline came first.
   bool waitOne(Deadline deadline = never);
 
   /// Cancels all coroutines of the group, in the order in which they were
-  /// made. Those that wait are gone when this returns; one that runs, such as
-  /// the caller, is unwound where it waits next. To cancel twice changes
-  /// nothing, and new coroutines can be made afterwards.
+  /// made. Those that wait are gone when this returns; a coroutine that runs,
+  /// such as the caller, is unwound where it waits next. To cancel twice
+  /// changes nothing, and new coroutines can be made afterwards.
   void cancel() noexcept;
 
   /// @return How many coroutines of the group there are.
   std::size_t size() const { return size_; }
-  /// @return The scheduler that runs them, or null if it has ended.
+  /// @return The scheduler that runs the group, or null if it has ended.
   Scheduler* scheduler() const { return scheduler_; }
 
  private:

@@ -2,8 +2,11 @@
 /// When which job is to be woken: a binary heap, the earliest deadline on
 /// top.
 ///
-/// Invariant: every timer in the heap knows its place, so that one which is
-/// no longer needed is taken out in O(log n) instead of being left to expire.
+/// Invariant: every timer in the heap knows its place, so that a timer which
+/// is no longer needed is taken out in O(log n) instead of being left to
+/// expire.
+///
+/// Asks of the layers below: JobQueue; of sys: the clock.
 
 #pragma once
 
@@ -50,7 +53,7 @@ class Timer {
   ~Timer();
   Timer& operator=(Timer&&) = delete;
 
-  /// @return True if its time has come before its job was queued.
+  /// @return True if the time came before the job was queued.
   bool expired() const { return expired_; }
 
  private:

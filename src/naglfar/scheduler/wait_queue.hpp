@@ -1,10 +1,11 @@
 /// @file scheduler/wait_queue.hpp
 /// Coroutines that wait for the same thing, in the order in which they came.
+/// The thread's own stack may be among them.
 ///
-/// Invariant: an entry stands in its queue until it is notified or destroyed.
-/// Either may be destroyed first, the entry or the queue.
+/// Invariant: an entry stands in its queue until it is notified or destroyed,
+/// or the queue is. Either may be destroyed first, the entry or the queue.
 ///
-/// Asks of the scheduler: self, park and wake.
+/// Asks of the layers below: List; of the scheduler: self, park and wake.
 
 #pragma once
 
@@ -20,7 +21,7 @@ class Scheduler;
 
 // [wait-queue]
 /// A queue of waiting jobs. A coroutine makes an Entry on its stack and parks
-/// until that was notified: `WaitQueue::Entry(queue).wait("its turn");`
+/// until the entry was notified: `WaitQueue::Entry(queue).wait("its turn");`
 class WaitQueue {
  public:
   /// A place in the queue. It leaves the queue when it goes out of scope,
@@ -32,9 +33,9 @@ class WaitQueue {
     /// @throws std::logic_error As Scheduler::current() and
     ///         Scheduler::self().
     explicit Entry(WaitQueue& queue);
-    /// @return True until it was notified, or its queue was destroyed.
+    /// @return True until the entry was notified, or its queue was destroyed.
     bool waiting() const { return linked(); }
-    /// Parks until it was notified.
+    /// Parks until the entry was notified.
     /// @param waitsFor What for, for messages. A string that stays.
     /// @param deadline When to give up.
     /// @throws std::system_error errc::timed_out at the deadline.

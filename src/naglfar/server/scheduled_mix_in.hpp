@@ -8,7 +8,7 @@
 /// - After shutdown() no connection is accepted, and none waits for another
 ///   request.
 ///
-/// Asks of the layers below: TCPServer, Channel, goAccept.
+/// Asks of the layers below: TCPServer, Channel, TaskGroup, goAccept.
 
 #pragma once
 
@@ -30,6 +30,7 @@ template <class Base>
 class ScheduledMixIn : public Base {
  public:
   /// Takes what Base takes, and starts accepting.
+  /// @throws std::logic_error If the thread has no Scheduler.
   template <class... Args>
   explicit ScheduledMixIn(Args&&... args)
       : Base(std::forward<Args>(args)...) {
@@ -62,7 +63,7 @@ class ScheduledMixIn : public Base {
     shutdown();
     Base::server_close();
     if (requests_.scheduler() == nullptr) return;
-    acceptStream_.readWaiting();  // no request of theirs will be served
+    acceptStream_.readWaiting();  // closes connections not served yet
     try {
       requests_.wait(after(gracePeriod));
     } catch (const std::system_error& error) {

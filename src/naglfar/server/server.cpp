@@ -3,6 +3,8 @@
 //
 // Invariant: the server waits for connections only in poll(2), where it sees
 // shutdown(), too: the listener does not block.
+//
+// It asks for ScheduledFile and goClose, and sys for the calls.
 
 #include "naglfar/server.hpp"
 

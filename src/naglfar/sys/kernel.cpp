@@ -2,7 +2,9 @@
 // kernel. The simulated kernel (sim/sys.cpp) can take this file's place.
 //
 // Invariants:
-// - A function retries nothing and hides no result.
+// - A function retries nothing, and returns what its call returned. Two
+//   functions translate: `ended` makes EBADF of POLLNVAL, and `sendfile`
+//   returns the bytes that left before an error, as Linux does everywhere.
 // - Systems differ in accept4, pipe2, sendfile, poll and their flags. The
 //   layers above see no such difference.
 //

@@ -11,7 +11,7 @@
 /// - A count is either in its thread's ledger or in the total, never in both:
 ///   `flushLedger` moves it.
 ///
-/// The ledger asks the kernel for shared memory, and only in `shareLedger`.
+/// The ledger asks the sys layer for shared memory, in `shareLedger` only.
 
 #pragma once
 
@@ -27,7 +27,8 @@ namespace naglfar {
 // [calls-by-kind]
 /// The table of the system calls that the ledger tells apart, by the names of
 /// their manual pages. `accept4` counts accept(2) on a system that has no
-/// accept4(2), and `pipe` and `dup` count pipe2(2) and fcntl(2).
+/// accept4(2), `pipe` counts pipe2(2) where there is one, and `dup` counts
+/// fcntl(2) with F_DUPFD_CLOEXEC.
 // clang-format off
 #define NAGLFAR_SYSTEM_CALLS(CALL)                                          \
   CALL(socket) CALL(bind) CALL(listen) CALL(accept4) CALL(connect)          \
@@ -42,7 +43,7 @@ namespace naglfar {
 
 /// Makes an enumerator of an entry of the table.
 #define NAGLFAR_KIND(call) call,
-/// Makes a string of it.
+/// Makes a string of an entry of the table.
 #define NAGLFAR_NAME(call) #call,
 // [/calls-by-kind]
 
@@ -57,7 +58,7 @@ inline constexpr std::array callNames{NAGLFAR_SYSTEM_CALLS(NAGLFAR_NAME)};
 inline constexpr std::size_t callKinds = callNames.size();
 
 /// @param call A kind of system call.
-/// @return The name of its manual page.
+/// @return Its name in the table.
 constexpr const char* nameOf(Call call) {
   return callNames[static_cast<std::size_t>(call)];
 }

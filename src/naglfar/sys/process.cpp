@@ -3,8 +3,9 @@
 // Invariant: a program on the simulated kernel has these functions, too,
 // because stacks need true memory. So they use no descriptors.
 //
-// It asks the C library for the calls. `guard` and `guardAll` succeed from
-// Linux 6.13 on; on other systems they fail, and the caller uses `protect`.
+// It asks the C library for the calls. `guard` succeeds from Linux 6.13 on,
+// and `guardAll` where Linux has PIDFD_SELF_THREAD besides. Elsewhere they
+// fail: the caller uses `guard` for each page, or else `protect`.
 
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -55,7 +56,7 @@ int guard(void* page, std::size_t n) {
 }
 
 ssize_t guardAll(const iovec* pages, std::size_t n) {
-  constexpr int self = -10000;  // PIDFD_SELF_THREAD; EBADF without
+  constexpr int self = -10000;  // PIDFD_SELF_THREAD; else EBADF
   return counted(Call::process_madvise, ::syscall, SYS_process_madvise, self,
                  pages, n, guardInstall, 0);
 }

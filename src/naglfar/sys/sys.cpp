@@ -1,9 +1,10 @@
-// Errors, the owner of a descriptor, and addresses: the part of sys.hpp that
-// makes no system call of its own.
+// Errors, the owner of a descriptor, the pipe, and addresses: the part of
+// sys.hpp that reaches descriptors only through functions of sys.hpp.
 //
 // Invariant: this file is the same on the real and on the simulated kernel.
 //
-// It asks for `close`, of whichever kernel the program has.
+// It asks for `close` and `pipe`, of whichever kernel the program has, and
+// the C library for the limit of descriptors and for the form of addresses.
 
 #include "naglfar/sys.hpp"
 
@@ -16,7 +17,8 @@
 namespace naglfar::sys {
 
 // [fail]
-// If the error is a limit of the machine: what the user can do about it.
+// What the user can do about an error that is a limit of the machine; empty
+// for any other error.
 static std::string advice(int error) {
   rlimit descriptors{};
   getrlimit(RLIMIT_NOFILE, &descriptors);
