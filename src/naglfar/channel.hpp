@@ -194,13 +194,14 @@ std::optional<T> Channel<T>::take() {
 template <class T>
 void Channel<T>::write(T message, Deadline deadline) {
   Scheduler::spend();
-  if (size() >= limit_ && !closed_) {
+  if (closed_) sys::fail(EPIPE, "write to a closed channel");
+  if (size() >= limit_) {
     Writer writer(*this);
     keep(std::move(message), writer.kept);
     writer.wait("room in a channel", deadline);
     if (writer.kept.empty()) return;  // take() has made room
+    sys::fail(EPIPE, "the channel was closed while a write waited");
   }
-  if (closed_) sys::fail(EPIPE, "write to a closed channel");
 
   if (auto* reader = static_cast<Reader*>(readers_.first())) {
     reader->slot.emplace(std::move(message));
