@@ -24,7 +24,7 @@ import program
 N = 1000
 ALL = 9950
 SLACK = 0.05  # of a count: tables that grow, and answers in two pieces
-SLACK_KIB = 0.3  # by so much the memory differs from run to run
+RUNS = 3  # the memory differs by 0.3 KiB from run to run: the least counts
 
 # For a client: system calls in all, epoll_ctl, switches, parks, allocations,
 # page faults, and KiB of memory. Of the pages, two are the stacks of the two
@@ -50,6 +50,12 @@ def run(n):
     return json.loads(result.stdout)
 
 
+def least_memory(n):
+    """The report of a run of n clients, with the least memory of some runs."""
+    reports = [run(n) for _ in range(RUNS if with_memory else 1)]
+    return min(reports, key=lambda report: report["peak_kib"])
+
+
 def kernel():
     return tuple(map(int, re.match(r"(\d+)\.(\d+)",
                                    os.uname().release).groups()))
@@ -70,7 +76,7 @@ def totals(report):
 class Budget(unittest.TestCase):
 
     def test_what_a_client_costs(self):
-        one, many = run(1), run(N)
+        one, many = least_memory(1), least_memory(N)
         if many["poller"] != "epoll":
             self.skipTest("the budgets are for epoll")
         budget = BUDGET[program.name()]
@@ -80,7 +86,7 @@ class Budget(unittest.TestCase):
                 zip(NAMES, totals(one), totals(many), budget))[:sure]:
             cost = (last - first) / (N - 1)
             print(f"{program.name()}: {name} {cost:.3f} of {most:.2f}")
-            if cost > most + (SLACK_KIB if name == "KiB" else SLACK):
+            if cost > most + SLACK:
                 over.append(f"{name}: {cost:.3f}, and the budget is {most}")
         self.assertEqual(over, [])
 

@@ -36,7 +36,7 @@ ScheduledFile::ScheduledFile(ScheduledFile&& other) noexcept
   // neither waits nor is queued.
   if (!other.room_.watching() && !other.queued()) return;
   other.room_.unwatch();
-  Scheduler::current().wake(*this);
+  if (Scheduler* scheduler = Scheduler::ofThread()) scheduler->wake(*this);
 }
 
 ScheduledFile ScheduledFile::connectTcp(const sys::Address& address,
