@@ -6,6 +6,7 @@
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -621,6 +622,25 @@ TEST_SUITE("ScheduledFile: writing") {
     CHECK(pair.d.read(junk + 11).substr(junk) == "firstsecond");
     again.close();
     CHECK(pair.d.read().empty());
+  }
+
+  // A child that has no part in its parent's scheduler has no job that sends:
+  // what was written stays for the next flush.
+  TEST_CASE_FIXTURE(Run, "a file may be moved where there is no scheduler") {
+    Pair pair;
+    fill(pair.c.fileno());
+    pair.c.write("late");
+    pair.c.flush(false);
+    const pid_t child = sys::check(sys::fork(), "fork");
+    if (child == 0) {
+      Scheduler::abandon();
+      const ScheduledFile moved(std::move(pair.c));
+      ::_exit(moved.fileno() != -1 ? 7 : 8);
+    }
+    int status = 0;
+    sys::check(sys::waitpid(child, &status, 0), "waitpid");
+    CHECK(WIFEXITED(status));
+    CHECK(WEXITSTATUS(status) == 7);
   }
 
   // A file that still sends in the background when its scheduler ends.
