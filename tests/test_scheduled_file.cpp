@@ -624,6 +624,23 @@ TEST_SUITE("ScheduledFile: writing") {
     CHECK(pair.d.read().empty());
   }
 
+  TEST_CASE_FIXTURE(Run, "a flush that goes when there is room hands it on") {
+    Pair pair;
+    const std::size_t junk = fill(pair.c.fileno());
+    pair.c.write("late");
+    Job* waits = nullptr;
+    Task flush = go([&] {
+      waits = &Scheduler::current().self();
+      pair.c.flush();
+    });
+    yield();
+    pair.d.read(junk);
+    while (!flush.done() && !waits->queued()) yield();
+    REQUIRE(!flush.done());
+    flush.cancel();
+    CHECK(pair.d.read(4) == "late");
+  }
+
   // A child that has no part in its parent's scheduler has no job that sends:
   // what was written stays for the next flush.
   TEST_CASE_FIXTURE(Run, "a file may be moved where there is no scheduler") {

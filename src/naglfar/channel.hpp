@@ -45,7 +45,9 @@ namespace naglfar {
 /// 2009 library). A coroutine that still waits for it when it is destroyed
 /// may only be cancelled, as at the end of a program.
 /// @tparam T What a message is; it is moved, never copied, and needs nothing
-///         but a move constructor.
+///         but a move constructor. If that throws, write() and next() leave
+///         the channel as it was; read() and readWaiting() may lose what they
+///         have taken.
 template <class T>
 class Channel {
  public:

@@ -116,7 +116,8 @@ class ScheduledFile final : private Job {
   void flush(bool block = true);
 
   /// Sends a part of a file, after what was written. What other coroutines
-  /// write meanwhile comes after it.
+  /// write while this call still flushes goes before the part, and what they
+  /// write later comes after it.
   /// @param file A descriptor of a regular file, which stays open meanwhile.
   /// @param offset Where in it to start, in bytes.
   /// @param nbytes How many bytes to send.
@@ -146,7 +147,8 @@ class ScheduledFile final : private Job {
   /// When each of the calls above gives up. A change binds the next wait.
   Deadline deadline = never;
   /// How long one wait for the peer may last, to read or to send. Every bit
-  /// of progress starts it anew, so only a deadline bounds a whole line.
+  /// of progress starts it anew, so only a deadline bounds a whole line. A
+  /// flush() beside another coroutine's sendfile() waits for all of that.
   sys::Duration timeout = std::chrono::nanoseconds::max();
   std::size_t nread = 0;   ///< Bytes read from the descriptor.
   std::size_t nwrite = 0;  ///< Bytes that the kernel has taken.

@@ -212,12 +212,18 @@ void ScheduledFile::send(bool block) {
       Scheduler::current().watch(fileno(), Interest::write, room_);
     if (!block) return;
     WaitQueue::Entry entry(flushing_);
-    const bool woken = Scheduler::current().park("a descriptor to write to",
-                                                 fileno(), patience());
-    if (closed()) sys::fail(ECANCELED, "flush");
-    // A coroutine that was notified in the same turn has to look, for there
-    // may be no other left that waits for room.
-    if (!woken && entry.waiting()) sys::fail(ETIMEDOUT, "flush");
+    try {
+      const bool woken = Scheduler::current().park("a descriptor to write to",
+                                                   fileno(), patience());
+      if (closed()) sys::fail(ECANCELED, "flush");
+      // A coroutine that was notified in the same turn has to look, for there
+      // may be no other left that waits for room.
+      if (!woken && entry.waiting()) sys::fail(ETIMEDOUT, "flush");
+    } catch (const Unwind&) {
+      // It was notified that there is room: the job goes on in its place.
+      if (!entry.waiting()) Scheduler::current().wake(*this);
+      throw;
+    }
   }
   room_.unwatch();
   flushing_.notifyAll();  // it was sent for all of them

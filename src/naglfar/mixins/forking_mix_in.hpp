@@ -105,11 +105,10 @@ class ForkingMixIn : public Base {
   }
 
   static bool hasEnded(pid_t child, int options) {
-    pid_t ended;
-    do {
-      ended = sys::waitpid(child, nullptr, options);
-    } while (ended == -1 && errno == EINTR);
-    return ended != 0;
+    for (;;) {
+      const pid_t ended = sys::waitpid(child, nullptr, options);
+      if (ended != -1 || errno != EINTR) return ended != 0;
+    }
   }
   // [/forking-collect]
 

@@ -14,8 +14,6 @@
 
 #include <algorithm>
 #include <cassert>
-#include <cerrno>
-#include <ctime>
 #include <mutex>
 #include <new>
 
@@ -56,13 +54,12 @@ struct alignas(64) SharedWaiters::Table {
   void wait(Slot& slot, const std::timespec& until) {
     gotMutex(pthread_cond_timedwait(&slot.notified, &mutex, &until));
   }
-  void gotMutex(int error) {
+  void gotMutex([[maybe_unused]] int error) {
 #ifndef __APPLE__
     // A child was killed while it held the mutex. The table is valid.
     if (error == EOWNERDEAD) pthread_mutex_consistent(&mutex);
 #endif
     assert(error == 0 || error == EOWNERDEAD || error == ETIMEDOUT);
-    (void)error;
   }
 };
 // [/table]

@@ -12,7 +12,6 @@
 
 #pragma once
 
-#include <cerrno>
 #include <cstddef>
 #include <optional>
 
