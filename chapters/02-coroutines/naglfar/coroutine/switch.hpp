@@ -1,0 +1,40 @@
+/// @file coroutine/switch.hpp
+/// The switch to another stack, by makecontext(3) and swapcontext(3).
+///
+/// Invariant: a stack that has stopped goes on with the registers, the signal
+/// mask and the instruction as they were when it stopped.
+
+#pragma once
+
+#include <ucontext.h>
+
+#include "naglfar/sys.hpp"
+
+namespace naglfar {
+
+/// Where a stack stopped.
+struct Context {
+  ucontext_t machine;
+};
+
+/// Prepares a context that starts a function on a stack of its own.
+/// @param stack The low end of the stack.
+/// @param size Its size in bytes.
+/// @param entry Called at the first switch; must never return.
+inline void makeContext(Context& context, void* stack, std::size_t size,
+                        void (*entry)()) {
+  count(Call::rt_sigprocmask);
+  sys::check(getcontext(&context.machine), "getcontext");
+  context.machine.uc_stack.ss_sp = stack;
+  context.machine.uc_stack.ss_size = size;
+  context.machine.uc_link = nullptr;
+  makecontext(&context.machine, entry, 0);
+}
+
+/// Stops here and goes on there. Returns when a later switch comes back.
+inline void switchContext(Context& here, const Context& there) {
+  count(Call::rt_sigprocmask);
+  sys::check(swapcontext(&here.machine, &there.machine), "swapcontext");
+}
+
+}  // namespace naglfar

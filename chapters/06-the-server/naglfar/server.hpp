@@ -1,0 +1,151 @@
+/// @file server.hpp
+/// A TCP server with the interface of Python's socketserver.TCPServer, and
+/// the mix-in that serves each request in a coroutine of its own.
+///
+/// Invariants:
+/// - A handler that throws ends its connection, and no other one.
+/// - An accept(2) that fails because of one connection, or for want of
+///   descriptors, does not end the server and does not make it spin.
+///
+/// It asks for ScheduledFile, Channel and goAccept.
+
+#pragma once
+
+#include <sys/socket.h>
+
+#include <exception>
+#include <iostream>
+#include <optional>
+#include <string>
+
+#include "naglfar/channel.hpp"
+#include "naglfar/scheduled_file.hpp"
+
+namespace naglfar {
+
+/// Serves one request after the other.
+class TCPServer {
+ public:
+  /// A connection that was accepted.
+  struct Request {
+    sys::Fd connection;
+    sys::Address client;
+  };
+  /// The function that serves a request: see handlerFor().
+  using Handler = void (*)(ScheduledFile& request, const sys::Address& client,
+                           TCPServer& server);
+
+  /// Binds a socket and listens.
+  TCPServer(const sys::Address& address, Handler handler)
+      : TCPServer(listenOn(address), handler) {}
+  /// Serves from a socket that listens already.
+  TCPServer(sys::Fd listener, Handler handler)
+      : socket_(std::move(listener)), handler_(handler) {
+    sys::check(sys::localAddress(fileno(), server_address), "getsockname");
+  }
+  virtual ~TCPServer() = default;
+
+  /// Serves until shutdown() is called.
+  void serve_forever() {
+    while (std::optional<Request> request = get_request())
+      process_request(std::move(*request));
+  }
+  /// Ends serve_forever(), and closes the listening socket.
+  void shutdown() {
+    stopped_ = true;
+    socket_ = sys::Fd();
+  }
+
+  /// @return The listening socket.
+  int fileno() const { return socket_.get(); }
+  sys::Address server_address;  ///< With the port that the kernel chose.
+
+ protected:
+  /// @return The next connection, or nothing after shutdown().
+  virtual std::optional<Request> get_request() {
+    while (!stopped_) {
+      try {
+        Request request;
+        request.connection = goAccept(fileno(), request.client);
+        return request;
+      } catch (const std::system_error& error) {
+        if (!stopped_) survive(error);
+      }
+    }
+    return std::nullopt;
+  }
+  /// Serves a request. A mix-in serves it elsewhere.
+  virtual void process_request(Request request) { serve(request); }
+  /// Runs the handler.
+  virtual void finish_request(ScheduledFile& request,
+                              const sys::Address& client) {
+    handler_(request, client, *this);
+  }
+  /// Called when a handler throws.
+  virtual void handle_error(const sys::Address& client,
+                            const std::exception& error) {
+    std::cerr << "Exception while serving " + client.host() + ": " +
+                     error.what() + "\n";
+  }
+
+  /// Runs the handler and closes the connection, also if the handler throws.
+  void serve(Request& request) {
+    ScheduledFile file(std::move(request.connection));
+    try {
+      finish_request(file, request.client);
+      file.close();
+    } catch (const std::exception& error) {
+      handle_error(request.client, error);
+    }
+  }
+
+ private:
+  static sys::Fd listenOn(const sys::Address& address) {
+    sys::Fd fd(sys::check(sys::socket(sys::Mode::nonblocking), "socket"));
+    sys::check(sys::reuseAddress(fd.get()), "setsockopt");
+    sys::check(sys::bind(fd.get(), address), "bind");
+    sys::check(sys::listen(fd.get(), SOMAXCONN), "listen");
+    return fd;
+  }
+  // The listener stays readable while a connection waits in the backlog, so
+  // without descriptors the server must wait for time to pass.
+  static void survive(const std::system_error& error) {
+    switch (error.code().value()) {
+      case EMFILE: case ENFILE: case ENOBUFS: case ENOMEM:
+        return sleep(std::chrono::milliseconds(100));
+      case ECONNABORTED: case ECONNRESET: case EPROTO: case EPERM:
+        return;
+      default:
+        throw error;
+    }
+  }
+
+  sys::Fd socket_;
+  Handler handler_;
+  bool stopped_ = false;
+};
+
+/// Serves each request in a coroutine of its own.
+/// @tparam Base TCPServer, or a class derived from it.
+template <class Base>
+class ScheduledMixIn : public Base {
+ public:
+  using Base::Base;
+
+ protected:
+  void process_request(TCPServer::Request request) override {
+    go([this, request = std::move(request)]() mutable {
+      this->serve(request);
+    }).name = "request";
+  }
+};
+
+/// Makes a TCPServer::Handler of a handler class: an object of the class is
+/// made for each request, and its handle() is called.
+template <class Handler>
+void handlerFor(ScheduledFile& request, const sys::Address& client,
+                TCPServer& server) {
+  Handler(request, client, server).handle();
+}
+
+}  // namespace naglfar
