@@ -117,8 +117,9 @@ class BaseHTTPRequestHandler {
     wfile.write("\n");
   }
 
-  virtual void log_request(int code) {
-    log_message('"' + requestline + "\" " + std::to_string(code));
+  virtual void log_request(int code, std::string_view size = "-") {
+    log_message('"' + requestline + "\" " + std::to_string(code) + ' ' +
+                std::string(size));
   }
   virtual void log_message(std::string_view message) {
     std::cerr << client_address.host() + " - - " + std::string(message) +
@@ -201,5 +202,8 @@ class BaseHTTPRequestHandler {
     }
   }
 };
+
+/// A TCPServer with the name that Python's HTTPServer has.
+using HTTPServer = TCPServer;
 
 }  // namespace naglfar
