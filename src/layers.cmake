@@ -23,9 +23,9 @@ naglfar_layer(poller 01
 
 naglfar_layer(coroutine 02
   HEADERS coroutine.hpp coroutine/fiber_hooks.hpp coroutine/stack_pool.hpp
-          coroutine/switch.hpp
+          coroutine/switch.hpp coroutine/overflow.hpp
   SOURCES coroutine/coroutine.cpp coroutine/fiber_hooks.cpp
-          coroutine/stack_pool.cpp
+          coroutine/overflow.cpp coroutine/stack_pool.cpp
           coroutine/switch_${switch}.cpp ${assembly}
   LINKS job sys)
 

@@ -195,12 +195,20 @@ int protect(void* page, std::size_t n);  ///< mprotect(2): no access.
 int guard(void* page, std::size_t n);    ///< MADV_GUARD_INSTALL: madvise(2).
 ssize_t guardAll(const iovec* pages, std::size_t n);
 ///< MADV_GUARD_INSTALL on `n` ranges: process_madvise(2).
+int keepPagesSmall(void* memory, std::size_t n);
+///< MADV_NOHUGEPAGE, on Linux: madvise(2).
+int giveBack(void* pages, std::size_t n);
+///< MADV_DONTNEED, or MADV_FREE on other systems than Linux: madvise(2).
+ssize_t giveBackAll(const iovec* pages, std::size_t n);
+///< MADV_DONTNEED on `n` ranges: process_madvise(2).
 int signalAction(int signal, void (*handler)(int, siginfo_t*, void*),
-                 int flags);                   ///< sigaction(2).
-int defaultSignal(int signal);                 ///< sigaction(2), SIG_DFL.
-int ignoreSignal(int signal);                  ///< sigaction(2), SIG_IGN.
-int signalStack(void* memory, std::size_t n);  ///< sigaltstack(2).
-pid_t fork();                                  ///< fork(2).
+                 int flags);  ///< sigaction(2).
+int signalAction(int signal, const struct sigaction* action,
+                 struct sigaction* old);               ///< sigaction(2).
+int defaultSignal(int signal);                         ///< SIG_DFL.
+int ignoreSignal(int signal);                          ///< SIG_IGN.
+int signalStack(const stack_t* stack, stack_t* old);   ///< sigaltstack(2).
+pid_t fork();                                          ///< fork(2).
 pid_t waitpid(pid_t child, int* status, int options);  ///< waitpid(2).
 // [/memory-and-processes]
 

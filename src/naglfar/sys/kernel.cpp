@@ -12,6 +12,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -197,8 +198,15 @@ ssize_t sendfile(int fd, int file, off_t offset, std::size_t n) {
 #endif
 }
 
+// Destructors close. pthread_cancel(3) must not unwind them, so it waits.
 int close(int fd) {
-  return counted(Call::close, ::close, fd);
+  int state = 0;
+  pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+  const int result = counted(Call::close, ::close, fd);
+  const int error = errno;
+  pthread_setcancelstate(state, nullptr);
+  errno = error;
+  return result;
 }
 // [/descriptor-calls]
 
