@@ -9,6 +9,11 @@
 /// The thread's own stack takes part: when main waits for something, it runs
 /// the other jobs until it is woken itself.
 ///
+/// pthread_exit(3) in a coroutine, or pthread_cancel(3) where it waits,
+/// unwinds the coroutine and then the thread's own stack, as far as the C++
+/// library unwinds a stack for these calls (libstdc++ with glibc does). A
+/// coroutine that is being cancelled must not end its thread.
+///
 /// Invariants:
 /// - A coroutine that neither runs nor stands in the queue has said what it
 ///   waits for, and that object holds a pointer to the coroutine, to wake it.
@@ -64,7 +69,11 @@ class Scheduler {
   /// process.
   /// @throws std::logic_error If the thread has a scheduler already.
   Scheduler();
-  /// Cancels the coroutines that are left, of all groups.
+  /// Cancels the coroutines that are left, of all groups. A coroutine may
+  /// call exit(3), which destroys a static scheduler; the coroutine itself is
+  /// not unwound then, and neither are those that have resumed it. Otherwise
+  /// a coroutine must not destroy its scheduler: if it ends after that, the
+  /// process is aborted with a message.
   ~Scheduler();
 
   /// @return This thread's scheduler.

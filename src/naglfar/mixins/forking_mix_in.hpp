@@ -83,8 +83,14 @@ class ForkingMixIn : public Base {
     try {
       this->serve(request);
     } catch (...) {
-      // handle_error() threw, and the child has no caller of its own.
+      // handle_error() threw, or the handler ends its thread, and the child
+      // has no caller of its own.
+      endChild();
     }
+    endChild();
+  }
+
+  [[noreturn]] void endChild() {
     flushLedger();
     if (ended_) {
       const pid_t self = ::getpid();

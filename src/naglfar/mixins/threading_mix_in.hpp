@@ -57,13 +57,8 @@ class ThreadingMixIn : public Base {
       // The thread cannot end before it is counted.
       const std::lock_guard counting(mutex_);
       std::thread([this, request = std::move(request)]() mutable {
+        const Ending ending{*this};
         this->serve(request);
-        flushLedger();
-        // The thread notifies before it unlocks: after that the destructor
-        // may find that no request runs, and the condition variable is gone.
-        const std::lock_guard ending(mutex_);
-        --running_;
-        ended_.notify_all();
       }).detach();
       ++running_;
     } catch (const std::system_error& error) {  // std::thread throws it
@@ -71,6 +66,19 @@ class ThreadingMixIn : public Base {
     }
   }
   // [/threading-process]
+
+  // However a thread ends, by pthread_exit(3) for instance, it is counted. It
+  // notifies before it unlocks: after that the destructor may find that no
+  // request runs, and the condition variable is gone.
+  struct Ending {
+    ThreadingMixIn& server;
+    ~Ending() {
+      flushLedger();
+      const std::lock_guard ending(server.mutex_);
+      --server.running_;
+      server.ended_.notify_all();
+    }
+  };
 
   std::mutex mutex_;
   std::condition_variable ended_;  // notified when a request has ended

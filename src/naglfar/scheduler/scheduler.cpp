@@ -31,15 +31,27 @@ Scheduler::Scheduler() {
   (void)once;
 }
 
+// The owner of a coroutine that has destroyed its scheduler. After exit(3)
+// the coroutine never goes on. If it does, there is no loop to go back to.
+static struct Orphans final : Coroutine::Owner {
+  void ended(Coroutine& coroutine,
+             const std::exception_ptr& /*escaped*/) noexcept override {
+    std::cerr << "naglfar: " + coroutine.describe() +
+                     " has destroyed the scheduler that runs it\n";
+    std::abort();
+  }
+} orphans;
+
 // Groups may outlive the scheduler. An exception of their coroutines that no
 // call can be told of any more is at least printed.
 Scheduler::~Scheduler() {
-  assert(Coroutine::current() == nullptr);
   cancel();
   if (escaped_) print(escaped_);
   while (TaskGroup* group = groups_.pop()) {
     while (const std::exception_ptr escaped = group->unclaimed())
       print(escaped);
+    while (Coroutine* running = group->members_.pop())
+      running->owner = &orphans;
     group->scheduler_ = nullptr;
   }
   sys::beforeClose = nullptr;
@@ -65,6 +77,7 @@ inline void Scheduler::runOne(Job& job) {
   try {
     job.run();
   } catch (...) {
+    if (std::current_exception() == nullptr) throw;  // the thread ends
     fail(std::current_exception());  // of a job that is no coroutine
   }
   runsJob_ = false;

@@ -132,6 +132,7 @@ class ScheduledMixIn : public Base {
             } catch (const Unwind&) {
               throw;
             } catch (...) {  // from handle_error(): the other requests go on
+              if (std::current_exception() == nullptr) throw;
               const auto& told = Scheduler::current().unhandled;
               told ? told(std::current_exception())
                    : Scheduler::print(std::current_exception());

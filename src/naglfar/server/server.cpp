@@ -78,6 +78,7 @@ void TCPServer::serve(Request& request) {
   } catch (const Unwind&) {
     throw;  // this coroutine is being destroyed
   } catch (...) {
+    if (std::current_exception() == nullptr) throw;  // the thread ends
     handle_error(request.client, std::runtime_error("unknown exception"));
   }
 }
