@@ -30,7 +30,11 @@ namespace naglfar {
 // [go-wait]
 /// Waits for a descriptor: this coroutine, or, without a scheduler, this
 /// thread. Only after a system call has said EAGAIN. It may end in vain.
-/// @param fd A nonblocking descriptor.
+/// @param fd A nonblocking descriptor. After a wait, only goClose() or an
+///        sys::Fd of this thread may close it. Call Scheduler::deregister()
+///        before foreign code closes it or puts another file in its place:
+///        otherwise a wait for the number's next file may never end. The
+///        functions of sys.hpp notice when they get such a number again.
 /// @param interest The direction.
 /// @param deadline When to give up.
 /// @throws std::system_error As Scheduler::wait().

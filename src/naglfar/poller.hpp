@@ -80,7 +80,11 @@ class Poller {
 
   /// Waits for one direction of a descriptor. The waiter is woken once; for
   /// more, watch again, and only after a system call has said EAGAIN.
-  /// @param fd A nonblocking descriptor.
+  /// @param fd A nonblocking descriptor. From now on deregister() must be
+  ///        called before it is closed or another file takes its place, by
+  ///        dup2(2) for instance. Otherwise the poller takes the number's
+  ///        next file for one that the kernel watches, and its waiters may
+  ///        never be woken.
   /// @param interest The direction.
   /// @param waiter Is woken. It must not be watching already.
   /// @throws std::system_error EBUSY if another waiter waits there, and what

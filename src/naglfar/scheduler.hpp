@@ -25,7 +25,7 @@
 ///   left: they may be destroyed in any order.
 ///
 /// Asks of the layers below: Coroutine, StackPool, Poller; of sys: the clock,
-/// and beforeClose.
+/// beforeClose and afterOpen.
 
 #pragma once
 
@@ -85,7 +85,7 @@ class Scheduler {
   /// one thing and exits: the coroutines are for the parent to run.
   static void abandon() {
     current_ = nullptr;
-    sys::beforeClose = nullptr;
+    sys::beforeClose = sys::afterOpen = nullptr;
   }
 
   /// Runs a callable in a new coroutine of the outermost group.
@@ -168,8 +168,10 @@ class Scheduler {
   /// @throws std::system_error As Poller::watch().
   void watch(int fd, Interest interest, Waiter& waiter);
 
-  /// Wakes what waits for a descriptor, before it is closed.
-  /// @param fd The descriptor.
+  /// Wakes what waits for a descriptor with ECANCELED, and lets the poller
+  /// forget it. goClose() and sys::Fd call this. A program calls it before
+  /// foreign code closes the descriptor or puts another file in its place.
+  /// @param fd The descriptor. If it stays open, it can be waited for again.
   void deregister(int fd) { poller_.deregister(fd, ready_); }
 
   /// @return The poller, to ask it about a descriptor.

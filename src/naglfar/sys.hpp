@@ -82,8 +82,17 @@ using CloseHook = void (*)(int fd);  ///< Takes a descriptor.
 /// scheduler sets it, because its poller must deregister the descriptor: the
 /// kernel may give the same number to the next descriptor.
 inline constinit thread_local CloseHook beforeClose = nullptr;
+/// What the functions below call with each new descriptor of this thread. If
+/// the poller knows the number, foreign code has closed its former file, and
+/// the scheduler deregisters it now.
+inline constinit thread_local CloseHook afterOpen = nullptr;
 
 /// The owner of a descriptor: its destructor closes the descriptor.
+///
+/// A poller must be told before a descriptor is closed that was waited for,
+/// and an Fd tells the scheduler of its thread. Foreign code does not. Before
+/// it closes such a descriptor, or puts another file in its place by dup2(2),
+/// call Scheduler::deregister().
 class Fd {
  public:
   /// @param fd A descriptor to own, or -1 for none.
@@ -99,7 +108,7 @@ class Fd {
   int get() const { return fd_; }
   /// @return True if a descriptor is owned.
   explicit operator bool() const { return fd_ != -1; }
-  /// Gives the descriptor up without closing it.
+  /// Gives the descriptor up without closing it, and tells no scheduler.
   /// @return The descriptor, which the caller now owns.
   int release() { return std::exchange(fd_, -1); }
 

@@ -24,6 +24,9 @@ Scheduler::Scheduler() {
     throw std::logic_error("this thread has a Scheduler already");
   current_ = this;
   sys::beforeClose = [](int fd) { current_->deregister(fd); };
+  sys::afterOpen = [](int fd) {
+    if (current_->poller_.registered(fd)) current_->deregister(fd);
+  };
   sys::ignoreSignal(SIGPIPE);
   static const int once = pthread_atfork(nullptr, nullptr, [] {
     if (current_ != nullptr) current_->poller_.reopen();
@@ -54,7 +57,7 @@ Scheduler::~Scheduler() {
       running->owner = &orphans;
     group->scheduler_ = nullptr;
   }
-  sys::beforeClose = nullptr;
+  sys::beforeClose = sys::afterOpen = nullptr;
   current_ = nullptr;
 }
 

@@ -42,6 +42,7 @@ int install(const FilePointer& file, sys::Mode mode) {
   ++file->descriptors;
   if (file->descriptors == 1)
     file->nonblocking = mode == sys::Mode::nonblocking;
+  if (sys::afterOpen != nullptr) sys::afterOpen(fd);
   return fd;
 }
 

@@ -46,6 +46,18 @@ static int socketFlags(Mode mode) {
 }
 #endif
 
+// A number that the kernel gives out was free, whatever the poller knows.
+static int opened(int fd) {
+  if (fd != -1 && afterOpen != nullptr) afterOpen(fd);
+  return fd;
+}
+
+static int opened(int result, const int (&ends)[2]) {
+  if (result != -1)
+    for (const int fd : ends) opened(fd);
+  return result;
+}
+
 static constexpr socklen_t addressSize = sizeof(sockaddr_in);
 
 static sockaddr* generic(const Address& address) {
@@ -56,11 +68,11 @@ static sockaddr* generic(const Address& address) {
 // [socket-calls]
 int socket(Mode mode) {
 #ifdef __APPLE__
-  return setFlags(counted(Call::socket, ::socket, AF_INET, SOCK_STREAM, 0),
-                  mode);
+  return opened(setFlags(
+      counted(Call::socket, ::socket, AF_INET, SOCK_STREAM, 0), mode));
 #else
-  return counted(Call::socket, ::socket, AF_INET,
-                 SOCK_STREAM | socketFlags(mode), 0);
+  return opened(counted(Call::socket, ::socket, AF_INET,
+                        SOCK_STREAM | socketFlags(mode), 0));
 #endif
 }
 
@@ -75,11 +87,11 @@ int listen(int fd, int backlog) {
 int accept(int fd, Address& client, Mode mode) {
   socklen_t size = addressSize;
 #ifdef __APPLE__
-  return setFlags(
-      counted(Call::accept4, ::accept, fd, generic(client), &size), mode);
+  return opened(setFlags(
+      counted(Call::accept4, ::accept, fd, generic(client), &size), mode));
 #else
-  return counted(Call::accept4, ::accept4, fd, generic(client), &size,
-                 socketFlags(mode));
+  return opened(counted(Call::accept4, ::accept4, fd, generic(client), &size,
+                        socketFlags(mode)));
 #endif
 }
 
@@ -113,9 +125,11 @@ int socketpair(int (&ends)[2], Mode mode) {
   count(Call::socketpair);
 #ifdef __APPLE__
   if (::socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == -1) return -1;
+  opened(0, ends);
   return setFlags(ends[0], mode) == -1 ? -1 : (setFlags(ends[1], mode), 0);
 #else
-  return ::socketpair(AF_UNIX, SOCK_STREAM | socketFlags(mode), 0, ends);
+  return opened(
+      ::socketpair(AF_UNIX, SOCK_STREAM | socketFlags(mode), 0, ends), ends);
 #endif
 }
 // [/socket-calls]
@@ -148,15 +162,16 @@ int pipe(int (&ends)[2], Mode mode) {
   count(Call::pipe);
 #ifdef __APPLE__
   if (::pipe(ends) == -1) return -1;
+  opened(0, ends);
   return setFlags(ends[0], mode) == -1 ? -1 : (setFlags(ends[1], mode), 0);
 #else
   const int flags = mode == Mode::nonblocking ? O_NONBLOCK : 0;
-  return ::pipe2(ends, O_CLOEXEC | flags);
+  return opened(::pipe2(ends, O_CLOEXEC | flags), ends);
 #endif
 }
 
 int dup(int fd) {
-  return counted(Call::dup, ::fcntl, fd, F_DUPFD_CLOEXEC, 0);
+  return opened(counted(Call::dup, ::fcntl, fd, F_DUPFD_CLOEXEC, 0));
 }
 
 ssize_t read(int fd, char* buffer, std::size_t size) {
@@ -213,7 +228,7 @@ int close(int fd) {
 // [readiness]
 #ifdef __linux__
 int epollCreate() {
-  return counted(Call::epoll_create1, ::epoll_create1, EPOLL_CLOEXEC);
+  return opened(counted(Call::epoll_create1, ::epoll_create1, EPOLL_CLOEXEC));
 }
 
 int epollCtl(int epoll, int op, int fd, epoll_event* event) {
