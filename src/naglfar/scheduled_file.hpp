@@ -94,7 +94,8 @@ class ScheduledFile final : private Job {
   /// Iterates over the lines until the end of file.
   /// @return An iterator at the first line; waits for that line.
   auto begin() {
-    return InputIterator([this] { return unlessEmpty(readline()); });
+    return inputIterator<std::string>(
+        [this](auto& line) { line = unlessEmpty(readline()); });
   }
   /// @return The end.
   std::default_sentinel_t end() { return {}; }
@@ -190,7 +191,8 @@ class ScheduledFile::Chunks {
   /// @throws std::system_error As goReadSome(), for each chunk. What came
   ///         before stays.
   auto begin() {
-    return InputIterator([this] { return next(); });
+    return inputIterator<std::string>(
+        [this](auto& chunk) { chunk = next(); });
   }
   /// @return The end.
   std::default_sentinel_t end() { return {}; }
