@@ -67,9 +67,11 @@ std::string goRead(int fd, Deadline deadline = never);
 /// Writes what the kernel takes now.
 /// @param fd A descriptor.
 /// @param data What to write; not empty.
-/// @param last Whether the descriptor is closed as soon as the data are
-///        written: on a socket, and where the system has MSG_MORE, they then
-///        leave with the end of file, in one segment.
+/// @param last Whether the output is ended as soon as the data are written,
+///        by shutdown(2) or a close: on a socket, and where the system has
+///        MSG_MORE, they then leave with the end of file, in one segment. A
+///        close alone will do only if the peer sends nothing that is not
+///        read: otherwise it is a reset, and takes the data along.
 /// @return How many bytes were written; 0 if the kernel takes none now.
 /// @throws std::system_error What write(2) fails with, such as EPIPE.
 std::size_t tryWrite(int fd, std::string_view data, bool last = false);

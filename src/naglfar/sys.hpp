@@ -164,7 +164,7 @@ int dup(int fd);                                         ///< F_DUPFD_CLOEXEC.
 ssize_t read(int fd, char* buffer, std::size_t size);    ///< read(2).
 ssize_t write(int fd, const char* data, std::size_t n);  ///< write(2).
 ssize_t writeLast(int fd, const char* data, std::size_t n);
-///< send(2) of the last bytes before a close: MSG_MORE where there is one, so
+///< send(2) of the last bytes before the end: MSG_MORE where there is one, so
 ///< that bytes and end can share a segment.
 ssize_t peek(int fd);  ///< recv(2): looks at one byte and does not wait.
 ssize_t sendfile(int fd, int file, off_t offset, std::size_t n);

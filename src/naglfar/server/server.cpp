@@ -72,7 +72,7 @@ void TCPServer::serve(Request& request) {
   ScheduledFile file(std::move(request.connection));
   try {
     finish_request(file, request.client);
-    file.close();
+    file.finish();
   } catch (const std::exception& error) {
     handle_error(request.client, error);
   } catch (const Unwind&) {
