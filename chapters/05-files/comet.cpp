@@ -53,6 +53,7 @@ class Server {
       waiters_.clear();
     }
     file.write(comet::respond(n));
+    file.peerMaySend = false;  // a client of this run has said all
     file.close();
   }
 

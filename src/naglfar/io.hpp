@@ -71,9 +71,11 @@ std::string goRead(int fd, Deadline deadline = never);
 /// Writes what the kernel takes now.
 /// @param fd A descriptor.
 /// @param data What to write; not empty.
-/// @param last Whether the descriptor is closed as soon as the data are
-///        written: on a socket, and where the system has MSG_MORE, they then
-///        leave with the end of file, in one segment.
+/// @param last Whether the output is ended as soon as the data are written,
+///        by shutdown(2) or a close: on a socket, and where the system has
+///        MSG_MORE, they then leave with the end of file, in one segment. A
+///        close alone will do only if the peer sends nothing that is not
+///        read: otherwise it is a reset, and takes the data along.
 /// @return How many bytes were written; 0 if the kernel takes none now.
 /// @throws std::system_error What write(2) fails with, such as EPIPE.
 std::size_t tryWrite(int fd, std::string_view data, bool last = false);
@@ -144,6 +146,13 @@ void goClose(int fd);
 // [/connect-accept-close]
 
 // [hangup-watch]
+/// How many bytes a peer that is watched may send: they stay unread in the
+/// kernel. If more could come, the kernel would have no room left, and the
+/// end of the peer's output would never get to it. A peer that sends so many
+/// counts as gone. A socket whose receive buffer (SO_RCVBUF) holds fewer
+/// cannot be watched.
+inline constexpr std::size_t mostUnread = 16384;
+
 /// Calls a function when the peer of a socket leaves or the socket is closed,
 /// while the coroutine of the socket waits for something else. The watch may
 /// outlive its scheduler, and is silent then. With select(2), which would
@@ -151,7 +160,8 @@ void goClose(int fd);
 /// something or ends its output.
 class HangupWatch final : private Job {
  public:
-  /// @param fd A nonblocking socket that is not read from meanwhile.
+  /// @param fd A nonblocking socket that is not read from meanwhile. See
+  ///        mostUnread.
   /// @param gone Called once, on the scheduler's stack: it must not wait.
   /// @param endMeansGone Whether the end of file means that the peer has
   ///        left. A peer that only ends its output looks the same; if such a
@@ -174,8 +184,10 @@ class HangupWatch final : private Job {
 /// that it has sent.
 /// @param fd A socket.
 /// @param endMeansGone As for HangupWatch.
-/// @return False if the peer has left.
-/// @throws std::system_error What poll(2) fails with.
+/// @return False if the peer has left, or has sent `mostUnread` bytes that
+///         were not read.
+/// @throws std::system_error EBADF if the descriptor is closed, and what else
+///         poll(2) fails with.
 bool peerIsThere(int fd, bool endMeansGone);
 // [/hangup-watch]
 

@@ -158,13 +158,21 @@ int connect(int fd, const Address& address);     ///< connect(2).
 int localAddress(int fd, Address& address);      ///< getsockname(2).
 int pendingError(int fd, int& error);            ///< SO_ERROR: socket(7).
 int reuseAddress(int fd);                        ///< SO_REUSEADDR.
+int sendAtOnce(int fd);                          ///< TCP_NODELAY.
 int endWriting(int fd);                          ///< shutdown(2), SHUT_WR.
 int socketpair(int (&ends)[2], Mode mode);       ///< socketpair(2), stream.
+
+/// Has the kernel find out whether a silent peer is still there: SO_KEEPALIVE
+/// and its times, and TCP_USER_TIMEOUT where there is one, so that bytes
+/// which are not acknowledged have the same time. Up to five setsockopt(2).
+/// The times are in seconds.
+int probePeer(int fd, int idle, int interval, int probes);
 
 /// Which directions of a connection have ended: none, the input (the peer
 /// sends no more), or both (after a reset, for instance).
 enum class Ended { nothing, input, both };
-int ended(int fd, Ended& what);  ///< poll(2) with no wait.
+int ended(int fd, Ended& what);
+///< poll(2) with no wait. Returns 1 if something has ended or can be read.
 // [/sockets]
 
 // [descriptors]
@@ -173,9 +181,10 @@ int dup(int fd);                                         ///< F_DUPFD_CLOEXEC.
 ssize_t read(int fd, char* buffer, std::size_t size);    ///< read(2).
 ssize_t write(int fd, const char* data, std::size_t n);  ///< write(2).
 ssize_t writeLast(int fd, const char* data, std::size_t n);
-///< send(2) of the last bytes before a close: MSG_MORE where there is one, so
+///< send(2) of the last bytes before the end: MSG_MORE where there is one, so
 ///< that bytes and end can share a segment.
-ssize_t peek(int fd);  ///< recv(2): looks at one byte and does not wait.
+ssize_t peek(int fd, std::size_t n = 1);
+///< recv(2): looks for `n` bytes, of 16 KiB at most, and does not wait.
 ssize_t sendfile(int fd, int file, off_t offset, std::size_t n);
 ///< sendfile(2), whose parameters differ on macOS and FreeBSD.
 int close(int fd);  ///< close(2).

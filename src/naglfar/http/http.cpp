@@ -25,11 +25,14 @@ void BaseHTTPRequestHandler::handle() {
   // read: the rest of a request that was refused, the rest of a body, another
   // request behind this one, or a request that it sends because it takes the
   // connection for a lasting one. A client of HTTP/1.0 that has sent its only
-  // request sends no more, so close() need not wait for it.
+  // request should send no more: there, what the kernel has decides.
   const bool mayBeSending =
       refused_ || !rfile.atEnd() || wfile.available() > 0 || mayGoOn_;
-  if (mayBeSending && !ended_)
+  if (ended_) return wfile.close();
+  if (mayBeSending)
     wfile.lingeringClose(lingerTimeout, lingerLimit);
+  else
+    wfile.finish(lingerTimeout, lingerLimit);
 }
 
 void BaseHTTPRequestHandler::handle_one_request() {

@@ -164,10 +164,13 @@ void goClose(int fd) {
 // [hangup-watch-members]
 bool peerIsThere(int fd, bool endMeansGone) {
   sys::Ended ended{};
-  while (sys::ended(fd, ended) == -1)
+  int news = 0;
+  while ((news = sys::ended(fd, ended)) == -1)
     if (errno != EINTR) sys::fail(errno, "poll");
-  return ended == sys::Ended::nothing ||
-         (ended == sys::Ended::input && !endMeansGone);
+  if (ended == sys::Ended::both ||
+      (ended == sys::Ended::input && endMeansGone))
+    return false;
+  return news == 0 || sys::peek(fd, mostUnread) < ssize_t{mostUnread};
 }
 
 HangupWatch::HangupWatch(int fd, std::function<void()> gone,

@@ -101,7 +101,7 @@ static std::timespec fromNow(sys::Duration duration) {
   return {seconds.count(), (time - seconds).count()};
 }
 
-std::size_t SharedWaiters::wait(int connection) {
+std::size_t SharedWaiters::wait(int connection, sys::Time deadline) {
   Table& table = *table_;
   const std::lock_guard lock(table);
   Slot* const slot =
@@ -126,10 +126,13 @@ std::size_t SharedWaiters::wait(int connection) {
   } const occupied(*slot);
   while (slot->state == Slot::waiting) {
     // notifyAll() notifies; otherwise the wait ends when it is time to look.
-    table.wait(*slot, fromNow(table.lookEvery));
-    if (slot->state == Slot::waiting &&
-        !peerIsThere(connection, table.endMeansGone))
+    const sys::Duration left = deadline - std::min(deadline, sys::now());
+    table.wait(*slot, fromNow(std::min(table.lookEvery, left)));
+    if (slot->state != Slot::waiting) break;
+    if (!peerIsThere(connection, table.endMeansGone))
       sys::fail(ECONNRESET, "the client left while it waited");
+    if (sys::now() >= deadline)
+      sys::fail(ETIMEDOUT, "wait for a notification");
   }
   return slot->state;
 }

@@ -51,11 +51,14 @@ class SharedWaiters {
   /// Waits for notifyAll(). The thread waits on a condition variable, which
   /// tells nothing about the connection; so now and then it looks whether the
   /// client is still there.
-  /// @param connection The request's socket.
+  /// @param connection The request's socket. A client that sends more than
+  ///        `mostUnread` bytes while it waits counts as one that has left.
+  /// @param deadline When to give up.
   /// @return How many requests were notified together with this one.
   /// @throws std::system_error ECONNRESET if the client leaves before, ENOSPC
-  ///         if the table has no free slot.
-  std::size_t wait(int connection);
+  ///         if the table has no free slot, errc::timed_out, and what
+  ///         peerIsThere() throws, such as EBADF.
+  std::size_t wait(int connection, sys::Time deadline = sys::Time::max());
   /// Notifies all requests that wait, in one step.
   /// @return How many.
   std::size_t notifyAll();

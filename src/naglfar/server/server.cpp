@@ -35,8 +35,27 @@ TCPServer::TCPServer(sys::Fd listener, Handler handler)
     : socket_(std::move(listener)), handler_(handler) {
   sys::ignoreSignal(SIGPIPE);  // the Scheduler does it, but may be absent
   sys::check(sys::localAddress(fileno(), server_address), "getsockname");
+  // A listener that is no socket of TCP has no such options.
+  if (sys::sendAtOnce(fileno()) == 0)
+    probeClients(std::chrono::seconds(60), std::chrono::seconds(10), 6);
 }
 // [/tcp-server-life]
+
+// [probe-clients]
+// Linux takes no more than 32,767 seconds, and 127 probes.
+void TCPServer::probeClients(sys::Duration idle, sys::Duration interval,
+                             int probes) {
+  const auto inSeconds = [](sys::Duration time) {
+    using std::chrono::seconds;
+    const auto whole = std::chrono::ceil<seconds>(
+        std::clamp<sys::Duration>(time, seconds(1), seconds(32767)));
+    return static_cast<int>(whole.count());
+  };
+  sys::check(sys::probePeer(fileno(), inSeconds(idle), inSeconds(interval),
+                            std::clamp(probes, 1, 127)),
+             "setsockopt");
+}
+// [/probe-clients]
 
 // [serve-forever]
 void TCPServer::serve_forever() {
@@ -72,7 +91,7 @@ void TCPServer::serve(Request& request) {
   ScheduledFile file(std::move(request.connection));
   try {
     finish_request(file, request.client);
-    file.close();
+    file.finish();
   } catch (const std::exception& error) {
     handle_error(request.client, error);
   } catch (const Unwind&) {

@@ -11,10 +11,14 @@
 // It asks the C library for the calls.
 
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include <algorithm>
+#include <climits>
 
 #include "naglfar/sys.hpp"
 
@@ -117,6 +121,37 @@ int reuseAddress(int fd) {
                  &on, socklen_t{sizeof on});
 }
 
+static int setOption(int fd, int level, int option, int value) {
+  return counted(Call::setsockopt, ::setsockopt, fd, level, option, &value,
+                 socklen_t{sizeof value});
+}
+
+int sendAtOnce(int fd) {
+  return setOption(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+}
+
+// macOS has another name for the time before the first probe.
+int probePeer(int fd, int idle, int interval, int probes) {
+#ifdef __APPLE__
+  constexpr int beforeFirst = TCP_KEEPALIVE;
+#else
+  constexpr int beforeFirst = TCP_KEEPIDLE;
+#endif
+  int result = setOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+  if (result == 0) result = setOption(fd, IPPROTO_TCP, beforeFirst, idle);
+  if (result == 0)
+    result = setOption(fd, IPPROTO_TCP, TCP_KEEPINTVL, interval);
+  if (result == 0) result = setOption(fd, IPPROTO_TCP, TCP_KEEPCNT, probes);
+#ifdef TCP_USER_TIMEOUT
+  const long long whole = (idle + 1LL * interval * probes) * 1000;
+  const auto milliseconds =
+      static_cast<int>(std::min<long long>(whole, INT_MAX));
+  if (result == 0)
+    result = setOption(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, milliseconds);
+#endif
+  return result;
+}
+
 int endWriting(int fd) {
   return counted(Call::shutdown, ::shutdown, fd, SHUT_WR);
 }
@@ -144,7 +179,7 @@ int ended(int fd, Ended& what) {
   constexpr short both = POLLERR;
   constexpr short input = POLLHUP;
 #endif
-  pollfd entry{fd, input, 0};
+  pollfd entry{fd, input | POLLIN, 0};
   const int n = counted(Call::poll, ::poll, &entry, 1, 0);
   if ((entry.revents & POLLNVAL) != 0) {
     errno = EBADF;
@@ -190,9 +225,10 @@ ssize_t writeLast(int fd, const char* data, std::size_t n) {
 #endif
 }
 
-ssize_t peek(int fd) {
-  char byte;
-  return counted(Call::recv, ::recv, fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+ssize_t peek(int fd, std::size_t n) {
+  static thread_local char bytes[16384];
+  return counted(Call::recv, ::recv, fd, bytes, std::min(n, sizeof bytes),
+                 MSG_PEEK | MSG_DONTWAIT);
 }
 
 ssize_t sendfile(int fd, int file, off_t offset, std::size_t n) {
