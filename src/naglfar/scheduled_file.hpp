@@ -115,6 +115,13 @@ class ScheduledFile final : private Job {
   /// @throws std::system_error As goWrite().
   void flush(bool block = true);
 
+  /// @return How many bytes were written and have not left yet.
+  std::size_t unsent() const { return outgoing_.size() - sent_; }
+
+  /// Takes back what was written last, so that it is never sent.
+  /// @param n How many bytes; at most unsent().
+  void takeBack(std::size_t n);
+
   /// Sends a part of a file, after what was written. What other coroutines
   /// write while this call still flushes goes before the part, and what they
   /// write later comes after it.
@@ -161,7 +168,6 @@ class ScheduledFile final : private Job {
     return text;
   }
   std::string_view pending() const;
-  std::size_t unsent() const { return outgoing_.size() - sent_; }
   Deadline patience() const { return std::min(deadline, after(timeout)); }
   bool fill();
   std::string take(std::size_t n);

@@ -190,6 +190,12 @@ void ScheduledFile::write(std::string_view data) {
   const bool full = unsent() > bufferSize;
   if (autoflush || full) send(full);
 }
+
+void ScheduledFile::takeBack(std::size_t n) {
+  assert(n <= unsent());
+  outgoing_.resize(outgoing_.size() - n);
+  compact(outgoing_, sent_);
+}
 // [/write]
 
 // [flush]
