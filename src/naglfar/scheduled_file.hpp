@@ -122,6 +122,13 @@ class ScheduledFile final : private Job {
   /// @throws std::system_error As goWrite().
   void flush(bool block = true);
 
+  /// @return How many bytes were written and have not left yet.
+  std::size_t unsent() const { return outgoing_.size() - sent_; }
+
+  /// Takes back what was written last, so that it is never sent.
+  /// @param n How many bytes; at most unsent().
+  void takeBack(std::size_t n);
+
   /// Sends a part of a file, after what was written before the call. What
   /// other coroutines write from then on comes after the part.
   /// @param file A descriptor of a regular file, which stays open meanwhile.
@@ -191,7 +198,6 @@ class ScheduledFile final : private Job {
   };
   struct DirectCall;
   std::string_view pending() const;
-  std::size_t unsent() const { return outgoing_.size() - sent_; }
   std::size_t sendable() const;
   Deadline patience() const { return std::min(deadline, after(timeout)); }
   bool fill();

@@ -26,6 +26,8 @@
 
 #include <atomic>
 #include <optional>
+#include <string>
+#include <string_view>
 
 #include "naglfar/channel.hpp"
 #include "naglfar/scheduled_file.hpp"
@@ -117,6 +119,13 @@ class TCPServer {
   virtual void idle([[maybe_unused]] int connection,
                     [[maybe_unused]] bool waits) {}
 
+  /// Called when a handler throws, or a mix-in finds no coroutine, thread or
+  /// process for a request. By default writes a line to standard error.
+  /// @param client The client's address.
+  /// @param error What the handler threw, or what is missing.
+  virtual void handle_error(const sys::Address& client,
+                            const std::exception& error);
+
   /// @return The listening socket.
   int fileno() const { return socket_.get(); }
 
@@ -138,13 +147,6 @@ class TCPServer {
                               const sys::Address& client) {
     handler_(request, client, *this);
   }
-  /// Called when a handler throws, or a mix-in finds no coroutine, thread or
-  /// process for a request. By default writes a line to standard error.
-  /// @param client The client's address.
-  /// @param error What the handler threw, or what is missing.
-  virtual void handle_error(const sys::Address& client,
-                            const std::exception& error);
-
   /// Runs the handler and closes the connection, also if the handler throws.
   /// @param request The connection.
   void serve(Request& request);
@@ -176,6 +178,15 @@ class TCPServer {
   sys::Pipe stop_;  // readable after shutdown(), also in other processes
 };
 // [/tcp-server]
+
+// [printable]
+/// Makes a text fit for one line of a log. A client that could write control
+/// characters could write lines of its own, and commands for a terminal.
+/// @param text A text that may quote a client.
+/// @return The text, with a question mark for each byte that is no printable
+///         character of ASCII.
+std::string printable(std::string_view text);
+// [/printable]
 
 // [handler-for]
 /// Makes a TCPServer::Handler of a handler class.

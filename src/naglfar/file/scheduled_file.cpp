@@ -268,6 +268,12 @@ void ScheduledFile::writeDirectly(std::string_view data) {
     throw;
   }
 }
+
+void ScheduledFile::takeBack(std::size_t n) {
+  assert(n <= unsent());
+  outgoing_.resize(outgoing_.size() - n);
+  compact(outgoing_, sent_);
+}
 // [/write]
 
 // [flush]

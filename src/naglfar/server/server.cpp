@@ -102,10 +102,19 @@ void TCPServer::serve(Request& request) {
   }
 }
 
+// The error may quote the client.
 void TCPServer::handle_error(const sys::Address& client,
                              const std::exception& error) {
   std::cerr << "Exception while serving " + client.host() + ":" +
-                   std::to_string(client.port()) + ": " + error.what() + "\n";
+                   std::to_string(client.port()) + ": " +
+                   printable(error.what()) + "\n";
+}
+
+std::string printable(std::string_view text) {
+  std::string line(text);
+  for (char& c : line)
+    if (c < ' ' || c > '~') c = '?';
+  return line;
 }
 // [/serve]
 
