@@ -51,7 +51,7 @@ class Handler : public BaseHTTPRequestHandler {
     timeout = settings.timeout;
     keepAliveTimeout = settings.keepAliveTimeout;
     rfile.limit = settings.max_body;
-    wfile.peerMaySend = settings.peerMaySend;
+    connection.peerMaySend = settings.peerMaySend;
   }
 
   void do_GET() override {
