@@ -232,6 +232,7 @@ namespace {
 struct Ends : BaseHTTPRequestHandler {
   using BaseHTTPRequestHandler::BaseHTTPRequestHandler;
   void do_GET() override { pthread_exit(&value); }
+  void log_message(std::string_view) override {}
 };
 
 // Serves a client, whose request ends the thread that serves it.
