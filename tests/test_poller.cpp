@@ -937,6 +937,34 @@ TEST_SUITE("poller: forgetting") {
     }
   }
 
+  // The duplicate's events carry the generation of the first life. However
+  // many lives the number has had since, they are not of its present one.
+  TEST_CASE("a duplicate of the first life reaches none of 300 later ones") {
+    Loop loop;
+    Pair pair;
+    const int number = pair.fd();
+    Sleeper first;
+    loop.watch(number, Interest::read, first);
+    loop.poll();
+    const sys::Fd duplicate(sys::dup(number));
+    loop.deregister(number);
+    close(pair.ours);
+    const Pair next;
+    REQUIRE(next.fd() == number);
+    for (int life = 1; life <= 300; ++life) {
+      CAPTURE(life);
+      Sleeper heir;
+      loop.watch(number, Interest::read, heir);
+      loop.poll();  // kqueue and select learn of it here
+      send(pair.peer);
+      loop.poll();
+      REQUIRE(heir.woken == 0);
+      REQUIRE(drain(duplicate.get()));
+      loop.deregister(number);
+      REQUIRE(heir.waiter.error == ECANCELED);
+    }
+  }
+
   TEST_CASE("news that nobody fetched dies with its descriptor") {
     Loop loop;
     Sleeper first;
@@ -1178,6 +1206,31 @@ TEST_SUITE("poller: time") {
 
 // [signal-tests]
 TEST_SUITE("poller: signals") {
+#ifndef NAGLFAR_SIMULATED  // it has no signals
+  // Cut to 32 bits, each of these times is short or none.
+  TEST_CASE("a time of more than 32 bits is not cut short") {
+    Loop loop;
+    Pair pair;
+    Sleeper reader;
+    loop.watch(pair.fd(), Interest::read, reader);
+    loop.poll();
+    constexpr long long range = 1LL << 32;
+    for (const sys::Duration time :
+         {sys::Duration(std::chrono::milliseconds(range)),
+          sys::Duration(std::chrono::milliseconds(range + 1)),
+          sys::Duration(std::chrono::milliseconds(5 * range)),
+          sys::Duration(std::chrono::milliseconds(range / 2)),
+          sys::Duration(std::chrono::seconds(range)),
+          sys::Duration(std::chrono::seconds(range + 1))}) {
+      CAPTURE(time.count());
+      const Interrupter interrupter(-1, 0, 50'000);
+      loop.poll(time);
+      CHECK(Interrupter::signals > 0);  // only a signal has ended the wait
+    }
+    CHECK(reader.woken == 0);
+  }
+#endif
+
   TEST_CASE("defect 19: a signal ends a wait and nothing else") {
     Loop loop;
     Pair pair;
@@ -1247,6 +1300,31 @@ TEST_SUITE("poller: fork") {
     loop.poll();
     CHECK(reader.woken == 1);
     CHECK(reader.waiter.error == 0);
+  }
+
+  TEST_CASE("a child watches for the writers and readers of its parent") {
+    for (const bool reads : {false, true})
+      for (const bool writes : {false, true}) {
+        CAPTURE(reads);
+        CAPTURE(writes);
+        Loop loop;
+        Pair pair;
+        REQUIRE(fill(pair.fd()));
+        Sleeper reader;
+        Sleeper writer;
+        if (reads) loop.watch(pair.fd(), Interest::read, reader);
+        if (writes) loop.watch(pair.fd(), Interest::write, writer);
+        loop.poll();
+        CHECK(inChild([&] {
+          loop.poller.reopen();
+          loop.poll();
+          if (reader.woken + writer.woken > 0) return false;
+          if (!drain(pair.peer.get())) return false;
+          send(pair.peer);
+          return (!reads || loop.waitFor(reader)) &&
+                 (!writes || loop.waitFor(writer));
+        }));
+      }
   }
 
 #ifndef NAGLFAR_KQUEUE  // a child has no kqueue of its parent's: kqueue(2)

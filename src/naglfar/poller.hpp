@@ -146,11 +146,13 @@ class Poller {
  private:
   // [poller-private]
   // Each descriptor has a slot, found by its number. `registered` is what the
-  // kernel watches for us: a bit for each Interest. `generation` tells events
-  // of a number's former life from those of its present one.
+  // kernel watches for us: a bit for each Interest. `added` are those bits of
+  // it that kqueue's next call tells the kernel. `generation` tells events of
+  // a number's former life from those of its present one.
   struct Slot {
     Waiter* waiters[2] = {nullptr, nullptr};
     unsigned registered = 0;
+    unsigned added = 0;
     unsigned generation = 0;  // how often it was deregistered
   };
   static unsigned bit(Interest interest) {

@@ -7,9 +7,10 @@
 //
 // Invariants:
 // - A bit of a slot's `registered` says that the kernel has the filter or
-//   that it stands in `added_`.
-// - `added_` names no deregistered descriptor: when the kernel reads the
-//   list, that number may be another file's.
+//   that it stands in `added_`. In the latter case `added` has the bit, too.
+// - An entry of `added_` whose slot has not that bit is void: the descriptor
+//   was deregistered, and its number may be another file's. So to deregister
+//   needs no search in the list.
 //
 // It asks sys for kqueue and kevent.
 
@@ -53,6 +54,7 @@ static Event change(int fd, Interest interest, int flags) {
 void Poller::attach(int fd, Interest interest, Slot& slot) {
   added_.emplace_back(fd, interest);
   slot.registered |= bit(interest);
+  slot.added |= bit(interest);
 }
 // [/kqueue-attach]
 
@@ -66,11 +68,10 @@ void Poller::attach(int fd, Interest interest, Slot& slot) {
 void Poller::detach(int fd, Slot& slot) {
   Event deletions[2];
   int n = 0;
-  for (const Interest interest : {Interest::read, Interest::write}) {
-    if ((slot.registered & bit(interest)) == 0) continue;
-    if (std::erase(added_, std::pair(fd, interest)) == 0)
+  for (const Interest interest : {Interest::read, Interest::write})
+    if ((slot.registered & ~slot.added & bit(interest)) != 0)
       deletions[n++] = change(fd, interest, EV_DELETE | EV_RECEIPT);
-  }
+  slot.added = 0;
   const timespec none{};
   if (n > 0) sys::kevent(kernel_.get(), deletions, n, deletions, n, &none);
 }
@@ -100,13 +101,15 @@ void Poller::poll(sys::Duration timeout, JobQueue& ready) {
   if (events.size() < added_.size()) events.resize(added_.size());
   int n = 0;
   for (const auto& [fd, interest] : added_)
-    events[static_cast<std::size_t>(n++)] =
-        change(fd, interest, EV_ADD | EV_CLEAR);
+    if ((slot(fd).added & bit(interest)) != 0)
+      events[static_cast<std::size_t>(n++)] =
+          change(fd, interest, EV_ADD | EV_CLEAR);
   const timespec wait = limited(timeout);
   n = sys::kevent(kernel_.get(), events.data(), n, events.data(),
                   static_cast<int>(events.size()),
                   timeout.count() < 0 ? nullptr : &wait);
   if (n == -1 && errno != EINTR) sys::fail(errno, "kevent");
+  for (const auto& [fd, interest] : added_) slot(fd).added &= ~bit(interest);
   added_.clear();
   // [/kqueue-poll]
 

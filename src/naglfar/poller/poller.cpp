@@ -23,7 +23,7 @@ void Poller::reopen() {
   open();
   for (std::size_t fd = 0; fd < slots_.size(); ++fd) {
     Slot& slot = slots_[fd];
-    slot.registered = 0;
+    slot.registered = slot.added = 0;
     for (const Interest interest : {Interest::read, Interest::write})
       if (slot.waiters[static_cast<int>(interest)] != nullptr)
         attach(static_cast<int>(fd), interest, slot);
