@@ -12,7 +12,6 @@
 #include <pthread.h>
 
 #include <cassert>
-#include <csignal>
 #include <iostream>
 #include <sstream>
 
@@ -24,7 +23,6 @@ Scheduler::Scheduler() {
     throw std::logic_error("this thread has a Scheduler already");
   current_ = this;
   sys::beforeClose = [](int fd) { current_->deregister(fd); };
-  sys::ignoreSignal(SIGPIPE);
   static const int once = pthread_atfork(nullptr, nullptr, [] {
     if (current_ != nullptr) current_->poller_.reopen();
   });
