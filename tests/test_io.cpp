@@ -635,7 +635,7 @@ class Ticks {
   ~Ticks() {
     const itimerval stop{};
     ::setitimer(ITIMER_REAL, &stop, nullptr);
-    sys::defaultSignal(SIGALRM);
+    std::signal(SIGALRM, SIG_DFL);
   }
   Ticks(const Ticks&) = delete;
   Ticks& operator=(const Ticks&) = delete;

@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include <charconv>
-#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
@@ -146,7 +145,6 @@ Run::Run(const char* program, int argc, char** argv, sys::Mode listener,
   }
   clientsInAll = clients;
   checkLimits();
-  sys::ignoreSignal(SIGPIPE);
   listen(listener);
   start_ = sys::now();
   faultsAtStart_ = pageFaults(RUSAGE_SELF);

@@ -7,6 +7,9 @@
 /// poll(2). On a blocking descriptor the kernel never says EAGAIN, so these
 /// calls work there, too, and no deadline binds them.
 ///
+/// A write that the peer cannot read any more fails with EPIPE and sends no
+/// SIGPIPE, in any thread and to any descriptor.
+///
 /// Invariant: EINTR never leaves this layer, and no error is taken for an end
 /// of file: the end is 0 bytes, an error is an exception.
 ///

@@ -64,9 +64,9 @@ class Scheduler {
   /// cooperative budget (tokio::task::coop).
   static constexpr unsigned operationsPerTurn = 64;
 
-  /// Makes the thread's scheduler, and ignores SIGPIPE, as Python does: a
-  /// write to a peer that is gone shall fail with EPIPE and not end the
-  /// process.
+  /// Makes the thread's scheduler. It changes no signal of the process: a
+  /// write of the library to a peer that is gone fails with EPIPE and sends
+  /// no SIGPIPE.
   /// @throws std::logic_error If the thread has a scheduler already.
   Scheduler();
   /// Cancels the coroutines that are left, of all groups. A coroutine may

@@ -1,7 +1,7 @@
 /// @file sys.hpp
 /// The library's system calls. The upper layers reach the kernel through the
-/// functions below; each of them makes one system call, or on macOS, where
-/// some calls take fewer flags, up to five.
+/// functions below; each of them makes one system call. Some make up to five:
+/// on macOS, where calls take fewer flags, and writes to what is no socket.
 ///
 /// A function counts its call in the ledger (%sys/ledger.hpp) and returns
 /// what the kernel returned. On failure that is -1 with the reason in errno,
@@ -176,17 +176,20 @@ int ended(int fd, Ended& what);
 // [/sockets]
 
 // [descriptors]
-int pipe(int (&ends)[2], Mode mode);                     ///< pipe2(2).
-int dup(int fd);                                         ///< F_DUPFD_CLOEXEC.
-ssize_t read(int fd, char* buffer, std::size_t size);    ///< read(2).
-ssize_t write(int fd, const char* data, std::size_t n);  ///< write(2).
+int pipe(int (&ends)[2], Mode mode);                   ///< pipe2(2).
+int dup(int fd);                                       ///< F_DUPFD_CLOEXEC.
+ssize_t read(int fd, char* buffer, std::size_t size);  ///< read(2).
+ssize_t write(int fd, const char* data, std::size_t n);
+///< send(2) with MSG_NOSIGNAL to a socket, or else write(2) with SIGPIPE
+///< blocked: EPIPE is an error and no signal.
 ssize_t writeLast(int fd, const char* data, std::size_t n);
-///< send(2) of the last bytes before the end: MSG_MORE where there is one, so
-///< that bytes and end can share a segment.
+///< The same for the last bytes before the end: MSG_MORE where there is one,
+///< so that bytes and end can share a segment.
 ssize_t peek(int fd, std::size_t n = 1);
 ///< recv(2): looks for `n` bytes, of 16 KiB at most, and does not wait.
 ssize_t sendfile(int fd, int file, off_t offset, std::size_t n);
-///< sendfile(2), whose parameters differ on macOS and FreeBSD.
+///< sendfile(2), whose parameters differ on macOS and FreeBSD; with SIGPIPE
+///< blocked.
 int close(int fd);  ///< close(2).
 // [/descriptors]
 
@@ -220,11 +223,13 @@ int giveBack(void* pages, std::size_t n);
 ssize_t giveBackAll(const iovec* pages, std::size_t n);
 ///< MADV_DONTNEED on `n` ranges: process_madvise(2).
 int signalAction(int signal, void (*handler)(int, siginfo_t*, void*),
-                 int flags);  ///< sigaction(2).
+                 int flags, struct sigaction* former = nullptr);
+///< sigaction(2), which tells what was before.
 int signalAction(int signal, const struct sigaction* action,
-                 struct sigaction* old);               ///< sigaction(2).
-int defaultSignal(int signal);                         ///< SIG_DFL.
-int ignoreSignal(int signal);                          ///< SIG_IGN.
+                 struct sigaction* old);  ///< sigaction(2).
+int restoreSignal(int signal, void (*handler)(int, siginfo_t*, void*),
+                  const struct sigaction& former);
+///< sigaction(2), unless another handler has taken this one's place.
 int signalStack(const stack_t* stack, stack_t* old);   ///< sigaltstack(2).
 pid_t fork();                                          ///< fork(2).
 pid_t waitpid(pid_t child, int* status, int options);  ///< waitpid(2).

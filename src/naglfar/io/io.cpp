@@ -87,7 +87,6 @@ std::size_t tryWrite(int fd, std::string_view data, bool last) {
                            : sys::write(fd, data.data(), data.size());
     if (n != -1) return static_cast<std::size_t>(n);
     if (errno == EAGAIN || errno == EWOULDBLOCK) return 0;
-    if (errno == ENOTSOCK && last) return tryWrite(fd, data);  // a pipe
     if (errno != EINTR) sys::fail(errno, "write");
   }
 }

@@ -12,7 +12,6 @@
 #include <pthread.h>
 
 #include <cassert>
-#include <csignal>
 #include <iostream>
 #include <sstream>
 
@@ -27,7 +26,6 @@ Scheduler::Scheduler() {
   sys::afterOpen = [](int fd) {
     if (current_->poller_.registered(fd)) current_->deregister(fd);
   };
-  sys::ignoreSignal(SIGPIPE);
   static const int once = pthread_atfork(nullptr, nullptr, [] {
     if (current_ != nullptr) current_->poller_.reopen();
   });

@@ -12,7 +12,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <csignal>
 #include <initializer_list>
 #include <iostream>
 #include <iterator>
@@ -33,7 +32,6 @@ TCPServer::TCPServer(const sys::Address& address, Handler handler,
 
 TCPServer::TCPServer(sys::Fd listener, Handler handler)
     : socket_(std::move(listener)), handler_(handler) {
-  sys::ignoreSignal(SIGPIPE);  // the Scheduler does it, but may be absent
   sys::check(sys::localAddress(fileno(), server_address), "getsockname");
   // A listener that is no socket of TCP has no such options.
   if (sys::sendAtOnce(fileno()) == 0)

@@ -321,9 +321,9 @@ ssize_t write(int fd, const char* data, std::size_t n) {
 }
 
 ssize_t writeLast(int fd, const char* data, std::size_t n) {
-  return waitingCall(Call::send, fd, onSocket([&](Socket& socket) {
-                       return socket.write(data, transfer(socket, n));
-                     }));
+  return waitingCall(Call::send, fd, [&](File& file) {
+    return file.write(data, transfer(file, n));
+  });
 }
 
 ssize_t peek(int fd, std::size_t n) {

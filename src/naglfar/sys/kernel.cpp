@@ -5,6 +5,7 @@
 // - A function retries nothing, and returns what its call returned. Two
 //   functions translate: `ended` makes EBADF of POLLNVAL, and `sendfile`
 //   returns the bytes that left before an error, as Linux does everywhere.
+// - No function sends the program SIGPIPE.
 // - Systems differ in accept4, pipe2, sendfile, poll and their flags. The
 //   layers above see no such difference.
 //
@@ -39,10 +40,30 @@ namespace naglfar::sys {
 static int setFlags(int fd, Mode mode) {
   if (fd == -1) return fd;
   count(Call::fcntl);
-  if (fcntl(fd, F_SETFD, FD_CLOEXEC) == -1) return -1;
+  const bool closesOnExec = fcntl(fd, F_SETFD, FD_CLOEXEC) != -1;
   count(Call::fcntl);
   const int flags = mode == Mode::nonblocking ? O_NONBLOCK : 0;
-  return fcntl(fd, F_SETFL, flags) == -1 ? -1 : fd;
+  if (closesOnExec && fcntl(fd, F_SETFL, flags) != -1) return fd;
+  const int error = errno;
+  close(fd);
+  errno = error;
+  return -1;
+}
+
+// Both ends, or none.
+static int setFlags(int (&ends)[2], Mode mode) {
+  const bool first = setFlags(ends[0], mode) != -1;
+  const int error = errno;
+  if (first && setFlags(ends[1], mode) != -1) return 0;
+  if (first) {
+    const int second = errno;
+    close(ends[0]);
+    errno = second;
+  } else {
+    close(ends[1]);
+    errno = error;
+  }
+  return -1;
 }
 #else
 static int socketFlags(Mode mode) {
@@ -160,8 +181,7 @@ int socketpair(int (&ends)[2], Mode mode) {
   count(Call::socketpair);
 #ifdef __APPLE__
   if (::socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == -1) return -1;
-  opened(0, ends);
-  return setFlags(ends[0], mode) == -1 ? -1 : (setFlags(ends[1], mode), 0);
+  return opened(setFlags(ends, mode), ends);
 #else
   return opened(
       ::socketpair(AF_UNIX, SOCK_STREAM | socketFlags(mode), 0, ends), ends);
@@ -197,8 +217,7 @@ int pipe(int (&ends)[2], Mode mode) {
   count(Call::pipe);
 #ifdef __APPLE__
   if (::pipe(ends) == -1) return -1;
-  opened(0, ends);
-  return setFlags(ends[0], mode) == -1 ? -1 : (setFlags(ends[1], mode), 0);
+  return opened(setFlags(ends, mode), ends);
 #else
   const int flags = mode == Mode::nonblocking ? O_NONBLOCK : 0;
   return opened(::pipe2(ends, O_CLOEXEC | flags), ends);
@@ -213,40 +232,10 @@ ssize_t read(int fd, char* buffer, std::size_t size) {
   return counted(Call::read, ::read, fd, buffer, size);
 }
 
-ssize_t write(int fd, const char* data, std::size_t n) {
-  return counted(Call::write, ::write, fd, data, n);
-}
-
-ssize_t writeLast(int fd, const char* data, std::size_t n) {
-#ifdef __linux__
-  return counted(Call::send, ::send, fd, data, n, MSG_MORE);
-#else
-  return counted(Call::send, ::send, fd, data, n, 0);
-#endif
-}
-
 ssize_t peek(int fd, std::size_t n) {
   static thread_local char bytes[16384];
   return counted(Call::recv, ::recv, fd, bytes, std::min(n, sizeof bytes),
                  MSG_PEEK | MSG_DONTWAIT);
-}
-
-ssize_t sendfile(int fd, int file, off_t offset, std::size_t n) {
-  count(Call::sendfile);
-#if defined(__linux__)
-  return ::sendfile(fd, file, &offset, n);
-#else
-  // macOS and FreeBSD report the bytes that left before an EAGAIN beside the
-  // error.
-#if defined(__APPLE__)
-  off_t sent = static_cast<off_t>(n);
-  const int result = ::sendfile(file, fd, offset, &sent, nullptr, 0);
-#else
-  off_t sent = 0;
-  const int result = ::sendfile(file, fd, offset, n, nullptr, &sent, 0);
-#endif
-  return result == -1 && sent == 0 ? -1 : static_cast<ssize_t>(sent);
-#endif
 }
 
 // Destructors close. pthread_cancel(3) must not unwind them, so it waits.
@@ -260,6 +249,95 @@ int close(int fd) {
   return result;
 }
 // [/descriptor-calls]
+
+// [without-sigpipe]
+// A write that no peer can read any more sends SIGPIPE to its thread, and the
+// default ends the process. For a call that has no flag against it: the
+// signal is blocked meanwhile, and the one that the call has sent is taken
+// away. One that was pending before stays, for it is the program's.
+template <class SystemCall>
+static ssize_t withoutSigpipe(SystemCall systemCall) {
+  sigset_t sigpipe;
+  sigset_t before;
+  sigset_t pending;
+  sigemptyset(&sigpipe);
+  sigemptyset(&pending);
+  sigaddset(&sigpipe, SIGPIPE);
+  counted(Call::rt_sigprocmask, pthread_sigmask, SIG_BLOCK, &sigpipe,
+          &before);
+  if (sigismember(&before, SIGPIPE) == 1) sigpending(&pending);
+  const bool mine = sigismember(&pending, SIGPIPE) != 1;
+  errno = 0;
+  const ssize_t result = systemCall();
+  const int error = errno;
+  if (error == EPIPE && mine) {
+    sigpending(&pending);  // not so if the program ignores it
+    if (int taken; sigismember(&pending, SIGPIPE) == 1)
+      sigwait(&sigpipe, &taken);
+  }
+  counted(Call::rt_sigprocmask, pthread_sigmask, SIG_SETMASK, &before,
+          nullptr);
+  errno = error;
+  return result;
+}
+// [/without-sigpipe]
+
+// [write-calls]
+#ifdef MSG_NOSIGNAL
+constexpr int noSignal = MSG_NOSIGNAL;
+#else
+constexpr int noSignal = 0;  // then withoutSigpipe() serves sockets, too
+#endif
+#ifdef __linux__
+constexpr int moreToCome = MSG_MORE;
+#else
+constexpr int moreToCome = 0;
+#endif
+
+// send(2), or write(2) on what is no socket. The kind is that of a call that
+// a socket has taken.
+static ssize_t writeWith(int flags, Call kind, int fd, const char* data,
+                         std::size_t n) {
+  if (noSignal != 0) {
+    const ssize_t sent = ::send(fd, data, n, flags | noSignal);
+    if (sent != -1 || errno != ENOTSOCK) {
+      count(kind);
+      return sent;
+    }
+    count(Call::send);
+  }
+  return withoutSigpipe(
+      [&] { return counted(Call::write, ::write, fd, data, n); });
+}
+
+ssize_t write(int fd, const char* data, std::size_t n) {
+  return writeWith(0, Call::write, fd, data, n);
+}
+
+ssize_t writeLast(int fd, const char* data, std::size_t n) {
+  return writeWith(moreToCome, Call::send, fd, data, n);
+}
+
+ssize_t sendfile(int fd, int file, off_t offset, std::size_t n) {
+  count(Call::sendfile);
+#if defined(__linux__)
+  return withoutSigpipe([&] { return ::sendfile(fd, file, &offset, n); });
+#else
+  // macOS and FreeBSD report the bytes that left before an EAGAIN beside the
+  // error.
+  off_t sent = 0;
+  const ssize_t result = withoutSigpipe([&] {
+#if defined(__APPLE__)
+    sent = static_cast<off_t>(n);
+    return ssize_t{::sendfile(file, fd, offset, &sent, nullptr, 0)};
+#else
+    return ssize_t{::sendfile(file, fd, offset, n, nullptr, &sent, 0)};
+#endif
+  });
+  return result == -1 && sent == 0 ? -1 : static_cast<ssize_t>(sent);
+#endif
+}
+// [/write-calls]
 
 // [readiness]
 #ifdef __linux__

@@ -105,11 +105,11 @@ ssize_t giveBackAll(const iovec*, std::size_t) {
 
 // [signals-and-processes]
 int signalAction(int signal, void (*handler)(int, siginfo_t*, void*),
-                 int flags) {
+                 int flags, struct sigaction* former) {
   struct sigaction action {};
   action.sa_sigaction = handler;
   action.sa_flags = SA_SIGINFO | flags;
-  return counted(Call::rt_sigaction, ::sigaction, signal, &action, nullptr);
+  return counted(Call::rt_sigaction, ::sigaction, signal, &action, former);
 }
 
 int signalAction(int signal, const struct sigaction* action,
@@ -117,14 +117,13 @@ int signalAction(int signal, const struct sigaction* action,
   return counted(Call::rt_sigaction, ::sigaction, signal, action, old);
 }
 
-int defaultSignal(int signal) {
-  const auto old = counted(Call::rt_sigaction, std::signal, signal, SIG_DFL);
-  return old == SIG_ERR ? -1 : 0;
-}
-
-int ignoreSignal(int signal) {
-  const auto old = counted(Call::rt_sigaction, std::signal, signal, SIG_IGN);
-  return old == SIG_ERR ? -1 : 0;
+int restoreSignal(int signal, void (*handler)(int, siginfo_t*, void*),
+                  const struct sigaction& former) {
+  struct sigaction present {};
+  const int result =
+      counted(Call::rt_sigaction, ::sigaction, signal, nullptr, &present);
+  if (result == -1 || present.sa_sigaction != handler) return result;
+  return counted(Call::rt_sigaction, ::sigaction, signal, &former, nullptr);
 }
 
 int signalStack(const stack_t* stack, stack_t* old) {
