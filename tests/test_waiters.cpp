@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/socket.h>
@@ -326,6 +327,25 @@ TEST_SUITE("waiters: clients that leave") {
       await(serving.address, "0");
     }
   }
+
+#ifdef TCP_REPAIR
+  // A client in repair mode closes without a word, as if its cable was cut.
+  TEST_CASE_FIXTURE(Run, "a client that vanishes is found by a probe") {
+    Serving serving;
+    const std::chrono::seconds second(1);
+    serving.server.probeClients(second, second, 1);
+    std::optional<ScheduledFile> client(
+        ScheduledFile::connectTcp(serving.address));
+    client->write("GET /wait HTTP/1.0\r\n\r\n");
+    await(serving.address, "1");
+    const int on = 1;
+    if (::setsockopt(client->fileno(), IPPROTO_TCP, TCP_REPAIR, &on,
+                     sizeof on) == -1)
+      return;  // it needs a privilege
+    client.reset();
+    await(serving.address, "0");
+  }
+#endif
 
   TEST_CASE_FIXTURE(Run, "those who stay are told") {
     Serving serving;
