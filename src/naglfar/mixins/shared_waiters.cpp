@@ -129,7 +129,7 @@ std::size_t SharedWaiters::wait(int connection, sys::Time deadline) {
     // notifyAll() notifies; otherwise the wait ends when it is time to look.
     const sys::Duration left = deadline - std::min(deadline, sys::now());
     table.wait(*slot, fromNow(std::min(table.lookEvery, left)));
-    if (slot->state != Slot::waiting) break;
+    if (slot->state != Slot::waiting) return slot->state;
     bool sends = false;
     if (!peerIsThere(connection, table.endMeansGone, &sends) ||
         sys::now() >= tooLong)
