@@ -56,12 +56,22 @@ class Handler : public comet::QuietCometHandler<Waiters> {
           TCPServer& accepted_by)
       : comet::QuietCometHandler<Waiters>(request, client, accepted_by) {
     this->headerTimeout = this->timeout = patience;
+    this->wfile.peerMaySend = true;
   }
   void do_POST() override { this->rfile.read(); }
+
+  // More than fits into the buffers of the sockets, in bytes.
+  static constexpr std::size_t large = std::size_t{8} << 20;
+
   void do_GET() override {
     if (this->path == "/die") std::raise(SIGKILL);
     if (this->path == "/throw") throw std::runtime_error("on demand");
     if (this->path == "/throw42") throw 42;
+    if (this->path == "/large") {
+      this->send_response(200);
+      this->end_headers();
+      return this->wfile.write(std::string(large, 'x'));
+    }
     comet::QuietCometHandler<Waiters>::do_GET();
   }
 };
@@ -258,6 +268,39 @@ void dawdle(const sys::Address& address) {
   CHECK(body.read().starts_with("HTTP/1.0 408 "));
 }
 
+// Clients of HTTP/1.0 say more than their request, before the answer or while
+// it is sent. They get all of it.
+void sayMore(const sys::Address& address) {
+  ScheduledFile waiting = ScheduledFile::connectTcp(address);
+  waiting.write("GET /wait HTTP/1.0\r\n\r\n");
+  await(address, "1");
+  waiting.write("\r\n");
+  CHECK(get(address, "/notify") == "1");
+  CHECK(waiting.read().ends_with("\r\n\r\n1"));
+
+  ScheduledFile loading = ScheduledFile::connectTcp(address);
+  loading.write("GET /large HTTP/1.0\r\n\r\n");
+  loading.read(1);
+  loading.write("\r\n");
+  loading.readUntil("\r\n\r\n").join();
+  CHECK(loading.read().size() == Handler<Waiters>::large);
+}
+
+// A handler that says one word.
+void goodbye(ScheduledFile& request, const sys::Address&, TCPServer&) {
+  request.write("goodbye");
+}
+
+// The same for a handler that knows nothing of HTTP, and reads nothing.
+void sayMoreToRaw(TCPServer& server) {
+  for (const std::size_t n : {1, 100'000}) {
+    ScheduledFile client = ScheduledFile::connectTcp(server.server_address);
+    client.write(std::string(n, 'x'));
+    CHECK(server.handle_request());
+    CHECK(client.read() == "goodbye");
+  }
+}
+
 // Of a server with three places, ten clients begin to ask. The fourth is
 // served when one of the first three is, and so are all the others.
 void crowd(const sys::Address& address) {
@@ -289,12 +332,7 @@ void failAndGoOn(const sys::Address& address) {
   }
 }
 
-// A handler that says one word, and a client that hears it from a server that
-// serves one request.
-void goodbye(ScheduledFile& request, const sys::Address&, TCPServer&) {
-  request.write("goodbye");
-}
-
+// What a client hears from a server that serves one request.
 std::string askOnce(TCPServer& server) {
   sys::Fd socket(sys::check(sys::socket(sys::Mode::blocking), "socket"));
   goConnect(socket.get(), server.server_address);
@@ -330,6 +368,13 @@ TEST_SUITE("mix-ins: coroutines") {
     failAndGoOn(server.address());
   }
 
+  TEST_CASE_FIXTURE(LongRun, "the last answer arrives under ScheduledMixIn") {
+    const InCoroutines server;
+    sayMore(server.address());
+    ScheduledMixIn<TCPServer> raw(anyPort, goodbye);
+    sayMoreToRaw(raw);
+  }
+
   TEST_CASE_FIXTURE(LongRun, "deadlines bind clients under ScheduledMixIn") {
     const Patience impatient(20ms);
     const InCoroutines server;
@@ -363,6 +408,13 @@ TEST_SUITE("mix-ins: threads") {
   TEST_CASE_FIXTURE(LongRun, "defect 12: exceptions under ThreadingMixIn") {
     const InThreads server;
     failAndGoOn(server.address());
+  }
+
+  TEST_CASE_FIXTURE(LongRun, "the last answer arrives under ThreadingMixIn") {
+    const InThreads server;
+    sayMore(server.address());
+    ThreadingMixIn<TCPServer> raw(anyPort, goodbye);
+    sayMoreToRaw(raw);
   }
 
   TEST_CASE_FIXTURE(LongRun, "deadlines bind clients under ThreadingMixIn") {
@@ -442,6 +494,17 @@ TEST_SUITE("mix-ins: processes") {
     InProcesses server;
     const LongRun run;
     failAndGoOn(server.address());
+    CHECK(server.stop() == "clean");
+  }
+
+  TEST_CASE("the last answer arrives under ForkingMixIn") {
+    InProcesses server;
+    {
+      const LongRun run;
+      sayMore(server.address());
+      ForkingMixIn<TCPServer> raw(anyPort, goodbye);
+      sayMoreToRaw(raw);
+    }
     CHECK(server.stop() == "clean");
   }
 

@@ -6,6 +6,7 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -17,6 +18,7 @@
 #include <cerrno>
 #include <csignal>
 #include <iostream>
+#include <limits>
 #include <memory>
 #include <sstream>
 #include <stdexcept>
@@ -61,6 +63,12 @@ extern "C" int accept4(int fd, sockaddr* address, socklen_t* size,
 namespace {
 
 const sys::Address anyPort("localhost", 0);
+
+#ifdef __APPLE__
+constexpr int keepIdle = TCP_KEEPALIVE;
+#else
+constexpr int keepIdle = TCP_KEEPIDLE;
+#endif
 
 // Remembers what the handlers threw.
 class TestServer : public TCPServer {
@@ -208,6 +216,51 @@ TEST_SUITE("server: TCPServer") {
     InThread<TestServer> serving(std::move(listener), answer);
     CHECK(serving.server.server_address.port() == address.port());
     CHECK(ask(address, "hello\n") == "answer to hello\n");
+  }
+
+  TEST_CASE_FIXTURE(Run, "connections inherit their options") {
+    static std::vector<int> found;
+    const auto look = [](ScheduledFile& request, const sys::Address&,
+                         TCPServer&) {
+      const std::pair<int, int> options[] = {{IPPROTO_TCP, TCP_NODELAY},
+                                             {SOL_SOCKET, SO_KEEPALIVE},
+                                             {IPPROTO_TCP, keepIdle},
+                                             {IPPROTO_TCP, TCP_KEEPINTVL},
+                                             {IPPROTO_TCP, TCP_KEEPCNT}};
+      found.clear();
+      for (const auto& [level, option] : options) {
+        int value = 0;
+        socklen_t size = sizeof value;
+        CHECK(::getsockopt(request.fileno(), level, option, &value, &size) ==
+              0);
+        found.push_back(value);
+      }
+    };
+    sys::Address address;
+    sys::Fd listener = newListener(address);
+    for (const bool given : {false, true}) {
+      Scheduled server = given ? Scheduled(std::move(listener), look)
+                               : Scheduled(anyPort, look);
+      const auto options = [&server] {
+        const Since since;
+        go([&] { ask(server.server_address, "x"); });
+        server.handle_request();
+        while (found.empty()) yield();
+        CHECK(since[Call::setsockopt] == 0);
+        std::vector<int> all = std::exchange(found, {});
+        all[0] = all[0] != 0;  // on some systems a flag of the kernel
+        all[1] = all[1] != 0;
+        return all;
+      };
+      CHECK(options() == std::vector<int>{1, 1, 60, 10, 6});
+      server.probeClients(90s, 1500ms, 3);
+      CHECK(options() == std::vector<int>{1, 1, 90, 2, 3});
+      server.probeClients(0s, -1s, 0);
+      CHECK(options() == std::vector<int>{1, 1, 1, 1, 1});
+      server.probeClients(sys::Duration::max(), sys::Duration::max(),
+                          std::numeric_limits<int>::max());
+      CHECK(options() == std::vector<int>{1, 1, 32767, 32767, 127});
+    }
   }
 
   TEST_CASE_FIXTURE(Run, "handle_request serves one") {

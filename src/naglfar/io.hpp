@@ -149,12 +149,15 @@ void goClose(int fd);
 // [/connect-accept-close]
 
 // [hangup-watch]
-/// How many bytes a peer that is watched may send: they stay unread in the
-/// kernel. If more could come, the kernel would have no room left, and the
-/// end of the peer's output would never get to it. A peer that sends so many
-/// counts as gone. A socket whose receive buffer (SO_RCVBUF) holds fewer
-/// cannot be watched.
+/// How many bytes of a watched peer may stay unread in the kernel. If the
+/// peer sends on, the kernel has no room left, and the end of the peer's
+/// output does not get to it: that the peer leaves cannot be seen any more. A
+/// socket whose receive buffer (SO_RCVBUF) holds fewer bytes cannot be
+/// watched.
 inline constexpr std::size_t mostUnread = 16384;
+/// How long a waiting request bears a peer that has sent so many. Then the
+/// peer counts as gone.
+inline constexpr sys::Duration unreadPatience = std::chrono::seconds(3);
 
 /// Calls a function when the peer of a socket leaves or the socket is closed,
 /// while the coroutine of the socket waits for something else. The watch may
@@ -163,16 +166,18 @@ inline constexpr std::size_t mostUnread = 16384;
 /// something or ends its output.
 class HangupWatch final : private Job {
  public:
-  /// @param fd A nonblocking socket that is not read from meanwhile. See
-  ///        mostUnread.
+  /// @param fd A nonblocking socket that is not read from meanwhile.
   /// @param gone Called once, on the scheduler's stack: it must not wait.
   /// @param endMeansGone Whether the end of file means that the peer has
   ///        left. A peer that only ends its output looks the same; if such a
   ///        peer shall count as present, only an error tells that it has
   ///        left.
+  /// @param crowded Called in the same way, once, when the peer has sent
+  ///        `mostUnread` bytes. It must not end this object.
   /// @throws std::logic_error If the thread has no scheduler.
   /// @throws std::system_error As Scheduler::watch().
-  HangupWatch(int fd, std::function<void()> gone, bool endMeansGone = true);
+  HangupWatch(int fd, std::function<void()> gone, bool endMeansGone = true,
+              std::function<void()> crowded = nullptr);
 
  private:
   void run() override;
@@ -180,6 +185,7 @@ class HangupWatch final : private Job {
   int fd_;
   std::function<void()> gone_;
   bool endMeansGone_;
+  std::function<void()> crowded_;
   Waiter waiter_{*this};
 };
 
@@ -187,11 +193,12 @@ class HangupWatch final : private Job {
 /// that it has sent.
 /// @param fd A socket.
 /// @param endMeansGone As for HangupWatch.
-/// @return False if the peer has left, or has sent `mostUnread` bytes that
-///         were not read.
+/// @param crowded Set to true, unless it is null, if the peer has sent
+///        `mostUnread` bytes that were not read.
+/// @return False if the peer has left.
 /// @throws std::system_error EBADF if the descriptor is closed, and what else
 ///         poll(2) fails with.
-bool peerIsThere(int fd, bool endMeansGone);
+bool peerIsThere(int fd, bool endMeansGone, bool* crowded = nullptr);
 // [/hangup-watch]
 
 /// @}

@@ -161,20 +161,23 @@ void goClose(int fd) {
 // [/go-close]
 
 // [hangup-watch-members]
-bool peerIsThere(int fd, bool endMeansGone) {
+bool peerIsThere(int fd, bool endMeansGone, bool* crowded) {
   sys::Ended ended{};
   int news = 0;
   while ((news = sys::ended(fd, ended)) == -1)
     if (errno != EINTR) sys::fail(errno, "poll");
-  if (ended == sys::Ended::both ||
-      (ended == sys::Ended::input && endMeansGone))
-    return false;
-  return news == 0 || sys::peek(fd, mostUnread) < ssize_t{mostUnread};
+  if (crowded != nullptr && news > 0)
+    *crowded = sys::peek(fd, mostUnread) == ssize_t{mostUnread};
+  return ended == sys::Ended::nothing ||
+         (ended == sys::Ended::input && !endMeansGone);
 }
 
 HangupWatch::HangupWatch(int fd, std::function<void()> gone,
-                         bool endMeansGone)
-    : fd_(fd), gone_(std::move(gone)), endMeansGone_(endMeansGone) {
+                         bool endMeansGone, std::function<void()> crowded)
+    : fd_(fd),
+      gone_(std::move(gone)),
+      endMeansGone_(endMeansGone),
+      crowded_(std::move(crowded)) {
   Scheduler& scheduler = Scheduler::current();
   // No system call has said EAGAIN. If this descriptor was read from before,
   // the news that the peer has left may have come and gone.
@@ -187,10 +190,12 @@ HangupWatch::HangupWatch(int fd, std::function<void()> gone,
 // tells. A poller that is level triggered would tell of unread data for ever.
 void HangupWatch::run() {
   Scheduler& scheduler = Scheduler::current();
+  bool crowded = false;
   waiter_.unwatch();
   if (scheduler.poller().stale(waiter_) || waiter_.error != 0 ||
-      !peerIsThere(fd_, endMeansGone_))
+      !peerIsThere(fd_, endMeansGone_, crowded_ ? &crowded : nullptr))
     return std::exchange(gone_, nullptr)();  // it may end this object
+  if (crowded) std::exchange(crowded_, nullptr)();
   if (Poller::levelTriggered && sys::peek(fd_) >= 0) return;
   scheduler.watch(fd_, Interest::read, waiter_);
 }

@@ -124,13 +124,17 @@ std::size_t SharedWaiters::wait(int connection, sys::Time deadline) {
     ~Occupied() { slot.state = Slot::free; }
     Slot& slot;
   } const occupied(*slot);
+  sys::Time tooLong = sys::Time::max();  // for a client that sends on
   while (slot->state == Slot::waiting) {
     // notifyAll() notifies; otherwise the wait ends when it is time to look.
     const sys::Duration left = deadline - std::min(deadline, sys::now());
     table.wait(*slot, fromNow(std::min(table.lookEvery, left)));
-    if (slot->state != Slot::waiting) break;
-    if (!peerIsThere(connection, table.endMeansGone))
+    if (slot->state != Slot::waiting) return slot->state;
+    bool sends = false;
+    if (!peerIsThere(connection, table.endMeansGone, &sends) ||
+        sys::now() >= tooLong)
       sys::fail(ECONNRESET, "the client left while it waited");
+    if (sends) tooLong = std::min(tooLong, sys::now() + unreadPatience);
     if (sys::now() >= deadline)
       sys::fail(ETIMEDOUT, "wait for a notification");
   }

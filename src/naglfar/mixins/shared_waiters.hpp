@@ -51,8 +51,9 @@ class SharedWaiters {
   /// Waits for notifyAll(). The thread waits on a condition variable, which
   /// tells nothing about the connection; so now and then it looks whether the
   /// client is still there.
-  /// @param connection The request's socket. A client that sends more than
-  ///        `mostUnread` bytes while it waits counts as one that has left.
+  /// @param connection The request's socket. A client that sends
+  ///        `mostUnread` bytes while it waits counts as one that has left,
+  ///        `unreadPatience` later.
   /// @param deadline When to give up.
   /// @return How many requests were notified together with this one.
   /// @throws std::system_error ECONNRESET if the client leaves before, ENOSPC

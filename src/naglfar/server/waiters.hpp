@@ -46,8 +46,8 @@ class Waiters {
 
   /// Waits for notifyAll(). A point of cancellation.
   /// @param connection The request's socket. No coroutine may read from it
-  ///        meanwhile. A client that sends more than `mostUnread` bytes while
-  ///        it waits counts as one that has left.
+  ///        meanwhile. A client that sends `mostUnread` bytes while it waits
+  ///        counts as one that has left, `unreadPatience` later.
   /// @param deadline When to give up.
   /// @return How many requests were notified together with this one.
   /// @throws std::system_error ECONNRESET if the client leaves before,
@@ -55,23 +55,35 @@ class Waiters {
   ///         HangupWatch throws, such as EBUSY if another coroutine reads
   ///         from the socket; and what peerIsThere() throws.
   std::size_t wait(int connection, Deadline deadline = never) {
+    Scheduler& scheduler = Scheduler::current();
+    Job& self = scheduler.self();
     Request request(*this);
     const bool endIsGone = endMeansGone;  // this object may be destroyed
+    Deadline tooLong = never;             // for a client that sends on
+    const auto crowded = [&] {
+      tooLong = std::min(tooLong, after(unreadPatience));
+      scheduler.wake(self);
+    };
     std::optional<HangupWatch> departure;
     if (noticeDepartures)
       departure.emplace(
-          connection, [&request] { request.left(); }, endIsGone);
+          connection, [&request] { request.left(); }, endIsGone, crowded);
     // With select(2) the watch ends when the client sends something.
     const bool looks = Poller::levelTriggered && noticeDepartures;
     while (request.waiting()) {
       const Deadline look = looks ? after(std::chrono::seconds(1)) : never;
-      if (Scheduler::current().park("a notification", -1,
-                                    std::min(deadline, look)) ||
+      if (scheduler.park("a notification", -1,
+                         std::min({deadline, tooLong, look})) ||
           !request.waiting())
         continue;
+      bool sends = false;
       if (sys::now() >= deadline)
         sys::fail(ETIMEDOUT, "wait for a notification");
-      if (!peerIsThere(connection, endIsGone)) request.left();
+      if (sys::now() >= tooLong ||
+          !peerIsThere(connection, endIsGone, &sends))
+        request.left();
+      else if (sends)
+        crowded();
     }
     if (request.error != 0)
       sys::fail(request.error, request.error == ECANCELED
