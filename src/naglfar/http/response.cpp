@@ -141,7 +141,7 @@ void BaseHTTPRequestHandler::end_headers() {
       writeHeader("Content-Length", "0");
   }
   if (!silent_) connection.write("\r\n");
-  if (status_ < 200) begun_ = position();  // the final answer comes later
+  if (status_ < 200 && !switches) begun_ = position();  // of the final answer
   if (chunks)
     wfile.start(Framing::chunks);
   else if (switches && !silent_)
