@@ -377,6 +377,8 @@ void check() {
     CHECK(answer.keeps == e.keeps);
   CHECK(answer.headers.hasToken("Connection", "keep-alive") ==
         (answer.keeps && cell.request != "HTTP/1.1"));
+  if (!answer.keeps && cell.request == "HTTP/1.1")
+    CHECK(answer.headers.hasToken("Connection", "close"));
   if (!e.keeps) {
     CHECK(rest.empty());
     return;

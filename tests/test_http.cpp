@@ -444,7 +444,7 @@ TEST_SUITE("http: the first lines of a request") {
   TEST_CASE("HTTP/0.9 is GET and one space and a path") {
     CHECK(answerTo("GET /a\r\n") == "GET /a HTTP/0.9");
     for (const std::string line :
-         {"GET /a ", " GET /a", "GET  /a", "GET\t/a", "GET a", "HEAD /a"}) {
+         {"GET /a ", " GET /a", "GET  /a", "GET\t/a", "GET a", "POST /a"}) {
       CAPTURE(line);
       CHECK(contains(answerTo(line + "\r\n\r\n"), "Error 400"));
     }
@@ -508,6 +508,36 @@ TEST_SUITE("http: headers of a request") {
     };
     CHECK(withHeaders(99) == "HTTP/1.0 200 OK");
     CHECK(withHeaders(101) == "HTTP/1.0 431 Request Header Fields Too Large");
+  }
+
+  TEST_CASE("a line that begins with a space is no header") {
+    for (const std::string line : {" A: b", "\tA: b", " ", "  folded"}) {
+      CAPTURE(line);
+      for (const std::string before : {"", "Host: a\r\n"})
+        CHECK(statusLine(answerTo("GET / HTTP/1.0\r\n" + before + line +
+                                  "\r\n\r\n")) ==
+              "HTTP/1.0 400 Bad header line");
+    }
+  }
+
+  TEST_CASE("a list may have empty elements") {
+    const std::string next = "GET /2 HTTP/1.1\r\nHost: a\r\n\r\n";
+    for (const std::string list :
+         {",close", " , ,close,,", "a,, close", ","}) {
+      CAPTURE(list);
+      const std::string get = "GET /1 HTTP/1.1\r\nHost: a\r\nConnection: ";
+      CHECK(count(answerTo(get + list + "\r\n\r\n" + next, "HTTP/1.1"),
+                  " 200 OK") == (list == "," ? 2 : 1));
+    }
+  }
+
+  TEST_CASE("trailers are no headers") {
+    const auto got = exchange(
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "1\r\nx\r\n0\r\nContent-Length: 5\r\nHost: b\r\nLate: c\r\n\r\n");
+    CHECK(statusLine(got.answer) == "HTTP/1.0 200 OK");
+    CHECK(got.headers.size() == 2);
+    CHECK(got.headers.get("Host") == "a");
   }
 
   // In all, and not only each line: the client chooses how many there are.
