@@ -951,6 +951,17 @@ TEST_SUITE("http: dates and the log") {
                                    "\"\" 414 -"});
   }
 
+  TEST_CASE("an error that quotes a client is one line of the log") {
+    std::ostringstream log;
+    std::streambuf* const before = std::cerr.rdbuf(log.rdbuf());
+    someServer().handle_error(
+        someClient, std::runtime_error("no \x1b[2J'\r\n10.0.0.1 - \x9b\x7f"));
+    std::cerr.rdbuf(before);
+    CHECK(
+        log.str() ==
+        "Exception while serving 127.0.0.1:4711: no ?[2J'??10.0.0.1 - ??\n");
+  }
+
   TEST_CASE("a line on standard error looks as Python's") {
     class Logging : public Handler {
      public:

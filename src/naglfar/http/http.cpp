@@ -258,8 +258,7 @@ void BaseHTTPRequestHandler::parseTarget(std::string_view target) {
         target.substr(0, target.find_first_of("/?#"));
     if (host.empty() || !isHost(host))
       throw HTTPError(400, "Bad request target");
-    headers.set("Host",
-                host);  // section 3.2.2: it counts, and not the header
+    headers.set("Host", host);  // it counts: section 3.2.2
     target.remove_prefix(host.size());
   }
   // If a handler redirects to a path that begins with two slashes, a browser
