@@ -233,7 +233,7 @@ TEST_SUITE("hostile: requests") {
     // Where the last coding is not chunks, the body has no end.
     for (const std::string coding :
          {"gzip", "identity", "xchunked", "chunked, gzip", "chunked,", "",
-          "chunked\r\nTransfer-Encoding: gzip"}) {
+          "chunked;q=1", "chunked\r\nTransfer-Encoding: gzip"}) {
       CAPTURE(coding);
       CHECK(statusOf(ask(post("Transfer-Encoding: " + coding + "\r\n",
                               "0\r\n\r\n"))) == "400");
@@ -333,6 +333,53 @@ TEST_SUITE("hostile: bodies") {
     }
     CHECK(statusOf(ask(post(chunked, std::string(5000, '1')))) == "400");
     CHECK(statusOf(ask(post("Content-Length: 5\r\n", "1234"))) == "400");
+  }
+
+  // In all, and not only each line. What is around the chunks costs the
+  // server as much as what is in them.
+  TEST_CASE_FIXTURE(Serving, "lines around chunks have a bound in all") {
+    const auto repeat = [](int n, const std::string& part) {
+      std::string all;
+      for (int i = 0; i < n; ++i) all += part;
+      return all;
+    };
+    const std::string start = "Connection: close\r\n" + chunked;
+    const std::string end = "0\r\n\r\n";
+    const std::string extended = "1;" + std::string(1000, 'e') + "\r\nx\r\n";
+    const std::string zeros = std::string(1000, '0') + "1\r\nx\r\n";
+    const std::string trailer = "T: " + std::string(1000, 't') + "\r\n";
+    for (const std::string path : {"/", "/ignore", "/half"}) {
+      CAPTURE(path);
+      const auto ask = [&](const std::string& body) {
+        return statusOf(this->ask(post(start, body, path)));
+      };
+      CHECK(ask(repeat(15, extended) + end) == "200");
+      CHECK(ask(repeat(15, zeros) + end) == "200");
+      CHECK(ask("0\r\n" + repeat(15, trailer) + "\r\n") == "200");
+      CHECK(ask("0\r\n" + repeat(200, "T: t\r\n") + "\r\n") == "200");
+      // Small chunks are no offence: their lines are longer than they.
+      CHECK(ask(repeat(60'000, "1\r\nx\r\n") + end) == "200");
+    }
+    const auto refused = [&](const std::string& body) {
+      return statusOf(ask(post(start, body)));
+    };
+    CHECK(refused(repeat(20, extended) + end) == "400");
+    CHECK(refused(repeat(20, zeros) + end) == "400");
+    CHECK(refused("0\r\n" + repeat(20, trailer) + "\r\n") == "431");
+    CHECK(refused("0\r\nT: " + std::string(5000, 't') + "\r\n\r\n") == "431");
+  }
+
+  // A body that the handler leaves is skipped if it is short on the wire.
+  TEST_CASE_FIXTURE(Serving, "what is skipped counts with its lines") {
+    for (const int chunks : {1000, 60'000}) {
+      CAPTURE(chunks);
+      std::string body;
+      for (int i = 0; i < chunks; ++i) body += "1\r\nx\r\n";
+      const std::string answers =
+          ask(post(chunked, body + "0\r\n\r\n", "/ignore") + next);
+      CHECK(contains(answers, "ignored"));
+      CHECK(contains(answers, "GET /next") == (chunks == 1000));
+    }
   }
 
   TEST_CASE_FIXTURE(Serving, "who does not read a body poisons nobody") {

@@ -140,6 +140,24 @@ std::size_t count(std::string_view text, std::string_view part) {
   return n;
 }
 
+// Tells the path and the Host that it gets, for every method.
+class Echo : public Handler {
+ public:
+  using Handler::Handler;
+  void do_GET() override { echo(); }
+  void do_POST() override { echo(); }
+  void do_OPTIONS() override { echo(); }
+  void do_CONNECT() override { echo(); }
+  void echo() {
+    const std::string said =
+        std::string(path) + " at " + std::string(headers.get("Host", "none"));
+    send_response(200);
+    send_header("Content-Length", std::to_string(said.size()));
+    end_headers();
+    wfile.write(said);
+  }
+};
+
 }  // namespace
 // [/test-helpers]
 
@@ -284,6 +302,21 @@ TEST_SUITE("http: requests") {
     CHECK(body(error) == "");
   }
 
+  TEST_CASE("HEAD is answered as GET is unless a handler says otherwise") {
+    class Getting : public Echo {
+     public:
+      using Echo::Echo;
+      void do_HEAD() override { BaseHTTPRequestHandler::do_HEAD(); }
+    };
+    const auto ask = [](const std::string& method) {
+      return exchange<Getting>(method + " /a HTTP/1.0\r\n\r\n").answer;
+    };
+    const std::string head = ask("HEAD");
+    CHECK(contains(head, "\r\nContent-Length: 10\r\n\r\n"));
+    CHECK(body(head) == "");
+    CHECK(head + "/a at none" == ask("GET"));
+  }
+
   TEST_CASE("POST reads its body from rfile") {
     const std::string request =
         "POST /form HTTP/1.0\r\nContent-Length: 11\r\n\r\nname=value&and "
@@ -292,6 +325,141 @@ TEST_SUITE("http: requests") {
   }
 }
 // [/request-tests]
+
+// [target-tests]
+namespace {
+
+std::string echoed(std::string_view request,
+                   std::string_view protocol = "HTTP/1.1") {
+  const std::string answer = exchange<Echo>(request, protocol).answer;
+  const std::string status = statusLine(answer);
+  return contains(status, " 200 ") ? body(answer) : status.substr(9, 3);
+}
+
+}  // namespace
+
+TEST_SUITE("http: the first lines of a request") {
+  TEST_CASE("HTTP/1.1 demands exactly one Host that is one") {
+    const auto ask = [](const std::string& hosts,
+                        const std::string& version = "1.1") {
+      return echoed("GET / HTTP/" + version + "\r\n" + hosts + "\r\n");
+    };
+    for (const std::string host :
+         {"", "a", "a.example", "a:80", "a:", "127.0.0.1:8000", "[::1]",
+          "[::1]:80", "a_b-c~d", "a%20b", "!$&'()*+,;="}) {
+      CAPTURE(host);
+      CHECK(ask("Host: " + host + "\r\n") == "/ at " + host);
+      CHECK(ask("hOST:" + host + "\r\n", "1.0") == "/ at " + host);
+    }
+    for (const std::string host :
+         {"a b",     "a@b",      "a/b",  "a?b",   "a#b",    "a:b",   "a:1:2",
+          "a:65536", "a:-1",     "[::1", "::1]",  "[::1]x", "[a/b]", "a%2",
+          "a%zz",    "http://a", "a\\b", "\"a\"", "<a>",    "a\xe4"}) {
+      CAPTURE(host);
+      CHECK(ask("Host: " + host + "\r\n") == "400");
+      CHECK(ask("Host: " + host + "\r\n", "1.0") == "400");
+    }
+    for (const std::string version : {"1.1", "1.2", "1.9"})
+      CHECK(ask("", version) == "400");
+    CHECK(ask("", "1.0") == "/ at none");
+    for (const std::string version : {"1.0", "1.1"}) {
+      CHECK(ask("Host: a\r\nHost: a\r\n", version) == "400");
+      CHECK(ask("Host: a\r\nX: y\r\nhost: b\r\n", version) == "400");
+    }
+  }
+
+  TEST_CASE("a target may be a whole URI whose host is the Host") {
+    const auto ask = [](const std::string& target) {
+      return echoed("GET " + target + " HTTP/1.1\r\nHost: other\r\n\r\n");
+    };
+    CHECK(ask("http://a/") == "/ at a");
+    CHECK(ask("http://a") == "/ at a");
+    CHECK(ask("HTTPS://a:443/b?c") == "/b?c at a:443");
+    CHECK(ask("http://a?b") == "/?b at a");
+    CHECK(ask("http://[::1]:80/b/c") == "/b/c at [::1]:80");
+    CHECK(ask("http://a//b") == "/b at a");
+    CHECK(ask("/http://a/") == "/http://a/ at other");
+    for (const std::string target :
+         {"http:///", "http://", "http:/a", "http:a", "ftp://a/",
+          "http://u@a/", "http://a:b/", "a", "a/b", "a:1", "?b", "\\a",
+          "javascript:1"}) {
+      CAPTURE(target);
+      CHECK(ask(target) == "400");
+    }
+    // Each header named Host gives way, and one that is none is refused.
+    CHECK(echoed("GET http://a/ HTTP/1.1\r\n\r\n") == "400");
+    CHECK(echoed("GET http://a/ HTTP/1.1\r\nHost: b c\r\n\r\n") == "400");
+    CHECK(echoed("GET http://a/ HTTP/1.0\r\n\r\n") == "/ at a");
+  }
+
+  TEST_CASE("an asterisk is a target of OPTIONS alone") {
+    CHECK(echoed("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n") == "* at a");
+    CHECK(echoed("OPTIONS / HTTP/1.1\r\nHost: a\r\n\r\n") == "/ at a");
+    for (const std::string method :
+         {"GET", "POST", "HEAD", "BREW", "CONNECT"}) {
+      CAPTURE(method);
+      CHECK(echoed(method + " * HTTP/1.1\r\nHost: a\r\n\r\n") == "400");
+    }
+  }
+
+  TEST_CASE("a target of CONNECT is a host and a port") {
+    CHECK(echoed("CONNECT b:1 HTTP/1.1\r\nHost: a\r\n\r\n") == "b:1 at a");
+    CHECK(echoed("CONNECT [::1]:443 HTTP/1.1\r\nHost: a\r\n\r\n") ==
+          "[::1]:443 at a");
+    for (const std::string target :
+         {"/", "b", "b:", "b:0", "b:x", "b:65536", "b/c:1", "http://b:1/"}) {
+      CAPTURE(target);
+      CHECK(echoed("CONNECT " + target + " HTTP/1.1\r\nHost: a\r\n\r\n") ==
+            "400");
+    }
+  }
+
+  // A redirect to such a path would lead a browser to another host.
+  TEST_CASE("a path begins with one slash whatever the client sends") {
+    for (const std::string start :
+         {"/", "//", "///", "/\\", "/\\/", "//\\", "/\\\\", "/\\/\\"}) {
+      CAPTURE(start);
+      CHECK(echoed("GET " + start + "b//c\\d HTTP/1.0\r\n\r\n") ==
+            "/b//c\\d at none");
+      CHECK(echoed("GET " + start + " HTTP/1.0\r\n\r\n") == "/ at none");
+    }
+  }
+
+  TEST_CASE("a few empty lines before a request are skipped") {
+    const std::string get = "GET / HTTP/1.0\r\n\r\n";
+    for (const std::string lines :
+         {"\r\n", "\n", "\r\n\r\n", "\n\r\n\n\r\n"}) {
+      CAPTURE(lines);
+      CHECK(echoed(lines + get) == "/ at none");
+      CHECK(answerTo(lines, "HTTP/1.1") == "");
+    }
+    CHECK(echoed("\r\n\r\n\r\n\r\n\r\n" + get) == "400");
+    CHECK(echoed("\r" + get) == "400");
+    // Old browsers send one behind the body of a POST.
+    const std::string post =
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi";
+    CHECK(count(answerTo(post + "\r\n" + post, "HTTP/1.1"), " 200 OK") == 2);
+  }
+
+  TEST_CASE("HTTP/0.9 is GET and one space and a path") {
+    CHECK(answerTo("GET /a\r\n") == "GET /a HTTP/0.9");
+    for (const std::string line :
+         {"GET /a ", " GET /a", "GET  /a", "GET\t/a", "GET a", "POST /a"}) {
+      CAPTURE(line);
+      CHECK(contains(answerTo(line + "\r\n\r\n"), "Error 400"));
+    }
+  }
+
+  TEST_CASE("a method is a token") {
+    for (const std::string method :
+         {"G@T", "/", "G(T", "G\xe4T", "GET:", "\"GET\"", "G,T"}) {
+      CAPTURE(method);
+      CHECK(echoed(method + " / HTTP/1.0\r\n\r\n") == "400");
+    }
+    CHECK(echoed("!#$%&'*+-.^_`|~9 / HTTP/1.0\r\n\r\n") == "501");
+  }
+}
+// [/target-tests]
 
 // [header-tests]
 TEST_SUITE("http: headers of a request") {
@@ -340,6 +508,56 @@ TEST_SUITE("http: headers of a request") {
     };
     CHECK(withHeaders(99) == "HTTP/1.0 200 OK");
     CHECK(withHeaders(101) == "HTTP/1.0 431 Request Header Fields Too Large");
+  }
+
+  TEST_CASE("a line that begins with a space is no header") {
+    for (const std::string line : {" A: b", "\tA: b", " ", "  folded"}) {
+      CAPTURE(line);
+      for (const std::string before : {"", "Host: a\r\n"})
+        CHECK(statusLine(answerTo("GET / HTTP/1.0\r\n" + before + line +
+                                  "\r\n\r\n")) ==
+              "HTTP/1.0 400 Bad header line");
+    }
+  }
+
+  TEST_CASE("a list may have empty elements") {
+    const std::string next = "GET /2 HTTP/1.1\r\nHost: a\r\n\r\n";
+    for (const std::string list :
+         {",close", " , ,close,,", "a,, close", ","}) {
+      CAPTURE(list);
+      const std::string get = "GET /1 HTTP/1.1\r\nHost: a\r\nConnection: ";
+      CHECK(count(answerTo(get + list + "\r\n\r\n" + next, "HTTP/1.1"),
+                  " 200 OK") == (list == "," ? 2 : 1));
+    }
+  }
+
+  TEST_CASE("trailers are no headers") {
+    const auto got = exchange(
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "1\r\nx\r\n0\r\nContent-Length: 5\r\nHost: b\r\nLate: c\r\n\r\n");
+    CHECK(statusLine(got.answer) == "HTTP/1.0 200 OK");
+    CHECK(got.headers.size() == 2);
+    CHECK(got.headers.get("Host") == "a");
+  }
+
+  // In all, and not only each line: the client chooses how many there are.
+  TEST_CASE("a head of the longest length is served and not a longer one") {
+    const std::string start = "GET / HTTP/1.0\r\n";
+    for (const std::size_t lines : {1, 2, 7, 50, 100}) {
+      CAPTURE(lines);
+      const auto head = [&](std::size_t length) {
+        std::string all = start;
+        for (std::size_t i = 0; i < lines; ++i) {
+          const std::size_t end =
+              start.size() + (length - start.size()) * (i + 1) / lines;
+          all += "X: " + std::string(end - all.size() - 5, 'x') + "\r\n";
+        }
+        return all + "\r\n";
+      };
+      CHECK(statusLine(answerTo(head(65536))) == "HTTP/1.0 200 OK");
+      CHECK(statusLine(answerTo(head(65537))).substr(9, 3) == "431");
+      CHECK(statusLine(answerTo(head(200'000))).substr(9, 3) == "431");
+    }
   }
 
   TEST_CASE("headers of one request are not those of the next") {
@@ -605,6 +823,52 @@ TEST_SUITE("http: responses") {
     CHECK_FALSE(contains(answer, "X-Name"));
   }
 
+  TEST_CASE("what is no field is refused by an error that says so") {
+    class Sending : public Handler {
+     public:
+      using Handler::Handler;
+      void do_GET() override {
+        using Invalid = std::invalid_argument;
+        CHECK_THROWS_AS(send_header("A", "b"), std::logic_error);
+        CHECK_THROWS_AS(end_headers(), std::logic_error);
+        CHECK_THROWS_AS(startChunks(), std::logic_error);
+        CHECK_THROWS_AS(send_response(200, "a\x1b"), Invalid);
+        for (const int status : {-1, 0, 99, 600, 1000})
+          CHECK_THROWS_AS(send_response(status), Invalid);
+        send_response(200);
+        for (const char* name :
+             {"", " ", "A b", "A:", "A\t", "\xe4", "(A)", "A\r\nB"}) {
+          CAPTURE(name);
+          CHECK_THROWS_AS(send_header(name, "v"), Invalid);
+        }
+        for (const char* value : {"\r\n", "a\rb", "\x01", "\x7f", "\x1b[2J"})
+          CHECK_THROWS_AS(send_header("A", value), Invalid);
+        for (const char* value : {"", "-1", "+1", "1 ", "0x1", "1, 1", "a",
+                                  "99999999999999999999"})
+          CHECK_THROWS_AS(send_header("Content-Length", value), Invalid);
+        CHECK_THROWS_AS(send_header("Transfer-Encoding", "chunked"), Invalid);
+        CHECK_THROWS_AS(wfile.write("early"), std::logic_error);
+        CHECK_THROWS_AS(send_response(404), std::logic_error);
+        send_header("Empty", "");
+        send_header("Tab", "a\tb \xe4");
+        send_header("Content-Length", "2");
+        CHECK_THROWS_AS(send_header("content-length", "2"), Invalid);
+        end_headers();
+        CHECK_THROWS_AS(send_header("Late", "x"), std::logic_error);
+        CHECK_THROWS_AS(end_headers(), std::logic_error);
+        wfile.write("ok");
+        CHECK_THROWS_AS(send_error(404), std::logic_error);
+      }
+    };
+    const std::string answer =
+        exchange<Sending>("GET / HTTP/1.0\r\n\r\n").answer;
+    CHECK(statusLine(answer) == "HTTP/1.0 200 OK");
+    CHECK(contains(answer,
+                   "GMT\r\nEmpty: \r\nTab: a\tb \xe4\r\n"
+                   "Content-Length: 2\r\n\r\nok"));
+    CHECK(count(answer, "HTTP/1.0") == 1);
+  }
+
   TEST_CASE("a response leaves in one write") {
     const Ledger before = ledger;
     Sockets sockets(sys::Mode::blocking);
@@ -685,6 +949,17 @@ TEST_SUITE("http: dates and the log") {
     CHECK(exchange("GET /" + std::string(70'000, 'x')).log ==
           std::vector<std::string>{"code 414, message URI Too Long",
                                    "\"\" 414 -"});
+  }
+
+  TEST_CASE("an error that quotes a client is one line of the log") {
+    std::ostringstream log;
+    std::streambuf* const before = std::cerr.rdbuf(log.rdbuf());
+    someServer().handle_error(
+        someClient, std::runtime_error("no \x1b[2J'\r\n10.0.0.1 - \x9b\x7f"));
+    std::cerr.rdbuf(before);
+    CHECK(
+        log.str() ==
+        "Exception while serving 127.0.0.1:4711: no ?[2J'??10.0.0.1 - ??\n");
   }
 
   TEST_CASE("a line on standard error looks as Python's") {

@@ -77,7 +77,7 @@ void BaseHTTPRequestHandler::serve() {
     dispatch();
     if (wfile.framing() == Framing::head)
       throw std::logic_error("a handler returned before end_headers()");
-    if (status_ < 200 && status_ != 101 && position() == begun_)
+    if (status_ < 200 && position() == begun_)
       throw std::logic_error("a handler returned without an answer");
     if (wfile.framing() == Framing::length && !wfile.whole())
       log_error("the body has not the length that its head says");
@@ -182,8 +182,9 @@ void BaseHTTPRequestHandler::parse_request() {
   if (!isToken(command) || target.empty() || !takeWord(rest).empty())
     throw HTTPError(400, "Bad request syntax");
   if (version.empty()) {
-    // Such a request has two words and nothing else.
-    if (command != "GET" || requestline.size() != target.size() + 4)
+    // Such a request is two words with one space between them.
+    if (command != "GET" || requestline[3] != ' ' ||
+        requestline.size() != target.size() + 4)
       throw HTTPError(400, "Bad HTTP/0.9 request type");
     request_version = "HTTP/0.9";
   } else {
@@ -261,8 +262,7 @@ void BaseHTTPRequestHandler::parseTarget(std::string_view target) {
         target.substr(0, target.find_first_of("/?#"));
     if (host.empty() || !isHost(host))
       throw HTTPError(400, "Bad request target");
-    headers.set("Host",
-                host);  // section 3.2.2: it counts, and not the header
+    headers.set("Host", host);  // it counts: section 3.2.2
     target.remove_prefix(host.size());
   }
   // If a handler redirects to a path that begins with two slashes, a browser

@@ -132,7 +132,10 @@ void BaseHTTPRequestHandler::end_headers() {
     const bool ends = !hasBody || length_ || chunks;
     if (!ends || silent_ || saidClose_ || server.stopping())
       close_connection = true;
-    if (close_connection && !saidClose_ && protocol_version >= "HTTP/1.1")
+    // A client of HTTP/1.1 expects to go on, whatever the server's version
+    // is.
+    if (close_connection && !saidClose_ &&
+        std::max(protocol_version, request_version) >= "HTTP/1.1")
       writeHeader("Connection", "close");
     if (!close_connection && !bothSpeak11())
       writeHeader("Connection", "keep-alive");
@@ -141,7 +144,7 @@ void BaseHTTPRequestHandler::end_headers() {
       writeHeader("Content-Length", "0");
   }
   if (!silent_) connection.write("\r\n");
-  if (status_ < 200) begun_ = position();  // the final answer comes later
+  if (status_ < 200 && !switches) begun_ = position();  // of the final answer
   if (chunks)
     wfile.start(Framing::chunks);
   else if (switches && !silent_)
