@@ -15,7 +15,6 @@
 #include <algorithm>
 #include <ctime>
 #include <iomanip>
-#include <iostream>
 #include <locale>
 #include <sstream>
 #include <stdexcept>
@@ -196,6 +195,14 @@ static std::string escaped(std::string_view text) {
   return html;
 }
 
+// A text that may quote the client, fit for a line of the response.
+static std::string printable(std::string_view text) {
+  std::string line(text);
+  for (char& c : line)
+    if (c < ' ' || c > '~') c = '?';
+  return line;
+}
+
 void BaseHTTPRequestHandler::send_error(int code, std::string_view message,
                                         std::string_view explain) {
   const std::string reason =
@@ -237,8 +244,8 @@ void BaseHTTPRequestHandler::log_request(int code, std::string_view size) {
 }
 
 void BaseHTTPRequestHandler::log_message(std::string_view message) {
-  std::cerr << address_string() + " - - [" + log_date_time_string() + "] " +
-                   printable(message) + "\n";
+  sys::log({address_string(), " - - [", log_date_time_string(), "] ",
+            message});
 }
 // [/log]
 
