@@ -1220,7 +1220,7 @@ TEST_SUITE("ScheduledFile: memory") {
           Pair pair;
           const Task receiver = go([&] {
             take(pair.d, data);
-            CHECK(pair.d.read(next.empty() ? 0 : 1) == next.substr(0, 1));
+            if (!next.empty()) CHECK(pair.d.read(1) == ".");
           });
           yield();
           const std::size_t before = allocated;
