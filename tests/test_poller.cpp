@@ -1346,6 +1346,48 @@ TEST_SUITE("poller: fork") {
   }
 #endif
 
+  // A program that calls exec(3) has closed what the child does not need.
+  TEST_CASE("a child that does not poll pays for no waiter") {
+    Loop loop;
+    std::vector<Pair> pairs(100);
+    std::vector<Sleeper> sleepers(pairs.size());
+    for (std::size_t i = 0; i < pairs.size(); ++i)
+      loop.watch(pairs[i].fd(), Interest::read, sleepers[i]);
+    loop.poll();
+    CHECK(inChild([&] {
+      const naglfar::Ledger before = naglfar::ledger;
+      loop.poller.reopen();
+      const bool cheap =
+          naglfar::ledger.systemCalls() - before.systemCalls() <= 1;
+      for (Pair& pair : pairs) loop.deregister(pair.fd());
+      return cheap &&
+             naglfar::ledger[naglfar::Call::epoll_ctl] ==
+                 before[naglfar::Call::epoll_ctl] &&
+             naglfar::ledger[naglfar::Call::kevent] ==
+                 before[naglfar::Call::kevent];
+    }));
+  }
+
+  TEST_CASE("a waiter whose descriptor is gone is told so in the child") {
+    Loop loop;
+    Pair pair;
+    Pair other;
+    Sleeper gone;
+    Sleeper reader;
+    loop.watch(pair.fd(), Interest::read, gone);
+    loop.watch(other.fd(), Interest::read, reader);
+    loop.poll();
+    CHECK(inChild([&] {
+      ::close(pair.fd());  // behind the poller's back
+      loop.poller.reopen();
+      loop.poll();
+      if (gone.woken != 1 || gone.waiter.error != EBADF) return false;
+      send(other.peer);
+      loop.poll();
+      return reader.woken == 1 && reader.waiter.error == 0;
+    }));
+  }
+
   TEST_CASE("defect 24: a child that reopens closes none of its own files") {
     Loop loop;
     Pair pair;

@@ -181,7 +181,7 @@ sys::Address Run::address(std::size_t client, std::size_t server) const {
 // [fork-clients]
 // The child has the clients, and the pipe's write end, which closes when it
 // ends, however it ends.
-void Run::forkClients() {
+void Run::forkClients() try {
   shareLedger();
   int ends[2];
   sys::check(sys::pipe(ends, sys::Mode::nonblocking), "pipe");
@@ -196,6 +196,8 @@ void Run::forkClients() {
   listeners_.clear();
   finished_ = sys::Fd();
   (void)writeEnd.release();
+} catch (const std::system_error& error) {
+  usageError(program_, error.what());
 }
 
 bool Run::waitForClients() {
@@ -247,6 +249,8 @@ int Run::finish() {
     flushLedger();
     _exit(failed_ ? 1 : 0);
   }
+  // The clients may wait for an answer that does not come any more.
+  if (failed_ && child_ > 0) ::kill(child_, SIGTERM);
   reapChild();
   if (failed_) return 1;
 

@@ -99,7 +99,8 @@ class Poller {
   /// @return True if the kernel watches it already.
   bool registered(int fd) const {
     const auto index = static_cast<std::size_t>(fd);
-    return index < slots_.size() && slots_[index].registered != 0;
+    return !inherited_ && index < slots_.size() &&
+           slots_[index].registered != 0;
   }
 
   /// @param fd A descriptor.
@@ -137,11 +138,13 @@ class Poller {
   /// @return How many of them are a reason to go on: see Waiter::unref.
   std::size_t referenced() const { return watching_ - unreferenced_; }
 
-  /// Starts anew in a child made by fork(2), which must not share its
-  /// parent's epoll and has not inherited its parent's kqueue. The waiters
-  /// stay.
-  /// @throws std::system_error As the constructor, and as watch().
-  void reopen();
+  /// Lets go of the parent's epoll or kqueue in a child made by fork(2),
+  /// which must not share the former and has not inherited the latter. The
+  /// waiters stay: the next poll() makes a poller of the child's own and
+  /// registers them. A waiter whose descriptor cannot be watched any more is
+  /// woken, with the reason as its `error`; so is one that comes before that
+  /// poll(). So a child that only calls exec(3) pays for no waiter.
+  void reopen() noexcept;
 
  private:
   // [poller-private]
@@ -164,15 +167,19 @@ class Poller {
   Waiter* remove(Waiter*& place) noexcept;
   void wake(Slot& slot, Interest interest, int error, JobQueue& ready);
 
+  bool startAnew(JobQueue& ready);
+
   // What a backend adds besides poll(): poller/epoll.cpp, poller/kqueue.cpp
-  // or poller/select.cpp. open() makes kernel_ anew, without what a child
-  // has from its parent; attach() makes the kernel watch at least this
+  // or poller/select.cpp. letGo() gives up the parent's kernel_ in a child;
+  // open() makes kernel_; attach() makes the kernel watch at least this
   // direction; detach() prepares for the descriptor's close.
+  void letGo() noexcept;
   void open();
   void attach(int fd, Interest interest, Slot& slot);
   void detach(int fd, Slot& slot);
 
   std::vector<Slot> slots_;
+  bool inherited_ = false;  // whether a child has not polled since its fork
   std::size_t watching_ = 0;
   std::size_t unreferenced_ = 0;                 // of those
   sys::Fd kernel_;                               // the epoll or kqueue

@@ -8,14 +8,13 @@
 /// EINTR and EAGAIN included. The caller decides what a failure means; most
 /// callers pass the result to `check`, which throws.
 ///
-/// Invariant: no other layer makes a system call on a descriptor, except by
-/// std::cerr. So the simulated kernel (%sim.hpp) can take the real kernel's
-/// place at link time.
+/// Invariant: no other layer makes a system call on a descriptor. So the
+/// simulated kernel (%sim.hpp) can take the real kernel's place at link time.
 ///
 /// The upper layers call the C library directly for memory, threads, locks,
-/// messages on std::cerr, the date, facts about the process, the end of the
-/// process, and getcontext(3) and swapcontext(3). Of these calls only the
-/// last two are counted.
+/// the date, facts about the process, the end of a process, and getcontext(3)
+/// and swapcontext(3). Of these calls only the last two are counted. log() is
+/// not counted either, because it writes by std::cerr.
 ///
 /// The sys layer asks the C library for the calls. It uses no other layer.
 
@@ -30,6 +29,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdint>
+#include <initializer_list>
 #include <limits>
 #include <string>
 #include <string_view>
@@ -55,6 +55,19 @@ namespace naglfar::sys {
 
 /// @addtogroup sys
 /// @{
+
+// [log]
+/// Writes a line to standard error, by std::cerr, and never waits for a
+/// reader: if standard error is a pipe that is full, the line is dropped. The
+/// next line that can be written tells how many were. The flags of standard
+/// error stay as they are, because other processes have it, too. So there is
+/// one gap: if another process fills the pipe between the look and the write,
+/// the write waits. The line is cut at PIPE_BUF bytes, and a byte that is not
+/// printable ASCII is written as `\xNN`, so that no text can forge a line or
+/// send commands to a terminal.
+/// @param texts The line, in parts, without a line end.
+void log(std::initializer_list<std::string_view> texts);
+// [/log]
 
 // [errors]
 /// Throws an error of a system call. The message names the call. If the call

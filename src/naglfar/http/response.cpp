@@ -15,7 +15,6 @@
 #include <cstdio>
 #include <ctime>
 #include <iomanip>
-#include <iostream>
 #include <locale>
 #include <sstream>
 #include <stdexcept>
@@ -155,8 +154,8 @@ void BaseHTTPRequestHandler::log_request(int code, std::string_view size) {
 }
 
 void BaseHTTPRequestHandler::log_message(std::string_view message) {
-  std::cerr << address_string() + " - - [" + log_date_time_string() + "] " +
-                   oneLine(message) + "\n";
+  sys::log({address_string(), " - - [", log_date_time_string(), "] ",
+            oneLine(message)});
 }
 // [/log]
 

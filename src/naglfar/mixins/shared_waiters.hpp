@@ -7,13 +7,15 @@
 ///
 ///     free --- wait() ---> waiting --- notifyAll() ---> told ---> free
 ///
-/// If the client leaves first, the slot goes from waiting to free.
+/// If the client leaves first, the slot goes from waiting to free. So does
+/// the slot of a child that is killed while it waits, with the next call that
+/// counts the waiting requests.
 ///
 /// Invariants:
 /// - A slot changes only under the table's mutex, and in one step. So a child
 ///   that is killed at any point leaves a valid table.
-/// - Only the waiting request frees its slot. A child that is killed while it
-///   waits never does.
+/// - A killed child is not counted, and its slot serves again. On macOS,
+///   which has no robust mutexes, it is counted until it is notified.
 ///
 /// Asks of io: peerIsThere; of sys: memory that children share; of the
 /// system: process-shared mutexes and condition variables

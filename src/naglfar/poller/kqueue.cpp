@@ -31,10 +31,13 @@ const bool Poller::levelTriggered = false;
 
 // A child of fork(2) has not inherited the kqueue. The number of the kqueue
 // may by now be a file of the child, which the poller must not close.
-void Poller::open() {
+void Poller::letGo() noexcept {
   kernel_.release();
-  kernel_ = sys::Fd(sys::check(sys::kqueue(), "kqueue"));
   added_.clear();
+}
+
+void Poller::open() {
+  kernel_ = sys::Fd(sys::check(sys::kqueue(), "kqueue"));
 }
 // [/kqueue-backend]
 
@@ -97,6 +100,7 @@ static timespec limited(sys::Duration timeout) {
 // with an entry. There must be room for an entry for each change. The kernel
 // reads a change before it writes there, so that one array serves for both.
 void Poller::poll(sys::Duration timeout, JobQueue& ready) {
+  if (inherited_ && startAnew(ready)) timeout = sys::Duration::zero();
   static thread_local std::vector<Event> events(256);
   if (events.size() < added_.size()) events.resize(added_.size());
   int n = 0;

@@ -13,7 +13,7 @@
 
 #include <cassert>
 #include <csignal>
-#include <iostream>
+#include <ostream>
 #include <sstream>
 
 namespace naglfar {
@@ -39,8 +39,8 @@ Scheduler::Scheduler() {
 static struct Orphans final : Coroutine::Owner {
   void ended(Coroutine& coroutine,
              const std::exception_ptr& /*escaped*/) noexcept override {
-    std::cerr << "naglfar: " + coroutine.describe() +
-                     " has destroyed the scheduler that runs it\n";
+    sys::log({"naglfar: ", coroutine.describe(),
+              " has destroyed the scheduler that runs it"});
     std::abort();
   }
 } orphans;
@@ -131,10 +131,9 @@ void Scheduler::print(const std::exception_ptr& escaped) {
   try {
     std::rethrow_exception(escaped);
   } catch (const std::exception& error) {
-    std::cerr << std::string("naglfar: a coroutine ended by an exception: ") +
-                     error.what() + "\n";
+    sys::log({"naglfar: a coroutine ended by an exception: ", error.what()});
   } catch (...) {
-    std::cerr << "naglfar: a coroutine ended by an unknown exception\n";
+    sys::log({"naglfar: a coroutine ended by an unknown exception"});
   }
 }
 // [/escaped]
