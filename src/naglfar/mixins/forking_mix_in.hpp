@@ -173,7 +173,7 @@ class ForkingMixIn : public Base {
       TCPServer::await(reader, static_cast<int>(std::min(left, step).count()),
                        scheduler);
     }
-    for (const pid_t child : children_) ::kill(child, SIGKILL);
+    for (const pid_t child : children_) sys::kill(child, SIGKILL);
     for (const pid_t child : children_) hasEnded(child, 0);
     children_.clear();
   }
