@@ -12,9 +12,9 @@
 /// simulated kernel (%sim.hpp) can take the real kernel's place at link time.
 ///
 /// The upper layers call the C library directly for memory, threads, locks,
-/// the date, facts about the process, the end of a process, and getcontext(3)
-/// and swapcontext(3). Of these calls only the last two are counted. log() is
-/// not counted either, because it writes by std::cerr.
+/// facts about the process, the time zone, the end of a process, and
+/// getcontext(3) and swapcontext(3). Of these calls only the last two are
+/// counted. The list is that of tests/test_seam.py.
 ///
 /// The sys layer asks the C library for the calls. It uses no other layer.
 
@@ -29,6 +29,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdint>
+#include <ctime>
 #include <initializer_list>
 #include <limits>
 #include <string>
@@ -246,6 +247,7 @@ int restoreSignal(int signal, void (*handler)(int, siginfo_t*, void*),
 int signalStack(const stack_t* stack, stack_t* old);   ///< sigaltstack(2).
 pid_t fork();                                          ///< fork(2).
 pid_t waitpid(pid_t child, int* status, int options);  ///< waitpid(2).
+int kill(pid_t process, int signal);                   ///< kill(2).
 // [/memory-and-processes]
 
 // [time]
@@ -256,6 +258,8 @@ using Time = std::chrono::time_point<std::chrono::steady_clock,
 /// @return The time on a clock that never goes back: CLOCK_MONOTONIC.
 ///         Not counted: on Linux it is no system call (vdso(7)).
 Time now();
+/// @return The date: time(2). Not counted, for the same reason.
+std::time_t date();
 // [/time]
 
 /// @}

@@ -86,9 +86,6 @@ void BaseHTTPRequestHandler::serve() {
     throw;
   } catch (const Unwind&) {
     throw;  // this coroutine is being destroyed
-  } catch (const std::exception& error) {
-    server.handle_error(client_address, error);
-    apologize();
   } catch (...) {
     apologize();
     throw;  // the server tells of it
@@ -100,7 +97,7 @@ void BaseHTTPRequestHandler::serve() {
 void BaseHTTPRequestHandler::apologize() {
   close_connection = true;
   try {
-    if (sendInstead(500)) return connection.flush();
+    if (sendInstead(500)) return hangUp();
   } catch (const std::system_error&) {
     // The client has left, too.
   }

@@ -261,7 +261,7 @@ static std::string written(const std::tm& time, const char* format) {
 std::string_view BaseHTTPRequestHandler::date_time_string() {
   static thread_local std::time_t formatted = -1;
   static thread_local std::string text;
-  const std::time_t now = std::time(nullptr);
+  const std::time_t now = sys::date();
   if (now != formatted) {
     std::tm utc{};
     text = written(*gmtime_r(&now, &utc), "%a, %d %b %Y %H:%M:%S GMT");
@@ -271,7 +271,7 @@ std::string_view BaseHTTPRequestHandler::date_time_string() {
 }
 
 std::string BaseHTTPRequestHandler::log_date_time_string() {
-  const std::time_t now = std::time(nullptr);
+  const std::time_t now = sys::date();
   std::tm local{};
   return written(*localtime_r(&now, &local), "%d/%b/%Y %H:%M:%S");
 }

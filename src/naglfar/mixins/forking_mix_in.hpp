@@ -110,17 +110,16 @@ class ForkingMixIn : public Base {
   // noexcept: what left it would go through the frames of the parent.
   [[noreturn]] void serveInChild(TCPServer::Request& request) noexcept {
     Scheduler::abandon();
+    TCPServer::server_close();
     try {
-      TCPServer::server_close();
       this->serve(request);
     } catch (...) {
-      // The handler ends its thread, and the child has no caller of its own.
-      endChild();
+      endChild();  // the handler ends its thread, which is the only one
     }
     endChild();
   }
 
-  [[noreturn]] void endChild() {
+  [[noreturn]] void endChild() noexcept {
     flushLedger();
     const pid_t self = ::getpid();
     sys::write(ended_.writer.get(), reinterpret_cast<const char*>(&self),
@@ -174,7 +173,7 @@ class ForkingMixIn : public Base {
       TCPServer::await(reader, static_cast<int>(std::min(left, step).count()),
                        scheduler);
     }
-    for (const pid_t child : children_) ::kill(child, SIGKILL);
+    for (const pid_t child : children_) sys::kill(child, SIGKILL);
     for (const pid_t child : children_) hasEnded(child, 0);
     children_.clear();
   }

@@ -108,7 +108,6 @@ void TCPServer::serve(Request& request) {
   } catch (const Unwind&) {
     throw;  // this coroutine is being destroyed
   } catch (...) {
-    if (std::current_exception() == nullptr) throw;  // the thread ends
     report(request.client);
   }
 }
@@ -146,6 +145,7 @@ static void lastResort(const std::exception_ptr& error) {
 
 // Called while an exception is being handled.
 void TCPServer::report(const sys::Address& client) {
+  if (std::current_exception() == nullptr) throw;  // the thread ends
   try {
     try {
       throw;

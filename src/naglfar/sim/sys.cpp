@@ -494,4 +494,10 @@ Time now() {
   return state().clock += std::chrono::nanoseconds(20);
 }
 
+std::time_t date() {
+  using std::chrono::seconds;
+  return std::chrono::duration_cast<seconds>(now().time_since_epoch())
+      .count();
+}
+
 }  // namespace naglfar::sys

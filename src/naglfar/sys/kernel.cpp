@@ -381,4 +381,8 @@ Time now() {
   return std::chrono::steady_clock::now();
 }
 
+std::time_t date() {
+  return std::time(nullptr);
+}
+
 }  // namespace naglfar::sys

@@ -39,7 +39,7 @@ namespace naglfar {
   CALL(epoll_ctl) CALL(epoll_wait) CALL(kqueue) CALL(kevent) CALL(select)   \
   CALL(poll) CALL(rt_sigprocmask) CALL(rt_sigaction) CALL(sigaltstack)      \
   CALL(mmap) CALL(munmap) CALL(mprotect) CALL(madvise)                      \
-  CALL(process_madvise) CALL(fork) CALL(waitpid)
+  CALL(process_madvise) CALL(fork) CALL(waitpid) CALL(kill)
 // clang-format on
 
 /// Makes an enumerator of an entry of the table.

@@ -62,7 +62,8 @@ struct Line {
 // write once more what the parent has not written yet.
 static bool write(std::string_view line) {
   pollfd entry{STDERR_FILENO, POLLOUT, 0};
-  if (::poll(&entry, 1, 0) == 0) return false;
+  if (counted(Call::poll, ::poll, &entry, nfds_t{1}, 0) == 0) return false;
+  count(Call::write);
   const auto n = static_cast<std::streamsize>(line.size());
   return std::cerr.rdbuf()->sputn(line.data(), n) == n &&
          std::cerr.rdbuf()->pubsync() == 0;

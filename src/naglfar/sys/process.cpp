@@ -139,6 +139,10 @@ pid_t fork() {
 pid_t waitpid(pid_t child, int* status, int options) {
   return counted(Call::waitpid, ::waitpid, child, status, options);
 }
+
+int kill(pid_t process, int signal) {
+  return counted(Call::kill, ::kill, process, signal);
+}
 // [/signals-and-processes]
 
 }  // namespace naglfar::sys
