@@ -155,10 +155,14 @@ class ForkingMixIn : public Base {
   // scheduler serve_forever() may still wait for the pipe.
   void endChildren(Scheduler* scheduler) {
     const int pipe[] = {scheduler == nullptr ? ended_.reader.get() : -1};
+    constexpr std::chrono::milliseconds often(TCPServer::lookEveryMs);
     const Deadline end = after(gracePeriod);
-    for (lookAt_ = {};; lookAt_ = {}) {
+    lookAt_ = {};
+    for (;;) {
       collectChildren();
-      if (children_.empty() || sys::now() >= end) break;
+      const sys::Time now = sys::now();
+      if (children_.empty() || now >= end) break;
+      lookAt_ = std::min(lookAt_, now + often);
       TCPServer::await(pipe, 10, scheduler);
     }
     for (const pid_t child : children_) ::kill(child, SIGKILL);
