@@ -46,6 +46,11 @@ void Signals::stop() {
 }
 
 void Signals::on(int signal, std::function<void()> action) {
+  if (pipeForHandlers == -1)
+    throw std::logic_error(
+        "Signals::on: this process is a child made by fork(2), and its "
+        "parent's signals are not its own: it makes a Signals object anew "
+        "after it has destroyed this one");
   if (!waiter_.watching() && !queued())
     throw std::logic_error("Signals::on: its scheduler has ended");
   actions_[signal] = std::move(action);
