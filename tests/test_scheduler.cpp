@@ -1634,6 +1634,24 @@ TEST_CASE("a fork in a coroutine goes on in both processes") {
   CHECK(status == 0);
 }
 
+TEST_CASE("a child that asks for its parent's signals is told why not") {
+  Scheduler scheduler;
+  Signals signals;
+  const pid_t child = sys::fork();
+  if (child == 0) {
+    try {
+      signals.on(SIGUSR1, [] {});
+    } catch (const std::logic_error& error) {
+      const std::string_view text = error.what();
+      _exit(text.find("child") != std::string_view::npos ? 0 : 1);
+    }
+    _exit(2);
+  }
+  int status = -1;
+  REQUIRE(sys::waitpid(child, &status, 0) == child);
+  CHECK(status == 0);
+}
+
 TEST_CASE("a forked child does not run its parent's actions") {
   const Pipe pipe;
   Scheduler scheduler;

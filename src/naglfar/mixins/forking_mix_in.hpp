@@ -159,19 +159,19 @@ class ForkingMixIn : public Base {
 
   // [forking-end]
   // The children have been told, and one that is idle or busy may not hear.
-  // One that is killed writes nothing: so the wait ends now and then.
+  // One that is killed writes nothing, so the parent looks now and then. In a
+  // scheduler serve_forever() may still wait for the pipe.
   void endChildren(Scheduler* scheduler) {
-    constexpr std::chrono::milliseconds step(TCPServer::lookEveryMs);
+    const int pipe[] = {scheduler == nullptr ? ended_.reader.get() : -1};
+    constexpr std::chrono::milliseconds often(TCPServer::lookEveryMs);
     const Deadline end = after(gracePeriod);
-    const int reader[] = {ended_.reader.get()};
-    for (lookAt_ = {};; lookAt_ = {}) {
+    lookAt_ = {};
+    for (;;) {
       collectChildren();
       const sys::Time now = sys::now();
       if (children_.empty() || now >= end) break;
-      const auto left =
-          std::chrono::ceil<std::chrono::milliseconds>(end - now);
-      TCPServer::await(reader, static_cast<int>(std::min(left, step).count()),
-                       scheduler);
+      lookAt_ = std::min(lookAt_, now + often);
+      TCPServer::await(pipe, 10, scheduler);
     }
     for (const pid_t child : children_) sys::kill(child, SIGKILL);
     for (const pid_t child : children_) hasEnded(child, 0);

@@ -69,7 +69,9 @@ void Signals::stopInChild() {
 void Signals::on(int signal, std::function<void()> action) {
   if (stopped_)
     throw std::logic_error(
-        "Signals::on: in a child the object is stopped, it is the parent's");
+        "Signals::on: this process is a child made by fork(2), and its "
+        "parent's signals are not its own: it makes a Signals object anew "
+        "after it has destroyed this one");
   if (!waiter_.watching() && !queued())
     throw std::logic_error("Signals::on: its scheduler has ended");
   if (Scheduler::ofThread() != &scheduler_)
