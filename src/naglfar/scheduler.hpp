@@ -94,6 +94,7 @@ class Scheduler {
   /// exception that left a coroutine and that no call was told of is thrown
   /// here, after the other coroutines were cancelled in order.
   /// @throws Deadlock If a coroutine waits for ever.
+  /// @throws std::logic_error In a coroutine.
   void run();
 
   /// Cancels all coroutines, of all groups in the order of their making.

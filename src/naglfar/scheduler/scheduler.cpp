@@ -70,7 +70,8 @@ inline void Scheduler::runOne(Job& job) {
 }
 
 void Scheduler::run() {
-  assert(Coroutine::current() == nullptr);
+  if (Coroutine::current() != nullptr)
+    throw std::logic_error("run: called in a coroutine, which run() runs");
   if (escaped_) throwEscaped();  // of a Task that was dropped meanwhile
   while (Job* job = ready_.pop()) runOne(*job);
   for (TaskGroup* g = groups_.first(); g != nullptr; g = groups_.next(*g))
@@ -217,11 +218,11 @@ void Scheduler::watch(int fd, Interest interest, Waiter& waiter) {
 // for news or for the next timer.
 void Scheduler::pollOnce() {
   if (!somethingToPollFor()) return;
-  sys::Duration timeout{0};
+  sys::Duration timeout;
   if (ready_.empty()) {
     const Deadline next = timers_.next();
-    timeout =
-        next == never ? sys::Duration{-1} : next - std::min(next, sys::now());
+    timeout = std::chrono::nanoseconds(-1);  // for ever
+    if (next != never) timeout = next - std::min(next, sys::now());
   }
   if (poller_.watching() > 0 || timeout.count() > 0)
     poller_.poll(timeout, ready_);  // else timers only, and others can run
