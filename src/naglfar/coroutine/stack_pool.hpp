@@ -28,7 +28,8 @@ class StackPool {
   /// Bytes in a stack. Sanitizers make frames several times larger.
   static const std::size_t stackSize;
 
-  /// Unmaps all stacks; none may be in use.
+  /// Unmaps all stacks, unless one is in use: exit(3) in a coroutine ends a
+  /// static pool.
   ~StackPool();
   StackPool& operator=(StackPool&&) = delete;  // nor may it be copied
 

@@ -11,7 +11,6 @@
 
 #include <pthread.h>
 
-#include <cassert>
 #include <iostream>
 #include <sstream>
 
@@ -32,7 +31,6 @@ Scheduler::Scheduler() {
 // Groups may outlive the scheduler. An exception of their coroutines that no
 // call can be told of any more is at least printed.
 Scheduler::~Scheduler() {
-  assert(Coroutine::current() == nullptr);
   cancel();
   if (escaped_) print(escaped_);
   while (TaskGroup* group = groups_.pop()) {
@@ -100,14 +98,30 @@ void Scheduler::throwEscaped() {
 }
 
 // A coroutine that is cancelled may destroy groups, also the next one. So
-// each time the search begins anew, behind those that were cancelled.
+// each time the search begins anew, behind those that were cancelled. It may
+// also start coroutines in a group that was cancelled before.
 void Scheduler::cancel() noexcept {
-  List<TaskGroup> cancelled;
-  while (TaskGroup* group = groups_.first()) {
-    cancelled.append(*group);
-    group->cancel();
+  for (int rounds = 0; !allCancelled(); ++rounds) {
+    if (rounds == 100'000) {
+      std::cerr << "naglfar: cancel: each coroutine that is cancelled starts "
+                   "another, without end\n";
+      std::terminate();
+    }
+    List<TaskGroup> cancelled;
+    while (TaskGroup* group = groups_.first()) {
+      cancelled.append(*group);
+      group->cancel();
+    }
+    groups_.append(cancelled);
   }
-  groups_.append(cancelled);
+}
+
+// Whether only coroutines are left that run, which are unwound later.
+bool Scheduler::allCancelled() const {
+  bool all = true;
+  forEachCoroutine(
+      [&all](const Coroutine& c) { all = all && c.cancelled(); });
+  return all;
 }
 
 void Scheduler::print(const std::exception_ptr& escaped) {
