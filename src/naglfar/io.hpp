@@ -50,15 +50,16 @@ void goWait(int fd, Interest interest, Deadline deadline = never);
 /// @param buffer Where to; not empty.
 /// @param deadline When to give up.
 /// @return How many bytes were read; 0 at the end of file.
-/// @throws std::system_error What read(2) fails with, errc::timed_out, and
-///         ECANCELED if the descriptor is closed meanwhile.
+/// @throws std::system_error What read(2) fails with, EINVAL if the buffer is
+///         empty, errc::timed_out, and ECANCELED if the descriptor is closed
+///         meanwhile.
 std::size_t goReadSome(int fd, std::span<char> buffer,
                        Deadline deadline = never);
 
 /// Reads `n` bytes, or fewer if the end of file comes first (`goRead(fd, n)`
 /// in the 2009 library).
 /// @param fd A descriptor.
-/// @param n How many bytes.
+/// @param n How many bytes; `unlimited` for all until the end of file.
 /// @param deadline When to give up.
 /// @return The bytes.
 /// @throws std::system_error As goReadSome().
@@ -80,7 +81,8 @@ std::string goRead(int fd, Deadline deadline = never);
 ///        close alone will do only if the peer sends nothing that is not
 ///        read: otherwise it is a reset, and takes the data along.
 /// @return How many bytes were written; 0 if the kernel takes none now.
-/// @throws std::system_error What write(2) fails with, such as EPIPE.
+/// @throws std::system_error What write(2) fails with, such as EPIPE, and
+///         EINVAL if there is nothing to write.
 std::size_t tryWrite(int fd, std::string_view data, bool last = false);
 
 /// Writes all the data.

@@ -32,6 +32,7 @@
 #include <functional>
 #include <iosfwd>
 #include <stdexcept>
+#include <type_traits>
 
 #include "naglfar/coroutine.hpp"
 #include "naglfar/poller.hpp"
@@ -103,9 +104,11 @@ class Scheduler {
   /// exception that left a coroutine and that no call was told of is thrown
   /// here, after the other coroutines were cancelled in order.
   /// @throws Deadlock If a coroutine waits for ever.
+  /// @throws std::logic_error In a coroutine.
   void run();
 
-  /// Cancels all coroutines, of all groups in the order of their making.
+  /// Cancels all coroutines, of all groups in the order of their making, and
+  /// those that are made meanwhile: see TaskGroup::cancel().
   void cancel() noexcept;
 
   /// Lets the others run first. A point of cancellation.
@@ -220,6 +223,7 @@ class Scheduler {
   void runOne(Job& job);
   void runOthers(const char* waitsFor);
   void fail(const std::exception_ptr& escaped) noexcept;
+  bool allCancelled() const;
   void throwEscaped();
   void pollOnce();
   bool somethingToPollFor() const;
@@ -265,6 +269,16 @@ inline void yield() {
 /// Lets time pass. A point of cancellation.
 /// @param duration How long, at least.
 void sleep(sys::Duration duration);
+/// sleep(3) takes seconds as a number, and stops the whole thread. With
+/// `using namespace naglfar` it would be chosen for `sleep(1)`: write
+/// `sleep(1s)`.
+/// @param seconds No length of time.
+template <class Number>
+requires std::is_arithmetic_v<Number>
+void sleep(Number seconds) = delete;
+/// The same where sleep(3) fits as well as a template.
+/// @param seconds No length of time.
+void sleep(unsigned seconds) = delete;
 // [/go]
 
 /// @}

@@ -251,9 +251,42 @@ int kill(pid_t process, int signal);                   ///< kill(2).
 // [/memory-and-processes]
 
 // [time]
-using Duration = std::chrono::nanoseconds;  ///< A length of time.
+/// A length of time. One that is too long for nanoseconds, such as
+/// std::chrono::hours::max(), becomes the longest that there is, about 292
+/// years; std::chrono would let it overflow, into the past for instance.
+class Duration : public std::chrono::nanoseconds {
+  using nanoseconds = std::chrono::nanoseconds;
+
+ public:
+  /// No time.
+  constexpr Duration() : nanoseconds(0) {}
+  /// @param length In nanoseconds.
+  constexpr Duration(nanoseconds length) : nanoseconds(length) {}
+  /// @param count How many nanoseconds.
+  explicit constexpr Duration(rep count) : nanoseconds(count) {}
+  /// @param length In any unit.
+  template <class Rep, class Period>
+  constexpr Duration(const std::chrono::duration<Rep, Period>& length)
+      : nanoseconds(saturated(length)) {}
+
+  /// @return The longest.
+  static constexpr Duration max() { return nanoseconds::max(); }
+  /// @return The one that is furthest below 0.
+  static constexpr Duration min() { return nanoseconds::min(); }
+
+ private:
+  template <class Length>
+  static constexpr nanoseconds saturated(const Length& length) {
+    using Real = std::chrono::duration<long double, std::nano>;
+    if (!(Real(length) < Real(nanoseconds::max()))) return nanoseconds::max();
+    if (Real(length) <= Real(nanoseconds::min())) return nanoseconds::min();
+    return std::chrono::duration_cast<nanoseconds>(length);
+  }
+};
+
+/// A point in time.
 using Time = std::chrono::time_point<std::chrono::steady_clock,
-                                     Duration>;  ///< A point in time.
+                                     std::chrono::nanoseconds>;
 
 /// @return The time on a clock that never goes back: CLOCK_MONOTONIC.
 ///         Not counted: on Linux it is no system call (vdso(7)).

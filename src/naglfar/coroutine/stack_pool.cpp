@@ -83,6 +83,7 @@ const char* StackPool::guardMethod() {
 // [/guards]
 
 // [slabs]
+// After exit(3) in a coroutine the process stands on one of them.
 StackPool::~StackPool() {
   assert(inUse_ == 0 || Coroutine::current() != nullptr);
   if (inUse_ > 0) return;

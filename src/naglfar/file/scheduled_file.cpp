@@ -16,6 +16,7 @@
 #include "naglfar/scheduled_file.hpp"
 
 #include <cassert>
+#include <stdexcept>
 #include <vector>
 
 namespace naglfar {
@@ -111,7 +112,8 @@ std::string_view ScheduledFile::peek() {
 
 std::string ScheduledFile::readline(std::size_t n,
                                     std::string_view separator) {
-  assert(!separator.empty());
+  if (separator.empty())
+    throw std::invalid_argument("readline: the separator is empty");
   Scheduler::spend(fileno());
   std::size_t searched = 0;
   for (;;) {

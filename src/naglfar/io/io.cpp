@@ -13,7 +13,6 @@
 #include <poll.h>
 
 #include <algorithm>
-#include <cassert>
 #include <climits>
 
 namespace naglfar {
@@ -55,20 +54,21 @@ static std::size_t attempt(int fd, Interest interest, const char* name,
 
 // [go-read]
 std::size_t goReadSome(int fd, std::span<char> buffer, Deadline deadline) {
-  assert(!buffer.empty());
+  if (buffer.empty()) sys::fail(EINVAL, "read into an empty buffer");
   return attempt(fd, Interest::read, "read", deadline,
                  [&] { return sys::read(fd, buffer.data(), buffer.size()); });
 }
 
+// The string grows with what has come, because a peer may send much less.
 std::string goRead(int fd, std::size_t n, Deadline deadline) {
-  std::string data(n, '\0');
-  std::span<char> rest(data);
-  while (!rest.empty()) {
-    const std::size_t got = goReadSome(fd, rest, deadline);
+  std::string data;
+  for (std::size_t had = 0; had < n; had = data.size()) {
+    data.resize(had + std::min(n - had, std::max<std::size_t>(had, 32768)));
+    const std::size_t got =
+        goReadSome(fd, std::span(data).subspan(had), deadline);
+    data.resize(had + got);
     if (got == 0) break;
-    rest = rest.subspan(got);
   }
-  data.resize(n - rest.size());
   return data;
 }
 
@@ -81,7 +81,7 @@ std::string goRead(int fd, Deadline deadline) {
 
 // [go-write]
 std::size_t tryWrite(int fd, std::string_view data, bool last) {
-  assert(!data.empty());
+  if (data.empty()) sys::fail(EINVAL, "write of nothing");
   for (;;) {
     const ssize_t n = last ? sys::writeLast(fd, data.data(), data.size())
                            : sys::write(fd, data.data(), data.size());
@@ -104,8 +104,11 @@ std::size_t goWrite(int fd, std::string_view data, Deadline deadline) {
 // [go-sendfile]
 std::size_t goSendfileSome(int file, int fd, off_t offset, std::size_t nbytes,
                            Deadline deadline) {
+  // The kernel refuses more than a ssize_t can tell.
+  constexpr std::size_t most = std::numeric_limits<std::int32_t>::max();
+  const std::size_t n = std::min(nbytes, most);
   return attempt(fd, Interest::write, "sendfile", deadline,
-                 [&] { return sys::sendfile(fd, file, offset, nbytes); });
+                 [&] { return sys::sendfile(fd, file, offset, n); });
 }
 
 std::size_t goSendfile(int file, int fd, off_t offset, std::size_t nbytes,
@@ -139,9 +142,9 @@ sys::Fd goAccept(int listener, sys::Address& client, sys::Mode mode,
 // loop, which accepts and hands on. Otherwise a program that connects in a
 // loop outruns the accept loop of its own thread, and the backlog overflows.
 void goConnect(int fd, const sys::Address& address, Deadline deadline) {
-  for (;;) {
+  for (bool begun = false;; begun = true) {
     Scheduler::spend(fd);
-    if (sys::connect(fd, address) == 0 || errno == EISCONN) return;
+    if (sys::connect(fd, address) == 0 || (begun && errno == EISCONN)) return;
     if (errno == EINTR || errno == EINPROGRESS) continue;
     if (errno != EALREADY) sys::fail(errno, "connect");
     goWait(fd, Interest::write, deadline);

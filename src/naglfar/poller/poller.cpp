@@ -51,7 +51,8 @@ bool Poller::startAnew(JobQueue& ready) {
 
 // [watch]
 void Poller::watch(int fd, Interest interest, Waiter& waiter) {
-  assert(fd >= 0 && !waiter.watching());
+  assert(!waiter.watching());
+  if (fd < 0) sys::fail(EBADF, "watch");
   Slot& slot = this->slot(fd);
   Waiter*& place = slot.waiters[static_cast<int>(interest)];
   if (place != nullptr)

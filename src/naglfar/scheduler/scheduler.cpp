@@ -86,7 +86,8 @@ inline void Scheduler::runOne(Job& job) {
 }
 
 void Scheduler::run() {
-  assert(Coroutine::current() == nullptr);
+  if (Coroutine::current() != nullptr)
+    throw std::logic_error("run: called in a coroutine, which run() runs");
   if (escaped_) throwEscaped();  // of a Task that was dropped meanwhile
   while (Job* job = ready_.pop()) runOne(*job);
   for (TaskGroup* g = groups_.first(); g != nullptr; g = groups_.next(*g))
@@ -115,14 +116,30 @@ void Scheduler::throwEscaped() {
 }
 
 // A coroutine that is cancelled may destroy groups, also the next one. So
-// each time the search begins anew, behind those that were cancelled.
+// each time the search begins anew, behind those that were cancelled. It may
+// also start coroutines in a group that was cancelled before.
 void Scheduler::cancel() noexcept {
-  List<TaskGroup> cancelled;
-  while (TaskGroup* group = groups_.first()) {
-    cancelled.append(*group);
-    group->cancel();
+  for (int rounds = 0; !allCancelled(); ++rounds) {
+    if (rounds == 100'000) {
+      std::cerr << "naglfar: cancel: each coroutine that is cancelled starts "
+                   "another, without end\n";
+      std::terminate();
+    }
+    List<TaskGroup> cancelled;
+    while (TaskGroup* group = groups_.first()) {
+      cancelled.append(*group);
+      group->cancel();
+    }
+    groups_.append(cancelled);
   }
-  groups_.append(cancelled);
+}
+
+// Whether only coroutines are left that run, which are unwound later.
+bool Scheduler::allCancelled() const {
+  bool all = true;
+  forEachCoroutine(
+      [&all](const Coroutine& c) { all = all && c.cancelled(); });
+  return all;
 }
 
 void Scheduler::print(const std::exception_ptr& escaped) {
@@ -232,11 +249,11 @@ void Scheduler::watch(int fd, Interest interest, Waiter& waiter) {
 // for news or for the next timer.
 void Scheduler::pollOnce() {
   if (!somethingToPollFor()) return;
-  sys::Duration timeout{0};
+  sys::Duration timeout;
   if (ready_.empty()) {
     const Deadline next = timers_.next();
-    timeout =
-        next == never ? sys::Duration{-1} : next - std::min(next, sys::now());
+    timeout = std::chrono::nanoseconds(-1);  // for ever
+    if (next != never) timeout = next - std::min(next, sys::now());
   }
   if (poller_.watching() > 0 || timeout.count() > 0)
     poller_.poll(timeout, ready_);  // else timers only, and others can run

@@ -11,6 +11,7 @@
 
 #include <cassert>
 #include <cerrno>
+#include <iostream>
 #include <stdexcept>
 
 #include "naglfar/scheduler.hpp"
@@ -71,6 +72,7 @@ TaskGroup::~TaskGroup() {
   if (scheduler_ == nullptr) return;
   cancel();
   TaskGroup& outermost = scheduler_->tasks_;
+  waiting_.notifyAll();
   if (this == &outermost) return;
   // Only those that run are left: the caller, and those that have resumed it.
   while (Coroutine* coroutine = members_.first()) {
@@ -110,8 +112,12 @@ bool TaskGroup::waitOne(Deadline deadline) {
 void TaskGroup::wait(Deadline deadline) {
   const Coroutine* self = Coroutine::current();
   const std::size_t own = self != nullptr && self->owner == this ? 1 : 0;
-  while (size_ > own)  // ended() notifies
+  Alive alive;
+  alive_.append(alive);
+  while (size_ > own) {  // ended() notifies, and the destructor
     WaitQueue::Entry(waiting_).wait("a task group to end", deadline);
+    if (!alive.linked()) return;
+  }
   if (escaped_) std::rethrow_exception(std::exchange(escaped_, nullptr));
 }
 
@@ -120,7 +126,13 @@ void TaskGroup::wait(Deadline deadline) {
 // cancelled by the same loop.
 void TaskGroup::cancel() noexcept {
   List<Coroutine> running;
+  std::size_t left = size_ + 100'000;
   while (Coroutine* coroutine = members_.first()) {
+    if (left-- == 0) {
+      std::cerr << "naglfar: cancel: each coroutine that is cancelled starts "
+                   "another, without end\n";
+      std::terminate();
+    }
     running.append(*coroutine);
     Coroutine::destroy(*coroutine);
   }
