@@ -56,7 +56,7 @@ class Handler : public comet::QuietCometHandler<Waiters> {
           TCPServer& accepted_by)
       : comet::QuietCometHandler<Waiters>(request, client, accepted_by) {
     this->headerTimeout = this->timeout = patience;
-    this->wfile.peerMaySend = true;
+    this->connection.peerMaySend = true;
   }
   void do_POST() override { this->rfile.read(); }
 

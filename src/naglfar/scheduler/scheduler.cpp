@@ -119,12 +119,8 @@ void Scheduler::throwEscaped() {
 // each time the search begins anew, behind those that were cancelled. It may
 // also start coroutines in a group that was cancelled before.
 void Scheduler::cancel() noexcept {
-  for (int rounds = 0; !allCancelled(); ++rounds) {
-    if (rounds == 100'000) {
-      std::cerr << "naglfar: cancel: each coroutine that is cancelled starts "
-                   "another, without end\n";
-      std::terminate();
-    }
+  for (std::size_t rounds = 0; !allCancelled(); ++rounds) {
+    if (rounds == TaskGroup::mostStarted) TaskGroup::cancelWithoutEnd();
     List<TaskGroup> cancelled;
     while (TaskGroup* group = groups_.first()) {
       cancelled.append(*group);

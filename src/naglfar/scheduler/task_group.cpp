@@ -11,7 +11,6 @@
 
 #include <cassert>
 #include <cerrno>
-#include <iostream>
 #include <stdexcept>
 
 #include "naglfar/scheduler.hpp"
@@ -126,17 +125,20 @@ void TaskGroup::wait(Deadline deadline) {
 // cancelled by the same loop.
 void TaskGroup::cancel() noexcept {
   List<Coroutine> running;
-  std::size_t left = size_ + 100'000;
+  std::size_t left = size_ + mostStarted;
   while (Coroutine* coroutine = members_.first()) {
-    if (left-- == 0) {
-      std::cerr << "naglfar: cancel: each coroutine that is cancelled starts "
-                   "another, without end\n";
-      std::terminate();
-    }
+    if (left-- == 0) cancelWithoutEnd();
     running.append(*coroutine);
     Coroutine::destroy(*coroutine);
   }
   members_.append(running);
+}
+
+void TaskGroup::cancelWithoutEnd() {
+  sys::log(
+      {"naglfar: cancel: each coroutine that is cancelled starts another, "
+       "without end"});
+  std::terminate();
 }
 // [/task-group-wait]
 

@@ -178,6 +178,9 @@ class TaskGroup final : public List<TaskGroup>::Link,
              const std::exception_ptr& escaped) noexcept override;
   void fail(const std::exception_ptr& escaped) noexcept;
   std::exception_ptr unclaimed() noexcept;
+  // How many coroutines may be started by those that a call cancels.
+  static constexpr std::size_t mostStarted = 100'000;
+  [[noreturn]] static void cancelWithoutEnd();
 
   Scheduler* scheduler_;  // null once it has ended
   List<Coroutine> members_;
