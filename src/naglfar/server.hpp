@@ -26,8 +26,6 @@
 
 #include <atomic>
 #include <optional>
-#include <string>
-#include <string_view>
 
 #include "naglfar/channel.hpp"
 #include "naglfar/scheduled_file.hpp"
@@ -158,15 +156,6 @@ class TCPServer {
   sys::Pipe stop_;  // readable after shutdown(), also in other processes
 };
 // [/tcp-server]
-
-// [printable]
-/// Makes a text fit for one line of a log. A client that could write control
-/// characters could write lines of its own, and commands for a terminal.
-/// @param text A text that may quote a client.
-/// @return The text, with a question mark for each byte that is no printable
-///         character of ASCII.
-std::string printable(std::string_view text);
-// [/printable]
 
 // [handler-for]
 /// Makes a TCPServer::Handler of a handler class.

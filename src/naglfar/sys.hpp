@@ -76,6 +76,15 @@ Result check(Result result, const char* call) {
 }
 // [/errors]
 
+// [printable]
+/// Makes a text fit for one line of a log. A client that could write control
+/// characters could write lines of its own, and commands for a terminal.
+/// @param text A text that may quote a client.
+/// @return The text, with a question mark for each byte that is no printable
+///         character of ASCII.
+std::string printable(std::string_view text);
+// [/printable]
+
 // [fd]
 using CloseHook = void (*)(int fd);  ///< Takes a descriptor.
 /// What an Fd of this thread calls before it closes its descriptor. The

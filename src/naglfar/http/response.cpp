@@ -199,7 +199,7 @@ static std::string escaped(std::string_view text) {
 void BaseHTTPRequestHandler::send_error(int code, std::string_view message,
                                         std::string_view explain) {
   const std::string reason =
-      printable(message.empty() ? reasonPhrase(code) : message);
+      sys::printable(message.empty() ? reasonPhrase(code) : message);
   log_error("code " + std::to_string(code) + ", message " + reason);
   const std::string body =
       "<!DOCTYPE html>\n<title>Error " + std::to_string(code) +
@@ -238,7 +238,7 @@ void BaseHTTPRequestHandler::log_request(int code, std::string_view size) {
 
 void BaseHTTPRequestHandler::log_message(std::string_view message) {
   std::cerr << address_string() + " - - [" + log_date_time_string() + "] " +
-                   printable(message) + "\n";
+                   sys::printable(message) + "\n";
 }
 // [/log]
 

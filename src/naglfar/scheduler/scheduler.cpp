@@ -116,7 +116,7 @@ void Scheduler::print(const std::exception_ptr& escaped) {
     std::rethrow_exception(escaped);
   } catch (const std::exception& error) {
     std::cerr << std::string("naglfar: a coroutine ended by an exception: ") +
-                     error.what() + "\n";
+                     sys::printable(error.what()) + "\n";
   } catch (...) {
     std::cerr << "naglfar: a coroutine ended by an unknown exception\n";
   }

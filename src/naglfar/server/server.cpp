@@ -87,14 +87,7 @@ void TCPServer::handle_error(const sys::Address& client,
                              const std::exception& error) {
   std::cerr << "Exception while serving " + client.host() + ":" +
                    std::to_string(client.port()) + ": " +
-                   printable(error.what()) + "\n";
-}
-
-std::string printable(std::string_view text) {
-  std::string line(text);
-  for (char& c : line)
-    if (c < ' ' || c > '~') c = '?';
-  return line;
+                   sys::printable(error.what()) + "\n";
 }
 // [/serve]
 

@@ -45,6 +45,13 @@ void fail(int error, const char* call) {
   throw std::system_error(error, std::generic_category(),
                           call + advice(error));
 }
+
+std::string printable(std::string_view text) {
+  std::string line(text);
+  for (char& c : line)
+    if (c < ' ' || c > '~') c = '?';
+  return line;
+}
 // [/fail]
 
 // [fd-and-address]
