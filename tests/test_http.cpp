@@ -968,6 +968,16 @@ TEST_SUITE("http: dates and the log") {
           "10.0.0.1 - \\x9b\\x7f\n");
   }
 
+  TEST_CASE("so is one that leaves a coroutine") {
+    std::ostringstream log;
+    std::streambuf* const before = std::cerr.rdbuf(log.rdbuf());
+    Scheduler::print(
+        std::make_exception_ptr(std::runtime_error("no \x1b[2J\nforged")));
+    std::cerr.rdbuf(before);
+    CHECK(log.str() ==
+          "naglfar: a coroutine ended by an exception: no ?[2J?forged\n");
+  }
+
   TEST_CASE("a line on standard error looks as Python's") {
     class Logging : public Handler {
      public:
