@@ -13,7 +13,7 @@ import unittest
 # What makes no system call.
 PLAIN = set("""
 abort gmtime_r memchr memcmp memcpy memmove memset snprintf strlen
-__errno_location __dso_handle __tls_get_addr _GLOBAL_OFFSET_TABLE_
+htons ntohs __errno_location __dso_handle __tls_get_addr _GLOBAL_OFFSET_TABLE_
 __stack_chk_fail
 """.split())
 
