@@ -8,8 +8,8 @@
 //
 //     refuse::each([](const refuse::Which& which) {
 //       Channel<std::string> channel;
-//       const bool done = refuse::during(which, [&] { channel.write(text); });
-//       CHECK(channel.size() == (done ? 1 : 0));
+//       const bool done = refuse::during(which, [&] { channel.write(text);
+//       }); CHECK(channel.size() == (done ? 1 : 0));
 //     });
 //
 // Invariant: only allocations inside during() are counted or refused, and
