@@ -1307,10 +1307,8 @@ TEST_SUITE("ScheduledFile: the end of a connection") {
               file.write(answer);
               if (flushed) file.flush();
               sys::beforeClose = [](int fd) {
-                if (lastWords > 0) {
-                  goWrite(talker, std::string(lastWords, '!'));
-                  lastWords = 0;
-                }
+                while (lastWords > 0)
+                  lastWords -= tryWrite(talker, std::string(lastWords, '!'));
                 hookOfScheduler(fd);
               };
               close(file);
