@@ -975,7 +975,8 @@ TEST_SUITE("http: dates and the log") {
         std::make_exception_ptr(std::runtime_error("no \x1b[2J\nforged")));
     std::cerr.rdbuf(before);
     CHECK(log.str() ==
-          "naglfar: a coroutine ended by an exception: no ?[2J?forged\n");
+          "naglfar: a coroutine ended by an exception: "
+          "no \\x1b[2J\\x0aforged\n");
   }
 
   TEST_CASE("a line on standard error looks as Python's") {

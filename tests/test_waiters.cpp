@@ -319,7 +319,7 @@ TEST_SUITE("waiters: clients that leave") {
       await(serving.address, "0");
       std::optional<ScheduledFile> client(
           ScheduledFile::connectTcp(serving.address));
-      client->write("GET /wait HTTP/1.1\r\n\r\n");
+      client->write("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n");
       await(serving.address, "1");
       client->bufferSize = n;  // what the kernel does not take is lost
       client->write(std::string(n, 'x'));
