@@ -1300,7 +1300,7 @@ TEST_SUITE("poller: fork") {
     loop.watch(other.fd(), Interest::read, reader);
     loop.poll();
     CHECK(inChild([&] {
-      ::close(pair.fd());  // behind the poller's back
+      sys::close(pair.fd());  // behind the poller's back
       loop.poller.reopen();
       loop.poll();
       if (gone.woken != 1 || gone.waiter.error != EBADF) return false;
