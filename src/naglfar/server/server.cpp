@@ -84,13 +84,15 @@ bool TCPServer::handle_request() {
 }
 
 // A busy server never waits, so it looks at the flag between two requests.
-// The byte wakes a server that waits. The code that a signal handler
-// interrupts may depend on errno, so errno stays as it is.
+// The byte wakes a server that waits. Only the first call writes it: then the
+// pipe is empty, and a write that fails is worth another try. The code that a
+// signal handler interrupts may depend on errno, so errno stays as it is.
 void TCPServer::shutdown() {
   const int interrupted = errno;
-  *stopped_ = true;
-  while (sys::write(stop_.writer.get(), "", 1) == -1 && errno == EINTR)
-    continue;
+  if (!stopped_->exchange(true))
+    while (sys::write(stop_.writer.get(), "", 1) == -1 &&
+           (errno == EINTR || errno == EAGAIN))
+      continue;
   errno = interrupted;
 }
 
