@@ -86,9 +86,16 @@ void BaseHTTPRequestHandler::serve() {
     throw;
   } catch (const Unwind&) {
     throw;  // this coroutine is being destroyed
+  } catch (const std::system_error& error) {
+    if (error.code() == std::errc::connection_reset ||
+        error.code() == std::errc::broken_pipe)
+      connection.close(false);  // the client has left
+    else
+      apologize();
+    throw;  // the server tells of it
   } catch (...) {
     apologize();
-    throw;  // the server tells of it
+    throw;
   }
 }
 
