@@ -12,8 +12,8 @@
 
 #include "naglfar/scheduled_file.hpp"
 
+#include <array>
 #include <cassert>
-#include <vector>
 
 namespace naglfar {
 
@@ -65,7 +65,9 @@ std::string_view ScheduledFile::pending() const {
 // False at the end of file.
 bool ScheduledFile::fill() {
   if (closed()) sys::fail(EBADF, "read from a closed file");
-  static thread_local std::vector<char> scratch(65536);
+  // No vector: glibc ends a process that has no memory left to note that a
+  // thread has something to destroy.
+  static thread_local std::array<char, 65536> scratch;
   const std::size_t n = goReadSome(fd_.get(), scratch, patience());
   compact(incoming_, taken_);
   incoming_.append(scratch.data(), n);
