@@ -23,7 +23,8 @@ using namespace naglfar;
 
 // [arguments]
 void usageError(const char* program, const std::string& what) {
-  std::cerr << program << ": " << what << '\n';
+  std::cerr << program +
+                   (": " + what + "\n");  // one write: both halves may print
   std::exit(2);
 }
 
@@ -224,7 +225,7 @@ void Run::show(const char* what, std::size_t count) {
 void Run::expect(bool holds, const std::string& what) {
   if (holds) return;
   failed_ = true;
-  std::cerr << program_ << ": " << what << '\n';
+  std::cerr << program_ + (": " + what + "\n");
 }
 
 void Run::answered(std::string_view response, std::size_t expected) {

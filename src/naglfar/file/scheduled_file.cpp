@@ -15,9 +15,9 @@
 
 #include "naglfar/scheduled_file.hpp"
 
+#include <array>
 #include <cassert>
 #include <stdexcept>
-#include <vector>
 
 namespace naglfar {
 
@@ -75,7 +75,9 @@ std::string_view ScheduledFile::pending() const {
 // False at the end of file.
 bool ScheduledFile::fill() {
   if (closed()) sys::fail(EBADF, "read from a closed file");
-  static thread_local std::vector<char> scratch(65536);
+  // No vector: glibc ends a process that has no memory left to note that a
+  // thread has something to destroy.
+  static thread_local std::array<char, 65536> scratch;
   const std::size_t n = goReadSome(fd_.get(), scratch, patience());
   incoming_.append(scratch.data(), n);
   nread += n;

@@ -13,6 +13,7 @@
 #include "naglfar/http.hpp"
 
 #include <algorithm>
+#include <array>
 #include <ctime>
 #include <iomanip>
 #include <locale>
@@ -260,14 +261,17 @@ static std::string written(const std::tm& time, const char* format) {
 
 std::string_view BaseHTTPRequestHandler::date_time_string() {
   static thread_local std::time_t formatted = -1;
-  static thread_local std::string text;
+  // No string: see ScheduledFile::fill().
+  static thread_local std::array<char, 32> text;
+  static thread_local std::size_t size = 0;
   const std::time_t now = sys::date();
   if (now != formatted) {
     std::tm utc{};
-    text = written(*gmtime_r(&now, &utc), "%a, %d %b %Y %H:%M:%S GMT");
+    size = written(*gmtime_r(&now, &utc), "%a, %d %b %Y %H:%M:%S GMT")
+               .copy(text.data(), text.size());
     formatted = now;
   }
-  return text;
+  return {text.data(), size};
 }
 
 std::string BaseHTTPRequestHandler::log_date_time_string() {
