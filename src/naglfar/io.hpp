@@ -37,7 +37,7 @@ namespace naglfar {
 ///        sys::Fd of this thread may close it. Call Scheduler::deregister()
 ///        before foreign code closes it or puts another file in its place:
 ///        otherwise a wait for the number's next file may never end. The
-///        functions of sys.hpp notice when they get such a number again.
+///        functions of %sys.hpp notice when they get such a number again.
 /// @param interest The direction.
 /// @param deadline When to give up.
 /// @throws std::system_error As Scheduler::wait().
