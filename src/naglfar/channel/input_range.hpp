@@ -5,9 +5,8 @@
 /// Invariants:
 /// - The function is called once for each value: for the first value when the
 ///   iterator is made, for each other value when the loop asks for it.
-/// - The function puts the value where it stays, so no later move can fail
-/// and
-///   lose it.
+/// - The function puts the value where it stays, so no later move can fail,
+///   which would lose it.
 ///
 /// Asks of no other layer.
 
