@@ -1362,11 +1362,25 @@ TEST_CASE("room and the deadline at once is no message lost or doubled") {
   const Deadline deadline = after(1ms);
   std::error_code error;
   channel.write(0);
-  go([&] { error = errorOf([&] { channel.write(1, deadline); }); });
-  go([&] {
-    CHECK(channel.read() == 0);
-    while (sys::now() < deadline) continue;
-  });
+  SUBCASE("and the room comes first") {
+    go([&] { error = errorOf([&] { channel.write(1, deadline); }); });
+    go([&] {
+      CHECK(channel.read() == 0);
+      while (sys::now() < deadline) continue;
+    });
+  }
+  // Due at the same time, and the reader is woken first.
+  SUBCASE("and the room comes before the writer's turn") {
+    go([&] {
+      while (scheduler.park("time", -1, deadline - 1us)) continue;
+      CHECK(channel.read() == 0);
+    });
+    go([&] { error = errorOf([&] { channel.write(1, deadline); }); });
+    go([&] {
+      naglfar::yield();
+      while (sys::now() < deadline) continue;
+    });
+  }
   scheduler.run();
   CHECK(error == std::error_code{});
   CHECK(channel.readWaiting() == Numbers{1});

@@ -1277,49 +1277,6 @@ TEST_CASE("sleep of a number is not sleep(3), which stops the thread") {
 
 // --- the end of the process ---
 
-namespace {
-
-// Ends the process in a coroutine, and its static scheduler with it. Another
-// coroutine is unwound then.
-template <class End>
-int statusOf(End end) {
-  return inChild([end] {
-    static bool unwound = false;
-    std::atexit([] {  // called after the scheduler's destructor
-      if (!unwound) _exit(77);
-    });
-    static Scheduler scheduler;
-    go([] {
-      const struct Scope {
-        ~Scope() { unwound = true; }
-      } scope;
-      naglfar::sleep(1h);
-    });
-    go([end] {
-      naglfar::yield();
-      end();
-    });
-    scheduler.run();
-    return 98;
-  });
-}
-
-}  // namespace
-
-TEST_CASE("exit in a coroutine ends the process with its status") {
-  std::cout.flush();
-  CHECK(WEXITSTATUS(statusOf([] { std::exit(3); })) == 3);
-  CHECK(WEXITSTATUS(statusOf([] {
-          naglfar::StackPool pool;
-          Coroutine::make(pool, [] { std::exit(4); }).resume();
-        })) == 4);
-  CHECK(WEXITSTATUS(statusOf([] {
-          static TaskGroup group;
-          group.go([] { std::exit(5); });
-          group.wait();
-        })) == 5);
-}
-
 // --- signals ---
 
 TEST_CASE("a signal runs its action between two jobs") {
