@@ -1275,8 +1275,6 @@ TEST_CASE("sleep of a number is not sleep(3), which stops the thread") {
   CHECK(names::Sleeps<std::chrono::duration<double>>);
 }
 
-// --- the end of the process ---
-
 // --- signals ---
 
 TEST_CASE("a signal runs its action between two jobs") {
