@@ -825,6 +825,7 @@ TEST_SUITE("mix-ins: what a fork copies") {
       CHECK(second.readline() == "b\n");
       second.write("c\n");
       CHECK(second.readline() == "c\n");
+      endOf(second);
     };
     SUBCASE("of threads") {
       InCoroutine<ThreadingMixIn<TCPServer>> serving(echo);
