@@ -23,6 +23,7 @@ ALLOWED = {
     r"detach|join|equal|key_\w+|getspecific|setspecific)\w*":
         "threads and locks: they are for the three servers of chapter 07",
     "sched_yield": "waits for handlers of signals in other threads",
+    "__assert_fail|__assert_rtn": "ends a process that has a mistake",
     "raise": "ends the process after the report of a fault",
     "_exit": "ends a child",
     "sysconf": "the size of a page: the C library knows it",

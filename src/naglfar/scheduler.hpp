@@ -220,6 +220,7 @@ class Scheduler {
     Scheduler& scheduler;
   };
 
+  Job* next();
   void runOne(Job& job);
   void runOthers(const char* waitsFor);
   void fail(const std::exception_ptr& escaped) noexcept;

@@ -16,6 +16,7 @@ import program
 N = 40
 SURVIVES = "comet-06", "comet-07"  # a lack of descriptors
 LIBRARY = sys.argv.pop(1)
+NO_EXCEPTION = "terminate called without an active exception\n"
 
 
 class Failing(program.TestCase):
@@ -97,6 +98,10 @@ class Failing(program.TestCase):
                     if result.returncode == 2:  # before the run
                         self.assertRegex(result.stderr,
                                          f"^{program.name()}: ")
+                    elif result.returncode == -signal.SIGABRT:
+                        # No memory even for an exception: the C++ runtime
+                        # ends the process, and nothing is left behind.
+                        self.assertEqual(result.stderr, NO_EXCEPTION)
                     elif result.returncode != 0:
                         self.failed(result)
 

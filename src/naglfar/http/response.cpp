@@ -245,8 +245,8 @@ void BaseHTTPRequestHandler::log_request(int code, std::string_view size) {
 }
 
 void BaseHTTPRequestHandler::log_message(std::string_view message) {
-  sys::log({address_string(), " - - [", log_date_time_string(), "] ",
-            message});
+  sys::log(
+      {address_string(), " - - [", log_date_time_string(), "] ", message});
 }
 // [/log]
 

@@ -42,10 +42,11 @@ struct SharedWaiters::Slot {
 #endif
     return state == waiting;
   }
+  // The slot is free and the table locked, so no other request has the mutex.
+  // It is only tried, because a request that waits locks it before the table.
   void lockOwner() {
 #ifndef __APPLE__
-    // A child was killed after its slot was free.
-    if (pthread_mutex_lock(&owner) == EOWNERDEAD)
+    if (pthread_mutex_trylock(&owner) == EOWNERDEAD)  // of a killed child
       pthread_mutex_consistent(&owner);
 #endif
   }

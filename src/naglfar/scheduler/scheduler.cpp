@@ -85,11 +85,19 @@ inline void Scheduler::runOne(Job& job) {
   if (escaped_) throwEscaped();
 }
 
+// The job that runs next, or null at the end. Before the end the poller looks
+// at the waiters that are no reason to go on: a shutdown() may be under way.
+Job* Scheduler::next() {
+  if (ready_.empty() && poller_.watching() > 0)
+    poller_.poll(sys::Duration{0}, ready_);
+  return ready_.pop();
+}
+
 void Scheduler::run() {
   if (Coroutine::current() != nullptr)
     throw std::logic_error("run: called in a coroutine, which run() runs");
   if (escaped_) throwEscaped();  // of a Task that was dropped meanwhile
-  while (Job* job = ready_.pop()) runOne(*job);
+  while (Job* job = next()) runOne(*job);
   for (TaskGroup* g = groups_.first(); g != nullptr; g = groups_.next(*g))
     if (!escaped_) escaped_ = g->unclaimed();
   if (escaped_) throwEscaped();
@@ -170,7 +178,7 @@ bool Scheduler::park(const char* waitsFor, int waitsOn, Deadline deadline) {
 // until its own turn comes.
 void Scheduler::runOthers(const char* waitsFor) {
   for (Job* job = nullptr; job != &main_;) {
-    job = ready_.pop();
+    job = next();
     if (job == nullptr)
       throw Deadlock(std::string(noJobCanRun) + "  main waits for " +
                      waitsFor + '\n' + describe());
