@@ -1276,33 +1276,37 @@ TEST_CASE("a call that is woken in vain keeps its deadline") {
       }};
   for (const Waits& call : calls) {
     CAPTURE(&call - calls);
-    Channel<int> empty;
-    Channel<int> full(1);
-    Scheduler scheduler;
-    full.write(0);
-    const Deadline start = sys::now();
-    const Deadline deadline = start + 4ms;
-    Job* job = nullptr;
-    Log log;
-    go([&] {
-      job = &Scheduler::current().self();
-      CHECK(errorOf([&] { call(empty, full, deadline); }) ==
-            std::errc::timed_out);
-      CHECK(sys::now() >= deadline);
-      job = nullptr;
-      log.push_back("the call");
-    });
-    go([&] {
-      while (scheduler.park("time", -1, deadline + 500us)) continue;
-      log.push_back("a little later");
-    });
-    naglfar::yield();
-    while (job != nullptr && sys::now() < start + 2ms) {
-      scheduler.wake(*job);
+    bool inTime = false;
+    while (!inTime) {  // the system may stop this process past the deadline
+      Channel<int> empty;
+      Channel<int> full(1);
+      Scheduler scheduler;
+      full.write(0);
+      const Deadline start = sys::now();
+      const Deadline deadline = start + 4ms;
+      Job* job = nullptr;
+      Log log;
+      go([&] {
+        job = &Scheduler::current().self();
+        CHECK(errorOf([&] { call(empty, full, deadline); }) ==
+              std::errc::timed_out);
+        CHECK(sys::now() >= deadline);
+        job = nullptr;
+        log.push_back("the call");
+      });
+      go([&] {
+        while (scheduler.park("time", -1, deadline + 500us)) continue;
+        log.push_back("a little later");
+      });
       naglfar::yield();
+      while (job != nullptr && sys::now() < start + 2ms) {
+        scheduler.wake(*job);
+        naglfar::yield();
+      }
+      inTime = sys::now() < deadline;
+      scheduler.run();
+      if (inTime) CHECK(log == Log{"the call", "a little later"});
     }
-    scheduler.run();
-    CHECK(log == Log{"the call", "a little later"});
   }
 }
 
