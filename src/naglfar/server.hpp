@@ -165,6 +165,9 @@ class TCPServer {
   virtual void handle_error(const sys::Address& client,
                             const std::exception& error);
 
+  /// Closes the listening socket, and does nothing else that a derived class
+  /// does in server_close(): for a child, which has a copy of the socket.
+  void closeListener();
   /// Runs the handler and closes the connection. What the handler or
   /// handle_error() throws ends here, except Unwind.
   /// @param request The connection.

@@ -110,7 +110,7 @@ class ForkingMixIn : public Base {
   // noexcept: what left it would go through the frames of the parent.
   [[noreturn]] void serveInChild(TCPServer::Request& request) noexcept {
     Scheduler::abandon();
-    TCPServer::server_close();
+    this->closeListener();
     try {
       this->serve(request);
     } catch (...) {

@@ -97,6 +97,10 @@ void TCPServer::shutdown() {
 }
 
 void TCPServer::server_close() {
+  closeListener();
+}
+
+void TCPServer::closeListener() {
   if (socket_) goClose(socket_.release());
 }
 // [/serve-forever]
