@@ -235,7 +235,11 @@ ssize_t __wrap_write(int fd, const void* data, size_t size) {
 
 ssize_t __real_send(int, const void*, size_t, int);
 ssize_t __wrap_send(int fd, const void* data, size_t size, int flags) {
-  return recorder.called("send", fd, __real_send(fd, data, size, flags));
+  // As the ledger counts it.
+  const ssize_t sent = __real_send(fd, data, size, flags);
+  const bool writes =
+      (flags & MSG_MORE) == 0 && (sent != -1 || errno != ENOTSOCK);
+  return recorder.called(writes ? "write" : "send", fd, sent);
 }
 
 int __real_close(int);

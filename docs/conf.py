@@ -47,9 +47,10 @@ pygments_style = "bw"  # the colours are in the theme, for light and dark
 # Signatures name what the standard library and the system define, constants
 # among them, and namespaces. Those have no page here.
 nitpick_ignore_regex = [("cpp:identifier", name) for name in [
-    r"std(::.*)?", r"naglfar|naglfar::sys|sys", r"\w+_t", r"[A-Z][A-Z_]*", r"\w+::(max|min)",
+    r"std(::.*)?", r"naglfar|naglfar::sys|sys", r"\w+_t", r"[A-Z][A-Z_]*", r"(\w+::)+(max|min)",
     r"(::)?(epoll_event|kevent|fd_set|iovec|sigset_t|siginfo_t|sockaddr\w*"
-    r"|stat|timespec|timeval|pollfd)", r"Stopped",  # what only a switch knows
+    r"|stat|timespec|timeval|pollfd|sigaction)", r"nanoseconds|rep",
+    r"Stopped",  # what only a switch knows
 
 ]]
 

@@ -314,7 +314,8 @@ def draw(chapter, events):
                 add(f'<path class="line" d="M{f_of[fd]:g} {opened.pop(fd):g}'
                     f'V{middle[number]:g}"/>')
             for told in call.get("fds", []):
-                marks.append((told, middle[number], "ring"))
+                if told in f_of:
+                    marks.append((told, middle[number], "ring"))
     for fd, y0 in opened.items():
         add(f'<path class="line" d="M{f_of[fd]:g} {y0:g}V{bottom - 4:g}"/>')
     for fd, y0, mark in dict.fromkeys(marks):

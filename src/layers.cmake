@@ -11,7 +11,8 @@
 
 naglfar_layer(sys 00
   HEADERS sys.hpp sys/ledger.hpp
-  SOURCES sys/ledger.cpp sys/sys.cpp sys/kernel.cpp sys/process.cpp)
+  SOURCES sys/ledger.cpp sys/sys.cpp sys/kernel.cpp sys/log.cpp
+          sys/process.cpp)
 
 naglfar_layer(job 01
   HEADERS job.hpp)
@@ -23,9 +24,9 @@ naglfar_layer(poller 01
 
 naglfar_layer(coroutine 02
   HEADERS coroutine.hpp coroutine/fiber_hooks.hpp coroutine/stack_pool.hpp
-          coroutine/switch.hpp
+          coroutine/switch.hpp coroutine/overflow.hpp
   SOURCES coroutine/coroutine.cpp coroutine/fiber_hooks.cpp
-          coroutine/stack_pool.cpp
+          coroutine/overflow.cpp coroutine/stack_pool.cpp
           coroutine/switch_${switch}.cpp ${assembly}
   LINKS job sys)
 

@@ -200,6 +200,8 @@ TEST_CASE("a message goes to the reader that came first") {
   CHECK(log == Log{"a1", "b2", "c3"});
 }
 
+// The writer yields after each message: otherwise all messages are there
+// before the first reader is woken, and to wake all of them costs nothing.
 TEST_CASE("100 readers and 100 messages cost 100 parks") {
   Channel<int> channel;
   std::vector<std::pair<int, int>> read;
@@ -208,16 +210,33 @@ TEST_CASE("100 readers and 100 messages cost 100 parks") {
   for (int i = 0; i < 100; ++i)
     go([&, i] { read.emplace_back(i, channel.read()); });
   go([&] {
+    for (int i = 0; i < 100; ++i) {
+      channel.write(i);
+      naglfar::yield();
+    }
+  });
+  scheduler.run();
+  CHECK(since.parks() == 100);
+  // Each reader runs twice, and the writer once more than it yields.
+  CHECK(since.switches() == 2 * (200 + 101));
+  CHECK(since.polls() == 0);
+  REQUIRE(read.size() == 100);
+  for (int i = 0; i < 100; ++i)
+    CHECK(read[static_cast<std::size_t>(i)] == std::pair(i, i));
+}
+
+TEST_CASE("a writer that does not yield costs its readers no more parks") {
+  Channel<int> channel;
+  Scheduler scheduler;
+  const Since since;
+  for (int i = 0; i < 100; ++i) go([&] { channel.read(); });
+  go([&] {
     for (int i = 0; i < 100; ++i) channel.write(i);
   });
   scheduler.run();
   CHECK(since.parks() == 100);
   // The writer's turn ends once, by its budget.
   CHECK(since.switches() == 2 * (200 + 1 + 1));
-  CHECK(since.polls() == 0);
-  REQUIRE(read.size() == 100);
-  for (int i = 0; i < 100; ++i)
-    CHECK(read[static_cast<std::size_t>(i)] == std::pair(i, i));
 }
 
 TEST_CASE("a reader that comes later cannot take what was handed over") {
@@ -352,6 +371,134 @@ TEST_CASE("a writer that is woken in vain waits on") {
   CHECK(channel.read() == 1);
   CHECK(channel.read() == 2);
   scheduler.run();
+}
+
+// --- a reader that goes ---
+
+TEST_CASE("a message for a reader that is cancelled goes to the next") {
+  Channel<int> channel;
+  int got = 0;
+  Scheduler scheduler;
+  Task first = go([&] { channel.read(); });
+  go([&] { got = channel.read(); });
+  settleDown();
+  channel.write(1);
+  first.cancel();
+  scheduler.run();
+  CHECK(got == 1);
+  CHECK(channel.size() == 0);
+}
+
+// Four readers wait, and so many messages are promised. Each set of readers
+// is cancelled before its turn, in both directions: those who are left get
+// the first messages, in order, and the others wait for later readers.
+TEST_CASE("whichever readers are cancelled, no message is lost") {
+  constexpr int readers = 4;
+  for (int messages = 0; messages <= 6; ++messages)
+    for (unsigned cancelled = 0; cancelled < 1u << readers; ++cancelled)
+      for (const bool backwards : {false, true}) {
+        CAPTURE(messages);
+        CAPTURE(cancelled);
+        CAPTURE(backwards);
+        Channel<int> channel;
+        Scheduler scheduler;
+        std::vector<Task> tasks;
+        Numbers read;
+        int waits = 0;
+        const auto wait = [&] {
+          channel.wait();
+          ++waits;
+        };
+        go(wait);
+        for (int i = 0; i < readers; ++i)
+          tasks.push_back(go([&, i] {
+            if (i % 2 == 0)
+              read.push_back(channel.read());
+            else
+              read.push_back(*channel.next());
+          }));
+        settleDown();
+        for (int i = 0; i < messages; ++i) channel.write(i);
+        int left = readers;
+        for (int k = 0; k < readers; ++k) {
+          const int i = backwards ? readers - 1 - k : k;
+          if ((cancelled >> i & 1u) == 0) continue;
+          tasks[static_cast<std::size_t>(i)].cancel();
+          --left;
+        }
+        settleDown();
+        CHECK(read == upTo(std::min(left, messages)));
+        CHECK(waits == (messages > left ? 1 : 0));
+        Numbers rest = channel.readWaiting();
+        read.insert(read.end(), rest.begin(), rest.end());
+        CHECK(read == upTo(messages));
+        // Those that still wait are in line: each gets one, in order.
+        const int still = left - std::min(left, messages);
+        read.clear();
+        for (int i = 0; i < still; ++i) channel.write(i);
+        settleDown();
+        CHECK(read == upTo(still));
+        CHECK(channel.size() == 0);
+        for (Task& task : tasks) task.cancel();
+        channel.close();
+        scheduler.run();
+      }
+}
+
+TEST_CASE("a message that comes back may exceed the limit and admits none") {
+  Channel<int> channel(1);
+  Scheduler scheduler;
+  Task reader = go([&] { channel.read(); });
+  settleDown();
+  channel.write(0);  // promised
+  channel.write(1);
+  bool written = false;
+  Task writer = go([&] {
+    channel.write(2);
+    written = true;
+  });
+  // The reader's turn is first, so it is cancelled before.
+  reader.cancel();
+  settleDown();
+  CHECK(channel.size() == 2);
+  CHECK(channel.read() == 0);
+  settleDown();
+  CHECK_FALSE(written);
+  CHECK(channel.size() == 1);
+  CHECK(channel.read() == 1);
+  settleDown();
+  CHECK(written);
+  CHECK(channel.read() == 2);
+}
+
+TEST_CASE("a message that comes back to a closed channel is drained") {
+  Channel<int> channel;
+  Numbers read;
+  Scheduler scheduler;
+  Task first = go([&] { channel.read(); });
+  go([&] {
+    for (const int message : channel) read.push_back(message);
+  });
+  settleDown();
+  channel.write(0);
+  channel.close();
+  first.cancel();
+  scheduler.run();
+  CHECK(read == Numbers{0});
+}
+
+TEST_CASE("a channel may go before readers that it has promised a message") {
+  Scheduler scheduler;
+  std::vector<Task> tasks;
+  {
+    Channel<std::string> channel;
+    for (int i = 0; i < 3; ++i) tasks.push_back(go([&] { channel.read(); }));
+    settleDown();
+    channel.write("1");
+    channel.write("2");
+  }
+  for (Task& task : tasks) task.cancel();
+  CHECK_NOTHROW(scheduler.run());
 }
 
 // --- to wait without taking ---
@@ -563,6 +710,135 @@ TEST_CASE("a limited channel hands over to a reader that waits") {
   CHECK(read == upTo(3));
 }
 
+TEST_CASE("reading all that waits lets in as many writers as there is room") {
+  Channel<int> channel(3);
+  Scheduler scheduler;
+  for (int i = 0; i < 6; ++i) go([&, i] { channel.write(i); });
+  settleDown();
+  CHECK(channel.readWaiting() == upTo(3));
+  CHECK(channel.size() == 3);  // at once, and not one a turn
+  const Since since;
+  settleDown();
+  CHECK(since.parks() == 0);
+  CHECK(channel.readWaiting() == Numbers{3, 4, 5});
+}
+
+// --- no room ---
+
+TEST_CASE("with the limit 0 a writer waits until its message is taken") {
+  Channel<int> channel(0);
+  Log log;
+  Scheduler scheduler;
+  for (int i = 0; i < 3; ++i)
+    go([&, i] {
+      channel.write(i);
+      log.push_back("w" + std::to_string(i));
+    });
+  settleDown();
+  CHECK(log.empty());
+  CHECK(channel.size() == 0);
+  CHECK(channel.wait());
+  CHECK(channel.read() == 0);
+  settleDown();
+  CHECK(log == Log{"w0"});
+  CHECK(channel.next() == 1);
+  CHECK(channel.readWaiting() == Numbers{2});
+  CHECK(channel.readWaiting() == Numbers{});
+  settleDown();
+  CHECK(log == Log{"w0", "w1", "w2"});
+}
+
+TEST_CASE("with the limit 0 a writer hands its message to a waiting reader") {
+  Channel<int> channel(0);
+  Numbers read;
+  Scheduler scheduler;
+  Task first = go([&] { read.push_back(channel.read()); });
+  go([&] { read.push_back(channel.read()); });
+  settleDown();
+  const Since since;
+  channel.write(0);
+  channel.write(1);
+  CHECK(since.parks() == 0);
+  CHECK(errorOf([&] { channel.write(2, after(1ms)); }) ==
+        std::errc::timed_out);  // no third reader
+  scheduler.run();
+  CHECK(read == upTo(2));
+}
+
+TEST_CASE("with the limit 0 no message is lost or comes twice") {
+  Channel<int> channel(0);
+  Numbers read;
+  Numbers batches;
+  int waits = 0;
+  Scheduler scheduler;
+  go([&] {
+    while (channel.wait()) {
+      ++waits;
+      naglfar::yield();
+    }
+  });
+  go([&] {
+    for (const int message : channel) read.push_back(message);
+  });
+  for (int i = 0; i < 10; ++i) go([&, i] { channel.write(i); });
+  settleDown(20);
+  CHECK(read == upTo(10));
+  Task writer = go([&] { channel.write(10); });
+  settleDown();
+  CHECK(writer.done());
+  channel.close();
+  scheduler.run();
+  CHECK(read == upTo(11));
+}
+
+TEST_CASE("with the limit 0 a writer that goes takes its message with it") {
+  Channel<int> channel(0);
+  Scheduler scheduler;
+  Task first = go([&] { channel.write(0); });
+  go([&] { channel.write(1); });
+  settleDown();
+  first.cancel();
+  CHECK(channel.read() == 1);
+  std::error_code error;
+  go([&] { error = errorOf([&] { channel.write(2); }); });
+  settleDown();
+  channel.close();
+  CHECK(channel.next() == std::nullopt);
+  scheduler.run();
+  CHECK(error == std::errc::broken_pipe);
+}
+
+TEST_CASE("with the limit 0 a message whose reader goes stays to be read") {
+  Channel<int> channel(0);
+  Scheduler scheduler;
+  Task reader = go([&] { channel.read(); });
+  settleDown();
+  channel.write(0);
+  reader.cancel();
+  Task writer = go([&] { channel.write(1); });
+  settleDown();
+  CHECK_FALSE(writer.done());
+  CHECK(channel.read() == 0);
+  settleDown();
+  CHECK_FALSE(writer.done());
+  CHECK(channel.read() == 1);
+  scheduler.run();
+}
+
+TEST_CASE("with the limit 0 what waits for a message sees the writer's") {
+  Channel<int> channel(0);
+  bool seen = false;
+  Scheduler scheduler;
+  go([&] { seen = channel.wait(); });
+  settleDown();
+  Task writer = go([&] { channel.write(7); });
+  settleDown();
+  CHECK(seen);
+  CHECK_FALSE(writer.done());
+  CHECK(channel.read() == 7);
+  scheduler.run();
+}
+
 // --- the end of a channel ---
 
 TEST_CASE("a closed channel is drained and then iteration ends") {
@@ -574,8 +850,10 @@ TEST_CASE("a closed channel is drained and then iteration ends") {
   channel.close();
   channel.close();  // may be called twice
   CHECK(channel.closed());
+  CHECK(channel.size() == 2);  // what waits to be read still does
   for (const int message : channel) read.push_back(message);
   CHECK(read == upTo(2));
+  CHECK(channel.size() == 0);
   CHECK(channel.next() == std::nullopt);
   CHECK_FALSE(channel.wait());
   CHECK(channel.readWaiting() == Numbers{});
@@ -760,6 +1038,113 @@ TEST_CASE("a channel keeps its messages if a move constructor throws") {
   CHECK(channel.size() == 0);
 }
 
+// Three messages; the first move throws, or the second, and so on. What the
+// call has given and what is left are all messages, in order.
+TEST_CASE("no call loses a message whose move throws") {
+  using Reads = void (*)(Channel<MoveOnly>&, Numbers&);
+  const Reads calls[] = {[](Channel<MoveOnly>& c, Numbers& got) {
+                           got.push_back(c.read().value);
+                         },
+                         [](Channel<MoveOnly>& c, Numbers& got) {
+                           got.push_back(c.next()->value);
+                         },
+                         [](Channel<MoveOnly>& c, Numbers& got) {
+                           for (const MoveOnly& message : c.readWaiting(true))
+                             got.push_back(message.value);
+                         },
+                         [](Channel<MoveOnly>& c, Numbers& got) {
+                           for (const MoveOnly& message : c) {
+                             got.push_back(message.value);
+                             if (message.value == 2) break;
+                           }
+                         }};
+  for (const Reads& call : calls)
+    for (const bool waits : {false, true})
+      for (int moves = 0; moves < 6; ++moves) {
+        CAPTURE(&call - calls);
+        CAPTURE(waits);
+        CAPTURE(moves);
+        Channel<MoveOnly> channel;
+        Scheduler scheduler;
+        Numbers got;
+        bool thrown = false;
+        const auto write = [&] {
+          for (int i = 0; i < 3; ++i) channel.write(MoveOnly(i));
+        };
+        if (!waits) write();
+        go([&] {
+          try {
+            call(channel, got);
+          } catch (const std::runtime_error&) {
+            thrown = true;
+          }
+        });
+        if (waits) settleDown();
+        if (waits) write();
+        MoveOnly::moves = moves;
+        settleDown();
+        MoveOnly::moves = -1;
+        CHECK((thrown || !got.empty()));
+        while (channel.size() > 0) got.push_back(channel.read().value);
+        CHECK(got == upTo(3));
+      }
+}
+
+TEST_CASE("a message whose move throws goes to the next reader") {
+  Channel<MoveOnly> channel;
+  Scheduler scheduler;
+  int failed = 0;
+  Numbers got;
+  for (int i = 0; i < 2; ++i)
+    go([&] {
+      try {
+        got.push_back(channel.read().value);
+      } catch (const std::runtime_error&) {
+        ++failed;
+      }
+    });
+  settleDown();
+  channel.write(MoveOnly(1));
+  MoveOnly::moves = 0;
+  scheduler.run();
+  CHECK(failed == 1);
+  CHECK(got == Numbers{1});
+}
+
+TEST_CASE("a message is moved and never copied, and twice on its way") {
+  static int copies;
+  static int moves;
+  struct Counted {
+    Counted() = default;
+    Counted(const Counted&) { ++copies; }
+    Counted(Counted&&) noexcept { ++moves; }
+    Counted& operator=(const Counted&) = delete;
+  };
+  copies = moves = 0;
+  Channel<Counted> channel(4);
+  Scheduler scheduler;
+  go([&] { channel.read(); });
+  settleDown();
+  channel.write(Counted());  // to a reader
+  settleDown();
+  CHECK(moves == 2);
+  // However many wait: one that were moved up for each read would show.
+  for (int i = 0; i < 100; ++i) go([&] { channel.write(Counted()); });
+  settleDown();
+  for (int i = 0; i < 100; ++i) {
+    channel.read();
+    settleDown(1);
+  }
+  CHECK(moves == 2 * 101);
+  CHECK(copies == 0);
+  Channel<Counted> unlimited;
+  moves = 0;
+  for (int i = 0; i < 1000; ++i) unlimited.write(Counted());
+  for (int i = 0; i < 1000; ++i) unlimited.next();
+  CHECK(moves == 2 * 1000);
+  CHECK(copies == 0);
+}
+
 TEST_CASE("a channel keeps its messages if an allocation fails") {
   Channel<MoveOnly> channel;
   constexpr int n = 300;  // several allocations
@@ -878,6 +1263,53 @@ TEST_CASE("write gives up at its deadline and has written nothing") {
   CHECK(channel.read() == 2);
 }
 
+// It is woken in vain again and again. It gives up at its deadline: not
+// before, and before another coroutine whose deadline is a little later.
+TEST_CASE("a call that is woken in vain keeps its deadline") {
+  using Waits = void (*)(Channel<int>&, Channel<int>&, Deadline);
+  const Waits calls[] = {
+      [](Channel<int>& c, Channel<int>&, Deadline d) { c.next(d); },
+      [](Channel<int>& c, Channel<int>&, Deadline d) { c.read(d); },
+      [](Channel<int>& c, Channel<int>&, Deadline d) { c.wait(d); },
+      [](Channel<int>&, Channel<int>& full, Deadline d) {
+        full.write(1, d);
+      }};
+  for (const Waits& call : calls) {
+    CAPTURE(&call - calls);
+    bool inTime = false;
+    while (!inTime) {  // the system may stop this process past the deadline
+      Channel<int> empty;
+      Channel<int> full(1);
+      Scheduler scheduler;
+      full.write(0);
+      const Deadline start = sys::now();
+      const Deadline deadline = start + 4ms;
+      Job* job = nullptr;
+      Log log;
+      go([&] {
+        job = &Scheduler::current().self();
+        CHECK(errorOf([&] { call(empty, full, deadline); }) ==
+              std::errc::timed_out);
+        CHECK(sys::now() >= deadline);
+        job = nullptr;
+        log.push_back("the call");
+      });
+      go([&] {
+        while (scheduler.park("time", -1, deadline + 500us)) continue;
+        log.push_back("a little later");
+      });
+      naglfar::yield();
+      while (job != nullptr && sys::now() < start + 2ms) {
+        scheduler.wake(*job);
+        naglfar::yield();
+      }
+      inTime = sys::now() < deadline;
+      scheduler.run();
+      if (inTime) CHECK(log == Log{"the call", "a little later"});
+    }
+  }
+}
+
 TEST_CASE("a message and the deadline at once is no message lost") {
   // Whichever comes first, before the reader has its turn.
   for (const bool deadlineFirst : {false, true}) {
@@ -934,11 +1366,25 @@ TEST_CASE("room and the deadline at once is no message lost or doubled") {
   const Deadline deadline = after(1ms);
   std::error_code error;
   channel.write(0);
-  go([&] { error = errorOf([&] { channel.write(1, deadline); }); });
-  go([&] {
-    CHECK(channel.read() == 0);
-    while (sys::now() < deadline) continue;
-  });
+  SUBCASE("and the room comes first") {
+    go([&] { error = errorOf([&] { channel.write(1, deadline); }); });
+    go([&] {
+      CHECK(channel.read() == 0);
+      while (sys::now() < deadline) continue;
+    });
+  }
+  // Due at the same time, and the reader is woken first.
+  SUBCASE("and the room comes before the writer's turn") {
+    go([&] {
+      while (scheduler.park("time", -1, deadline - 1us)) continue;
+      CHECK(channel.read() == 0);
+    });
+    go([&] { error = errorOf([&] { channel.write(1, deadline); }); });
+    go([&] {
+      naglfar::yield();
+      while (sys::now() < deadline) continue;
+    });
+  }
   scheduler.run();
   CHECK(error == std::error_code{});
   CHECK(channel.readWaiting() == Numbers{1});

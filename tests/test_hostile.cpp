@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <memory>
 #include <optional>
 #include <string>
@@ -36,6 +37,7 @@ struct Settings {
   sys::Duration timeout = 60s;
   sys::Duration keepAliveTimeout = 60s;
   std::size_t max_body = std::size_t{64} << 20;
+  bool peerMaySend = true;
 };
 Settings settings;
 
@@ -49,6 +51,7 @@ class Handler : public BaseHTTPRequestHandler {
     timeout = settings.timeout;
     keepAliveTimeout = settings.keepAliveTimeout;
     rfile.limit = settings.max_body;
+    connection.peerMaySend = settings.peerMaySend;
   }
 
   void do_GET() override {
@@ -172,11 +175,13 @@ std::string body(const std::string& answer) {
   return end == std::string::npos ? "no headers" : answer.substr(end + 4);
 }
 
-const std::string next = "GET /next HTTP/1.1\r\nConnection: close\r\n\r\n";
+const std::string next =
+    "GET /next HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 
 std::string post(const std::string& headers, const std::string& body,
                  const std::string& path = "/") {
-  return "POST " + path + " HTTP/1.1\r\n" + headers + "\r\n" + body;
+  return "POST " + path + " HTTP/1.1\r\nHost: a\r\n" + headers + "\r\n" +
+         body;
 }
 
 const std::string chunked = "Transfer-Encoding: chunked\r\n";
@@ -189,14 +194,16 @@ TEST_SUITE("hostile: requests") {
   TEST_CASE_FIXTURE(Serving, "what can be read in two ways is refused") {
     using namespace std::string_literals;
     for (const std::string& request :
-         {"GET /\0 HTTP/1.1\r\n\r\n"s, "GET /a\rb HTTP/1.1\r\n\r\n"s,
-          "GET / HTTP/1.1\r\r\n\r\n"s, "GET / HTTP/1.1\r\nA: \0\r\n\r\n"s,
-          "GET / HTTP/1.1\r\nA: b\rC: d\r\n\r\n"s,
-          "GET / HTTP/1.1\r\nA : b\r\n\r\n"s,
-          "GET / HTTP/1.1\r\nno colon\r\n\r\n"s,
-          "GET / HTTP/1.1\r\n: no name\r\n\r\n"s,
-          "GET / HTTP/1.1\r\nA(: b\r\n\r\n"s,
-          "GET / HTTP/1.1\r\nA: b\r\n folded\r\n\r\n"s,
+         {"GET /\0 HTTP/1.1\r\nHost: a\r\n\r\n"s,
+          "GET /a\rb HTTP/1.1\r\nHost: a\r\n\r\n"s,
+          "GET / HTTP/1.1\r\r\n\r\n"s,
+          "GET / HTTP/1.1\r\nHost: a\r\nA: \0\r\n\r\n"s,
+          "GET / HTTP/1.1\r\nHost: a\r\nA: b\rC: d\r\n\r\n"s,
+          "GET / HTTP/1.1\r\nHost: a\r\nA : b\r\n\r\n"s,
+          "GET / HTTP/1.1\r\nHost: a\r\nno colon\r\n\r\n"s,
+          "GET / HTTP/1.1\r\nHost: a\r\n: no name\r\n\r\n"s,
+          "GET / HTTP/1.1\r\nHost: a\r\nA(: b\r\n\r\n"s,
+          "GET / HTTP/1.1\r\nHost: a\r\nA: b\r\n folded\r\n\r\n"s,
           "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"s}) {
       CAPTURE(request);
       CHECK(statusOf(ask(request + next)) == "400");
@@ -217,11 +224,19 @@ TEST_SUITE("hostile: requests") {
     CHECK(statusOf(ask("POST / HTTP/1.0\r\n" + chunked + "\r\n0\r\n\r\n")) ==
           "400");
     for (const std::string coding :
-         {"gzip", "gzip, chunked", "chunked, chunked", "identity", "xchunked",
+         {"gzip, chunked", "chunked, chunked", "gzip,chunked",
           "chunked\r\nTransfer-Encoding: chunked"}) {
       CAPTURE(coding);
       CHECK(statusOf(ask(post("Transfer-Encoding: " + coding + "\r\n",
                               "0\r\n\r\n"))) == "501");
+    }
+    // Where the last coding is not chunks, the body has no end.
+    for (const std::string coding :
+         {"gzip", "identity", "xchunked", "chunked, gzip", "chunked,", "",
+          "chunked;q=1", "chunked\r\nTransfer-Encoding: gzip"}) {
+      CAPTURE(coding);
+      CHECK(statusOf(ask(post("Transfer-Encoding: " + coding + "\r\n",
+                              "0\r\n\r\n"))) == "400");
     }
     settings.max_body = 10;
     CHECK(statusOf(ask(post("Content-Length: 11\r\n", ""))) == "413");
@@ -268,7 +283,8 @@ TEST_SUITE("hostile: requests") {
 
   TEST_CASE_FIXTURE(Serving, "LF alone ends lines") {
     const std::string answer =
-        ask("POST / HTTP/1.1\nContent-Length: 2\n\nabGET /next HTTP/1.1\n\n");
+        ask("POST / HTTP/1.1\nHost: a\nContent-Length: 2\n\nab"
+            "GET /next HTTP/1.1\nHost: a\n\n");
     CHECK(contains(answer, "POST ab"));
     CHECK(contains(answer, "GET /next"));
   }
@@ -319,15 +335,62 @@ TEST_SUITE("hostile: bodies") {
     CHECK(statusOf(ask(post("Content-Length: 5\r\n", "1234"))) == "400");
   }
 
+  // In all, and not only each line. What is around the chunks costs the
+  // server as much as what is in them.
+  TEST_CASE_FIXTURE(Serving, "lines around chunks have a bound in all") {
+    const auto repeat = [](int n, const std::string& part) {
+      std::string all;
+      for (int i = 0; i < n; ++i) all += part;
+      return all;
+    };
+    const std::string start = "Connection: close\r\n" + chunked;
+    const std::string end = "0\r\n\r\n";
+    const std::string extended = "1;" + std::string(1000, 'e') + "\r\nx\r\n";
+    const std::string zeros = std::string(1000, '0') + "1\r\nx\r\n";
+    const std::string trailer = "T: " + std::string(1000, 't') + "\r\n";
+    for (const std::string path : {"/", "/ignore", "/half"}) {
+      CAPTURE(path);
+      const auto ask = [&](const std::string& body) {
+        return statusOf(this->ask(post(start, body, path)));
+      };
+      CHECK(ask(repeat(15, extended) + end) == "200");
+      CHECK(ask(repeat(15, zeros) + end) == "200");
+      CHECK(ask("0\r\n" + repeat(15, trailer) + "\r\n") == "200");
+      CHECK(ask("0\r\n" + repeat(200, "T: t\r\n") + "\r\n") == "200");
+      // Small chunks are no offence: their lines are longer than they.
+      CHECK(ask(repeat(60'000, "1\r\nx\r\n") + end) == "200");
+    }
+    const auto refused = [&](const std::string& body) {
+      return statusOf(ask(post(start, body)));
+    };
+    CHECK(refused(repeat(20, extended) + end) == "400");
+    CHECK(refused(repeat(20, zeros) + end) == "400");
+    CHECK(refused("0\r\n" + repeat(20, trailer) + "\r\n") == "431");
+    CHECK(refused("0\r\nT: " + std::string(5000, 't') + "\r\n\r\n") == "431");
+  }
+
+  // A body that the handler leaves is skipped if it is short on the wire.
+  TEST_CASE_FIXTURE(Serving, "what is skipped counts with its lines") {
+    for (const int chunks : {1000, 60'000}) {
+      CAPTURE(chunks);
+      std::string body;
+      for (int i = 0; i < chunks; ++i) body += "1\r\nx\r\n";
+      const std::string answers =
+          ask(post(chunked, body + "0\r\n\r\n", "/ignore") + next);
+      CHECK(contains(answers, "ignored"));
+      CHECK(contains(answers, "GET /next") == (chunks == 1000));
+    }
+  }
+
   TEST_CASE_FIXTURE(Serving, "who does not read a body poisons nobody") {
-    const std::string evil = "GET /evil HTTP/1.1\r\n\r\n";
+    const std::string evil = "GET /evil HTTP/1.1\r\nHost: a\r\n\r\n";
     for (const std::string path : {"/ignore", "/half"}) {
       CAPTURE(path);
       const std::string length =
           "Content-Length: " + std::to_string(evil.size()) + "\r\n";
       for (const std::string& request :
            {post(length, evil, path),
-            post(chunked, "16\r\n" + evil + "\r\n0\r\n\r\n", path)}) {
+            post(chunked, "1f\r\n" + evil + "\r\n0\r\n\r\n", path)}) {
         const std::string answers = ask(request + next);
         CHECK(contains(answers, "GET /next"));
         CHECK_FALSE(contains(answers, "GET /evil"));
@@ -366,8 +429,9 @@ TEST_SUITE("hostile: bodies") {
   // server closes. The end of the answer is still in the kernel, too.
   TEST_CASE_FIXTURE(Serving, "a last answer is not lost to a reset") {
     for (const std::string& start :
-         {std::string("GET /large HTTP/1.1\r\nConnection: close\r\n\r\n"),
-          std::string("GET /large-unframed HTTP/1.1\r\n\r\n"),
+         {std::string(
+              "GET /large HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"),
+          std::string("GET /large-unframed HTTP/1.1\r\nHost: a\r\n\r\n"),
           std::string("GET /large-unframed HTTP/1.0\r\n"
                       "Connection: keep-alive\r\n\r\n"),
           "GET /large HTTP/1.0\r\n\r\n" + next}) {
@@ -384,24 +448,32 @@ TEST_SUITE("hostile: bodies") {
     CHECK(server->errors.empty());
   }
 
-  TEST_CASE_FIXTURE(Serving, "who asks once pays nothing for that") {
+  TEST_CASE_FIXTURE(Serving, "the end of who asks once needs no wait") {
     const auto calls = [this](std::string_view request) {
       const std::uint64_t shutdowns = ledger[Call::shutdown];
       const std::uint64_t reads = ledger[Call::read];
+      const std::uint64_t looks = ledger[Call::recv];
       ScheduledFile client = connect();
       client.write(request);
       CHECK(contains(client.read(), "200 OK"));
       client.close();
       for (int turn = 0; turn < 50; ++turn) yield();
-      return std::pair(ledger[Call::shutdown] - shutdowns,
-                       ledger[Call::read] - reads);
+      return std::array{ledger[Call::shutdown] - shutdowns,
+                        ledger[Call::read] - reads,
+                        ledger[Call::recv] - looks};
     };
     const auto once = calls("GET /a HTTP/1.0\r\n\r\n");
     const auto mayGoOn =
-        calls("GET /a HTTP/1.1\r\nConnection: close\r\n\r\n");
-    CHECK(once.first == 0);
-    CHECK(mayGoOn.first == 1);
-    CHECK(mayGoOn.second > once.second);
+        calls("GET /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    CHECK(once[0] == 1);
+    CHECK(once[2] == 1);
+    CHECK(mayGoOn[0] == 1);
+    CHECK(mayGoOn[1] > once[1]);
+    settings.peerMaySend = false;
+    const auto trusted = calls("GET /a HTTP/1.0\r\n\r\n");
+    CHECK(trusted[0] == 0);
+    CHECK(trusted[1] == once[1]);
+    CHECK(trusted[2] == 0);
   }
 
   TEST_CASE_FIXTURE(Serving, "a body may be refused before it is sent") {
@@ -415,7 +487,8 @@ TEST_SUITE("hostile: bodies") {
   // handler makes of the error.
   TEST_CASE_FIXTURE(Serving, "who catches a bad body has not read it") {
     settings.max_body = 1000;
-    std::string inside = "\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\n\r\n";
+    std::string inside =
+        "\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
     inside.resize(0x400, 'x');
     const std::string answer =
         ask(post(chunked, "400\r\n" + inside + "\r\n0\r\n\r\n", "/catch"));
@@ -425,7 +498,8 @@ TEST_SUITE("hostile: bodies") {
 
   TEST_CASE_FIXTURE(Serving, "an answer does not wait for the body") {
     ScheduledFile client = connect();
-    client.write("POST /ignore HTTP/1.1\r\nContent-Length: 2\r\n\r\n");
+    client.write(
+        "POST /ignore HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n");
     CHECK(contains(client.readUntil("ignored").join(), "200 OK"));
     client.write("ab" + next);
     CHECK(contains(client.read(), "GET /next"));
@@ -437,13 +511,14 @@ TEST_SUITE("hostile: bodies") {
           "Connection: TE\r\nConnection: close\r\n"}) {
       CAPTURE(header);
       const std::string answer =
-          ask("GET /a HTTP/1.1\r\n" + header + "\r\n" + next);
+          ask("GET /a HTTP/1.1\r\nHost: a\r\n" + header + "\r\n" + next);
       CHECK(contains(answer, "GET /a"));
       CHECK_FALSE(contains(answer, "GET /next"));
     }
-    CHECK(
-        contains(ask("GET /a HTTP/1.1\r\nConnection: closed\r\n\r\n" + next),
-                 "GET /next"));
+    CHECK(contains(
+        ask("GET /a HTTP/1.1\r\nHost: a\r\nConnection: closed\r\n\r\n" +
+            next),
+        "GET /next"));
     // Where nothing tells how long the answer is, its end is the
     // connection's.
     CHECK(ask("GET /a HTTP/0.9\r\nConnection: keep-alive\r\n\r\n" + next) ==
@@ -451,7 +526,8 @@ TEST_SUITE("hostile: bodies") {
   }
 
   TEST_CASE_FIXTURE(Serving, "handlers can throw a status") {
-    const std::string answer = ask("GET /late HTTP/1.1\r\n\r\n" + next);
+    const std::string answer =
+        ask("GET /late HTTP/1.1\r\nHost: a\r\n\r\n" + next);
     CHECK(answer.starts_with("HTTP/1.1 503 not now\r\n"));
     CHECK_FALSE(contains(answer, "GET /next"));
   }
@@ -463,7 +539,7 @@ TEST_SUITE("hostile: responses") {
   TEST_CASE_FIXTURE(Serving, "a stream goes in chunks to who knows chunks") {
     const std::string get = "GET /stream HTTP/1.";
     const std::string words = "one two three!!!!!!!!!!!!!!!!!!!!";
-    const std::string answers = ask(get + "1\r\n\r\n" + next);
+    const std::string answers = ask(get + "1\r\nHost: a\r\n\r\n" + next);
     CHECK(contains(answers, "\r\nTransfer-Encoding: chunked\r\n"));
     CHECK(contains(answers,
                    "\r\n\r\n4\r\none \r\n4\r\ntwo \r\n5\r\nthree\r\n14\r\n"
@@ -473,24 +549,28 @@ TEST_SUITE("hostile: responses") {
         ask(get + "0\r\nConnection: keep-alive\r\n\r\n" + next);
     CHECK(body(plain) == words);
     CHECK(contains(plain, "\r\nConnection: close\r\n"));
-    const std::string head = ask("HEAD /stream HTTP/1.1\r\n\r\n" + next);
-    CHECK(contains(head, "chunked\r\n\r\nHTTP/1.1 200"));
+    const std::string head =
+        ask("HEAD /stream HTTP/1.1\r\nHost: a\r\n\r\n" + next);
+    CHECK(contains(head, "GMT\r\n\r\nHTTP/1.1 200"));
   }
 
   TEST_CASE_FIXTURE(Serving, "an answer without a length ends by a close") {
-    const std::string answer = ask("GET /unframed HTTP/1.1\r\n\r\n" + next);
+    const std::string answer =
+        ask("GET /unframed HTTP/1.1\r\nHost: a\r\n\r\n" + next);
     CHECK(contains(answer, "\r\nConnection: close\r\n"));
     CHECK(body(answer) == "until the end");
   }
 
   TEST_CASE_FIXTURE(Serving, "a status has three digits") {
-    CHECK(ask("GET /seven HTTP/1.1\r\n\r\n") == "");
+    CHECK(statusOf(ask("GET /seven HTTP/1.1\r\nHost: a\r\n\r\n")) == "500");
     REQUIRE(server->errors.size() == 1);
     CHECK(contains(server->errors[0], "three digits"));
   }
 
   TEST_CASE_FIXTURE(Serving, "a reason with a line end in it is refused") {
-    CHECK(ask("GET /reason HTTP/1.1\r\n\r\n") == "");
+    const std::string answer = ask("GET /reason HTTP/1.1\r\nHost: a\r\n\r\n");
+    CHECK(statusOf(answer) == "500");
+    CHECK_FALSE(contains(answer, "Set-Cookie"));
     REQUIRE(server->errors.size() == 1);
     CHECK(contains(server->errors[0], "line end"));
   }
@@ -502,7 +582,8 @@ TEST_SUITE("hostile: deadlines") {
   TEST_CASE_FIXTURE(Serving, "half a head is answered by 408 in time") {
     settings.headerTimeout = 5ms;
     for (const std::string half :
-         {"G", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nA: b\r\nC"}) {
+         {"G", "GET / HTTP/1.1\r\nHost: a\r\n",
+          "GET / HTTP/1.1\r\nHost: a\r\nA: b\r\nC"}) {
       ScheduledFile client = connect();
       client.write(half);
       CHECK(statusOf(client.read()) == "408");
@@ -519,7 +600,7 @@ TEST_SUITE("hostile: deadlines") {
       answer = client.readline();
       answered = true;
     });
-    client.write("GET / HTTP/1.1\r\nA: ");
+    client.write("GET / HTTP/1.1\r\nHost: a\r\nA: ");
     while (!answered) {
       client.write("x");
       sleep(1ms);
@@ -533,7 +614,7 @@ TEST_SUITE("hostile: deadlines") {
     settings.headerTimeout = 60s;
     settings.keepAliveTimeout = 5ms;
     ScheduledFile client = connect();
-    client.write("GET /a HTTP/1.1\r\n\r\n");
+    client.write("GET /a HTTP/1.1\r\nHost: a\r\n\r\n");
     CHECK(body(client.read()) == "GET /a");
     CHECK(server->errors.empty());
   }
@@ -542,7 +623,7 @@ TEST_SUITE("hostile: deadlines") {
     settings.keepAliveTimeout = 60s;
     settings.headerTimeout = 5ms;
     ScheduledFile client = connect();
-    client.write("GET /a HTTP/1.1\r\n\r\nGET /b HT");
+    client.write("GET /a HTTP/1.1\r\nHost: a\r\n\r\nGET /b HT");
     const std::string answers = client.read();
     CHECK(contains(answers, "GET /a"));
     CHECK(contains(answers, "HTTP/1.1 408 "));
@@ -559,7 +640,8 @@ TEST_SUITE("hostile: deadlines") {
   }
 
   TEST_CASE_FIXTURE(Serving, "what else takes too long is not its fault") {
-    CHECK(ask("GET /patience HTTP/1.1\r\n\r\n") == "");
+    CHECK(statusOf(ask("GET /patience HTTP/1.1\r\nHost: a\r\n\r\n")) ==
+          "500");
     REQUIRE(server->errors.size() == 1);
     CHECK(contains(server->errors[0], "a message"));
   }
@@ -579,7 +661,7 @@ TEST_SUITE("hostile: deadlines") {
   TEST_CASE_FIXTURE(Serving, "who takes no answer is given up") {
     settings.timeout = 5ms;
     std::string request =
-        "GET /" + std::string(60000, 'x') + " HTTP/1.1\r\n\r\n";
+        "GET /" + std::string(60000, 'x') + " HTTP/1.1\r\nHost: a\r\n\r\n";
     // Answers that nobody reads, until there is no room for them.
     ScheduledFile client = connect();
     const auto askOn = [&] {
@@ -595,7 +677,7 @@ TEST_SUITE("hostile: deadlines") {
     settings.timeout = 1ms;
     ScheduledFile client = connect();
     for (int request = 0; request < 2; ++request) {
-      client.write("GET /a HTTP/1.1\r\n\r\n");
+      client.write("GET /a HTTP/1.1\r\nHost: a\r\n\r\n");
       CHECK(contains(client.readUntil("GET /a").join(), "200 OK"));
       sleep(10ms);
     }
@@ -605,7 +687,7 @@ TEST_SUITE("hostile: deadlines") {
     std::vector<std::unique_ptr<ScheduledFile>> clients;
     for (int i = 0; i < 50; ++i) {
       clients.push_back(std::make_unique<ScheduledFile>(connect()));
-      clients.back()->write("GET / HTTP/1.1\r\n");
+      clients.back()->write("GET / HTTP/1.1\r\nHost: a\r\n");
     }
     for (int turn = 0; turn < 20; ++turn) yield();
     const Ledger before = ledger;
@@ -709,7 +791,7 @@ TEST_SUITE("hostile: servers") {
     std::vector<std::unique_ptr<ScheduledFile>> clients;
     for (int i = 0; i < 10; ++i) {
       clients.push_back(std::make_unique<ScheduledFile>(connect()));
-      clients.back()->write("GET / HTTP/1.1\r\n");
+      clients.back()->write("GET / HTTP/1.1\r\nHost: a\r\n");
     }
     for (int turn = 0; turn < 50; ++turn) yield();
     const std::uint64_t accepts = ledger[Call::accept4];
@@ -861,8 +943,8 @@ TEST_SUITE("hostile: shutdown") {
   TEST_CASE_FIXTURE(Serving, "the answer after it is a connection's last") {
     ScheduledFile idle = connect();
     ScheduledFile asks = connect();
-    idle.write("GET /a HTTP/1.1\r\n\r\n");
-    asks.write("GET /b HTTP/1.1\r\n");
+    idle.write("GET /a HTTP/1.1\r\nHost: a\r\n\r\n");
+    asks.write("GET /b HTTP/1.1\r\nHost: a\r\n");
     for (int turn = 0; turn < 20; ++turn) yield();
     server->shutdown();
     CHECK(body(idle.read()) == "GET /a");  // and it is closed at once

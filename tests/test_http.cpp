@@ -140,6 +140,24 @@ std::size_t count(std::string_view text, std::string_view part) {
   return n;
 }
 
+// Tells the path and the Host that it gets, for every method.
+class Echo : public Handler {
+ public:
+  using Handler::Handler;
+  void do_GET() override { echo(); }
+  void do_POST() override { echo(); }
+  void do_OPTIONS() override { echo(); }
+  void do_CONNECT() override { echo(); }
+  void echo() {
+    const std::string said =
+        std::string(path) + " at " + std::string(headers.get("Host", "none"));
+    send_response(200);
+    send_header("Content-Length", std::to_string(said.size()));
+    end_headers();
+    wfile.write(said);
+  }
+};
+
 }  // namespace
 // [/test-helpers]
 
@@ -165,8 +183,10 @@ TEST_SUITE("http: requests") {
     const Case cases[] = {
         {"GET / HTTP/1.0\r\n\r\n", "HTTP/1.0 200 OK", "GET / HTTP/1.0"},
         {"GET / HTTP/1.0\n\n", "HTTP/1.0 200 OK", "GET / HTTP/1.0"},
-        {"GET / HTTP/1.1\r\n\r\n", "HTTP/1.0 200 OK", "GET / HTTP/1.1"},
-        {"GET / HTTP/1.7\r\n\r\n", "HTTP/1.0 200 OK", "GET / HTTP/1.7"},
+        {"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.0 200 OK",
+         "GET / HTTP/1.1"},
+        {"GET / HTTP/1.7\r\nHost: a\r\n\r\n", "HTTP/1.0 200 OK",
+         "GET / HTTP/1.7"},
         {"  GET   /  HTTP/1.0\r\n\r\n", "HTTP/1.0 200 OK", "GET / HTTP/1.0"},
         {"GET /\r\n\r\n", "", "GET / HTTP/0.9"},
         {"POST /\r\n\r\n", "HTTP/1.0 400 Bad HTTP/0.9 request type",
@@ -255,7 +275,9 @@ TEST_SUITE("http: requests") {
          {"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE",
           "CONNECT"}) {
       CAPTURE(method);
-      const std::string request = method + " / HTTP/1.0\r\n\r\n";
+      const std::string request = method +
+                                  (method == "CONNECT" ? " a:1" : " /") +
+                                  " HTTP/1.0\r\n\r\n";
       std::string word = method;
       for (char& c : word) c = static_cast<char>(std::tolower(c));
       CHECK(exchange<Named>(request).answer == word);
@@ -280,6 +302,21 @@ TEST_SUITE("http: requests") {
     CHECK(body(error) == "");
   }
 
+  TEST_CASE("HEAD is answered as GET is unless a handler says otherwise") {
+    class Getting : public Echo {
+     public:
+      using Echo::Echo;
+      void do_HEAD() override { BaseHTTPRequestHandler::do_HEAD(); }
+    };
+    const auto ask = [](const std::string& method) {
+      return exchange<Getting>(method + " /a HTTP/1.0\r\n\r\n").answer;
+    };
+    const std::string head = ask("HEAD");
+    CHECK(contains(head, "\r\nContent-Length: 10\r\n\r\n"));
+    CHECK(body(head) == "");
+    CHECK(head + "/a at none" == ask("GET"));
+  }
+
   TEST_CASE("POST reads its body from rfile") {
     const std::string request =
         "POST /form HTTP/1.0\r\nContent-Length: 11\r\n\r\nname=value&and "
@@ -288,6 +325,141 @@ TEST_SUITE("http: requests") {
   }
 }
 // [/request-tests]
+
+// [target-tests]
+namespace {
+
+std::string echoed(std::string_view request,
+                   std::string_view protocol = "HTTP/1.1") {
+  const std::string answer = exchange<Echo>(request, protocol).answer;
+  const std::string status = statusLine(answer);
+  return contains(status, " 200 ") ? body(answer) : status.substr(9, 3);
+}
+
+}  // namespace
+
+TEST_SUITE("http: the first lines of a request") {
+  TEST_CASE("HTTP/1.1 demands exactly one Host that is one") {
+    const auto ask = [](const std::string& hosts,
+                        const std::string& version = "1.1") {
+      return echoed("GET / HTTP/" + version + "\r\n" + hosts + "\r\n");
+    };
+    for (const std::string host :
+         {"", "a", "a.example", "a:80", "a:", "127.0.0.1:8000", "[::1]",
+          "[::1]:80", "a_b-c~d", "a%20b", "!$&'()*+,;="}) {
+      CAPTURE(host);
+      CHECK(ask("Host: " + host + "\r\n") == "/ at " + host);
+      CHECK(ask("hOST:" + host + "\r\n", "1.0") == "/ at " + host);
+    }
+    for (const std::string host :
+         {"a b",     "a@b",      "a/b",  "a?b",   "a#b",    "a:b",   "a:1:2",
+          "a:65536", "a:-1",     "[::1", "::1]",  "[::1]x", "[a/b]", "a%2",
+          "a%zz",    "http://a", "a\\b", "\"a\"", "<a>",    "a\xe4"}) {
+      CAPTURE(host);
+      CHECK(ask("Host: " + host + "\r\n") == "400");
+      CHECK(ask("Host: " + host + "\r\n", "1.0") == "400");
+    }
+    for (const std::string version : {"1.1", "1.2", "1.9"})
+      CHECK(ask("", version) == "400");
+    CHECK(ask("", "1.0") == "/ at none");
+    for (const std::string version : {"1.0", "1.1"}) {
+      CHECK(ask("Host: a\r\nHost: a\r\n", version) == "400");
+      CHECK(ask("Host: a\r\nX: y\r\nhost: b\r\n", version) == "400");
+    }
+  }
+
+  TEST_CASE("a target may be a whole URI whose host is the Host") {
+    const auto ask = [](const std::string& target) {
+      return echoed("GET " + target + " HTTP/1.1\r\nHost: other\r\n\r\n");
+    };
+    CHECK(ask("http://a/") == "/ at a");
+    CHECK(ask("http://a") == "/ at a");
+    CHECK(ask("HTTPS://a:443/b?c") == "/b?c at a:443");
+    CHECK(ask("http://a?b") == "/?b at a");
+    CHECK(ask("http://[::1]:80/b/c") == "/b/c at [::1]:80");
+    CHECK(ask("http://a//b") == "/b at a");
+    CHECK(ask("/http://a/") == "/http://a/ at other");
+    for (const std::string target :
+         {"http:///", "http://", "http:/a", "http:a", "ftp://a/",
+          "http://u@a/", "http://a:b/", "a", "a/b", "a:1", "?b", "\\a",
+          "javascript:1"}) {
+      CAPTURE(target);
+      CHECK(ask(target) == "400");
+    }
+    // Each header named Host gives way, and one that is none is refused.
+    CHECK(echoed("GET http://a/ HTTP/1.1\r\n\r\n") == "400");
+    CHECK(echoed("GET http://a/ HTTP/1.1\r\nHost: b c\r\n\r\n") == "400");
+    CHECK(echoed("GET http://a/ HTTP/1.0\r\n\r\n") == "/ at a");
+  }
+
+  TEST_CASE("an asterisk is a target of OPTIONS alone") {
+    CHECK(echoed("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n") == "* at a");
+    CHECK(echoed("OPTIONS / HTTP/1.1\r\nHost: a\r\n\r\n") == "/ at a");
+    for (const std::string method :
+         {"GET", "POST", "HEAD", "BREW", "CONNECT"}) {
+      CAPTURE(method);
+      CHECK(echoed(method + " * HTTP/1.1\r\nHost: a\r\n\r\n") == "400");
+    }
+  }
+
+  TEST_CASE("a target of CONNECT is a host and a port") {
+    CHECK(echoed("CONNECT b:1 HTTP/1.1\r\nHost: a\r\n\r\n") == "b:1 at a");
+    CHECK(echoed("CONNECT [::1]:443 HTTP/1.1\r\nHost: a\r\n\r\n") ==
+          "[::1]:443 at a");
+    for (const std::string target :
+         {"/", "b", "b:", "b:0", "b:x", "b:65536", "b/c:1", "http://b:1/"}) {
+      CAPTURE(target);
+      CHECK(echoed("CONNECT " + target + " HTTP/1.1\r\nHost: a\r\n\r\n") ==
+            "400");
+    }
+  }
+
+  // A redirect to such a path would lead a browser to another host.
+  TEST_CASE("a path begins with one slash whatever the client sends") {
+    for (const std::string start :
+         {"/", "//", "///", "/\\", "/\\/", "//\\", "/\\\\", "/\\/\\"}) {
+      CAPTURE(start);
+      CHECK(echoed("GET " + start + "b//c\\d HTTP/1.0\r\n\r\n") ==
+            "/b//c\\d at none");
+      CHECK(echoed("GET " + start + " HTTP/1.0\r\n\r\n") == "/ at none");
+    }
+  }
+
+  TEST_CASE("a few empty lines before a request are skipped") {
+    const std::string get = "GET / HTTP/1.0\r\n\r\n";
+    for (const std::string lines :
+         {"\r\n", "\n", "\r\n\r\n", "\n\r\n\n\r\n"}) {
+      CAPTURE(lines);
+      CHECK(echoed(lines + get) == "/ at none");
+      CHECK(answerTo(lines, "HTTP/1.1") == "");
+    }
+    CHECK(echoed("\r\n\r\n\r\n\r\n\r\n" + get) == "400");
+    CHECK(echoed("\r" + get) == "400");
+    // Old browsers send one behind the body of a POST.
+    const std::string post =
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi";
+    CHECK(count(answerTo(post + "\r\n" + post, "HTTP/1.1"), " 200 OK") == 2);
+  }
+
+  TEST_CASE("HTTP/0.9 is GET and one space and a path") {
+    CHECK(answerTo("GET /a\r\n") == "GET /a HTTP/0.9");
+    for (const std::string line :
+         {"GET /a ", " GET /a", "GET  /a", "GET\t/a", "GET a", "POST /a"}) {
+      CAPTURE(line);
+      CHECK(contains(answerTo(line + "\r\n\r\n"), "Error 400"));
+    }
+  }
+
+  TEST_CASE("a method is a token") {
+    for (const std::string method :
+         {"G@T", "/", "G(T", "G\xe4T", "GET:", "\"GET\"", "G,T"}) {
+      CAPTURE(method);
+      CHECK(echoed(method + " / HTTP/1.0\r\n\r\n") == "400");
+    }
+    CHECK(echoed("!#$%&'*+-.^_`|~9 / HTTP/1.0\r\n\r\n") == "501");
+  }
+}
+// [/target-tests]
 
 // [header-tests]
 TEST_SUITE("http: headers of a request") {
@@ -338,11 +510,62 @@ TEST_SUITE("http: headers of a request") {
     CHECK(withHeaders(101) == "HTTP/1.0 431 Request Header Fields Too Large");
   }
 
+  TEST_CASE("a line that begins with a space is no header") {
+    for (const std::string line : {" A: b", "\tA: b", " ", "  folded"}) {
+      CAPTURE(line);
+      for (const std::string before : {"", "Host: a\r\n"})
+        CHECK(statusLine(answerTo("GET / HTTP/1.0\r\n" + before + line +
+                                  "\r\n\r\n")) ==
+              "HTTP/1.0 400 Bad header line");
+    }
+  }
+
+  TEST_CASE("a list may have empty elements") {
+    const std::string next = "GET /2 HTTP/1.1\r\nHost: a\r\n\r\n";
+    for (const std::string list :
+         {",close", " , ,close,,", "a,, close", ","}) {
+      CAPTURE(list);
+      const std::string get = "GET /1 HTTP/1.1\r\nHost: a\r\nConnection: ";
+      CHECK(count(answerTo(get + list + "\r\n\r\n" + next, "HTTP/1.1"),
+                  " 200 OK") == (list == "," ? 2 : 1));
+    }
+  }
+
+  TEST_CASE("trailers are no headers") {
+    const auto got = exchange(
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "1\r\nx\r\n0\r\nContent-Length: 5\r\nHost: b\r\nLate: c\r\n\r\n");
+    CHECK(statusLine(got.answer) == "HTTP/1.0 200 OK");
+    CHECK(got.headers.size() == 2);
+    CHECK(got.headers.get("Host") == "a");
+  }
+
+  // In all, and not only each line: the client chooses how many there are.
+  TEST_CASE("a head of the longest length is served and not a longer one") {
+    const std::string start = "GET / HTTP/1.0\r\n";
+    for (const std::size_t lines : {1, 2, 7, 50, 100}) {
+      CAPTURE(lines);
+      const auto head = [&](std::size_t length) {
+        std::string all = start;
+        for (std::size_t i = 0; i < lines; ++i) {
+          const std::size_t end =
+              start.size() + (length - start.size()) * (i + 1) / lines;
+          all += "X: " + std::string(end - all.size() - 5, 'x') + "\r\n";
+        }
+        return all + "\r\n";
+      };
+      CHECK(statusLine(answerTo(head(65536))) == "HTTP/1.0 200 OK");
+      CHECK(statusLine(answerTo(head(65537))).substr(9, 3) == "431");
+      CHECK(statusLine(answerTo(head(200'000))).substr(9, 3) == "431");
+    }
+  }
+
   TEST_CASE("headers of one request are not those of the next") {
     const auto got = exchange(
-        "GET /1 HTTP/1.1\r\nOne: 1\r\n\r\nGET /2 HTTP/1.1\r\nTwo: 2\r\n\r\n",
+        "GET /1 HTTP/1.1\r\nHost: a\r\nOne: 1\r\n\r\nGET /2 "
+        "HTTP/1.1\r\nHost: a\r\nTwo: 2\r\n\r\n",
         "HTTP/1.1");
-    CHECK(got.headers.size() == 1);
+    CHECK(got.headers.size() == 2);
     CHECK(got.headers.contains("Two"));
   }
 }
@@ -350,8 +573,8 @@ TEST_SUITE("http: headers of a request") {
 
 // [connection-tests]
 TEST_SUITE("http: connections") {
-  const std::string get1 = "GET /1 HTTP/1.1\r\n";
-  const std::string get2 = "GET /2 HTTP/1.1\r\n\r\n";
+  const std::string get1 = "GET /1 HTTP/1.1\r\nHost: a\r\n";
+  const std::string get2 = "GET /2 HTTP/1.1\r\nHost: a\r\n\r\n";
 
   TEST_CASE("HTTP/1.0 serves one request for each connection") {
     CHECK(count(answerTo(get1 + "\r\n" + get2), "HTTP/1.0 200 OK") == 1);
@@ -363,7 +586,8 @@ TEST_SUITE("http: connections") {
   TEST_CASE("HTTP/1.1 goes on and answers in order") {
     std::string requests;
     for (int i = 0; i < 50; ++i)
-      requests += "GET /" + std::to_string(i) + " HTTP/1.1\r\n\r\n";
+      requests +=
+          "GET /" + std::to_string(i) + " HTTP/1.1\r\nHost: a\r\n\r\n";
     const std::string answer = answerTo(requests, "HTTP/1.1");
     CHECK(count(answer, "HTTP/1.1 200 OK") == 50);
     std::size_t at = 0;
@@ -389,7 +613,7 @@ TEST_SUITE("http: connections") {
       CAPTURE(c.version);
       CAPTURE(c.connection);
       const std::string first =
-          "GET /1 " + c.version + "\r\n" + c.connection + "\r\n";
+          "GET /1 " + c.version + "\r\nHost: a\r\n" + c.connection + "\r\n";
       CHECK(count(answerTo(first + get2, "HTTP/1.1"), "HTTP/1.1 200 OK") ==
             c.answers);
     }
@@ -411,15 +635,15 @@ TEST_SUITE("http: connections") {
 
   TEST_CASE("an error closes the connection and says so") {
     const std::string answer =
-        answerTo("GET /error HTTP/1.1\r\n\r\n" + get2, "HTTP/1.1");
+        answerTo("GET /error HTTP/1.1\r\nHost: a\r\n\r\n" + get2, "HTTP/1.1");
     CHECK(contains(answer, "\r\nConnection: close\r\n"));
     CHECK(count(answer, "HTTP/1.1 ") == 1);
   }
 
   TEST_CASE("a body is read before the next request") {
-    const std::string answer =
-        answerTo("POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello" + get2,
-                 "HTTP/1.1");
+    const std::string answer = answerTo(
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello" + get2,
+        "HTTP/1.1");
     CHECK(contains(answer, "POST hello"));
     CHECK(contains(answer, "GET /2 HTTP/1.1"));
   }
@@ -436,12 +660,12 @@ TEST_SUITE("http: connections") {
     ScheduledFile client(std::move(sockets.a));
     client.autoflush = true;
     for (int i = 0; i < 3; ++i) {
-      client.write("GET / HTTP/1.1\r\n\r\n");
+      client.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
       const std::string head = client.readUntil("\r\n\r\n").join();
       CHECK(contains(head, "Content-Length: 14\r\n"));
       CHECK(client.read(14) == "GET / HTTP/1.1");
     }
-    client.write("GET / HTTP/1.1\r\nConnection: close\r\n\r\n");
+    client.write("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     CHECK(body(client.read()) == "GET / HTTP/1.1");
   }
 
@@ -457,7 +681,7 @@ TEST_SUITE("http: connections") {
     ScheduledFile client(std::move(sockets.a));
     client.autoflush = true;
     client.write(
-        "POST / HTTP/1.1\r\nExpect: 100-Continue\r\n"
+        "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\n"
         "Content-Length: 4\r\nConnection: close\r\n\r\n");
     CHECK(client.readUntil("\r\n\r\n").join() ==
           "HTTP/1.1 100 Continue\r\n\r\n");
@@ -545,12 +769,27 @@ TEST_SUITE("http: responses") {
         answer, "Content-Length: " + std::to_string(page.size()) + "\r\n"));
   }
 
-  TEST_CASE("a method that is quoted in a status line stays in it") {
+  TEST_CASE("a method that is no token is refused and not quoted") {
     const std::string answer =
         answerTo("X\x80Set-Cookie:y\xff<b> / HTTP/1.0\r\n\r\n");
-    CHECK(statusLine(answer) ==
-          "HTTP/1.0 501 Unsupported method ('X?Set-Cookie:y?<b>')");
-    CHECK_FALSE(contains(body(answer), "<b>"));
+    CHECK(statusLine(answer) == "HTTP/1.0 400 Bad request syntax");
+    CHECK_FALSE(contains(answer, "Set-Cookie"));
+  }
+
+  TEST_CASE("an error that quotes the client is printable text") {
+    class Quoting : public Handler {
+     public:
+      using Handler::Handler;
+      void do_GET() override {
+        send_error(404, "no \x80\x1b[2J\r\nA: b<i>", "no \x1b[2J\x7f<i>");
+      }
+    };
+    const std::string answer =
+        exchange<Quoting>("GET / HTTP/1.0\r\n\r\n").answer;
+    CHECK(statusLine(answer) == "HTTP/1.0 404 no ??[2J??A: b<i>");
+    CHECK(contains(body(answer), "no ?[2J?&lt;i&gt;"));
+    CHECK_FALSE(contains(answer, "\x1b"));
+    CHECK_FALSE(contains(body(answer), "<i>"));
   }
 
   TEST_CASE("answers that may have no body have none") {
@@ -582,6 +821,52 @@ TEST_SUITE("http: responses") {
     const std::string answer = goRead(sockets.a.get());
     CHECK_FALSE(contains(answer, "Set-Cookie"));
     CHECK_FALSE(contains(answer, "X-Name"));
+  }
+
+  TEST_CASE("what is no field is refused by an error that says so") {
+    class Sending : public Handler {
+     public:
+      using Handler::Handler;
+      void do_GET() override {
+        using Invalid = std::invalid_argument;
+        CHECK_THROWS_AS(send_header("A", "b"), std::logic_error);
+        CHECK_THROWS_AS(end_headers(), std::logic_error);
+        CHECK_THROWS_AS(startChunks(), std::logic_error);
+        CHECK_THROWS_AS(send_response(200, "a\x1b"), Invalid);
+        for (const int status : {-1, 0, 99, 600, 1000})
+          CHECK_THROWS_AS(send_response(status), Invalid);
+        send_response(200);
+        for (const char* name :
+             {"", " ", "A b", "A:", "A\t", "\xe4", "(A)", "A\r\nB"}) {
+          CAPTURE(name);
+          CHECK_THROWS_AS(send_header(name, "v"), Invalid);
+        }
+        for (const char* value : {"\r\n", "a\rb", "\x01", "\x7f", "\x1b[2J"})
+          CHECK_THROWS_AS(send_header("A", value), Invalid);
+        for (const char* value : {"", "-1", "+1", "1 ", "0x1", "1, 1", "a",
+                                  "99999999999999999999"})
+          CHECK_THROWS_AS(send_header("Content-Length", value), Invalid);
+        CHECK_THROWS_AS(send_header("Transfer-Encoding", "chunked"), Invalid);
+        CHECK_THROWS_AS(wfile.write("early"), std::logic_error);
+        CHECK_THROWS_AS(send_response(404), std::logic_error);
+        send_header("Empty", "");
+        send_header("Tab", "a\tb \xe4");
+        send_header("Content-Length", "2");
+        CHECK_THROWS_AS(send_header("content-length", "2"), Invalid);
+        end_headers();
+        CHECK_THROWS_AS(send_header("Late", "x"), std::logic_error);
+        CHECK_THROWS_AS(end_headers(), std::logic_error);
+        wfile.write("ok");
+        CHECK_THROWS_AS(send_error(404), std::logic_error);
+      }
+    };
+    const std::string answer =
+        exchange<Sending>("GET / HTTP/1.0\r\n\r\n").answer;
+    CHECK(statusLine(answer) == "HTTP/1.0 200 OK");
+    CHECK(contains(answer,
+                   "GMT\r\nEmpty: \r\nTab: a\tb \xe4\r\n"
+                   "Content-Length: 2\r\n\r\nok"));
+    CHECK(count(answer, "HTTP/1.0") == 1);
   }
 
   TEST_CASE("a response leaves in one write") {
@@ -666,6 +951,34 @@ TEST_SUITE("http: dates and the log") {
                                    "\"\" 414 -"});
   }
 
+  TEST_CASE("an error that quotes a client is one line of the log") {
+    class Telling : public HTTPServer {
+     public:
+      using HTTPServer::handle_error;
+      using HTTPServer::HTTPServer;
+    };
+    std::ostringstream log;
+    std::streambuf* const before = std::cerr.rdbuf(log.rdbuf());
+    Telling(sys::Address("127.0.0.1", 0), handlerFor<Handler>)
+        .handle_error(someClient, std::runtime_error(
+                                      "no \x1b[2J'\r\n10.0.0.1 - \x9b\x7f"));
+    std::cerr.rdbuf(before);
+    CHECK(log.str() ==
+          "Exception while serving 127.0.0.1:4711: no \\x1b[2J'\\x0d\\x0a"
+          "10.0.0.1 - \\x9b\\x7f\n");
+  }
+
+  TEST_CASE("so is one that leaves a coroutine") {
+    std::ostringstream log;
+    std::streambuf* const before = std::cerr.rdbuf(log.rdbuf());
+    Scheduler::print(
+        std::make_exception_ptr(std::runtime_error("no \x1b[2J\nforged")));
+    std::cerr.rdbuf(before);
+    CHECK(log.str() ==
+          "naglfar: a coroutine ended by an exception: "
+          "no \\x1b[2J\\x0aforged\n");
+  }
+
   TEST_CASE("a line on standard error looks as Python's") {
     class Logging : public Handler {
      public:
@@ -681,7 +994,7 @@ TEST_SUITE("http: dates and the log") {
     // A client that could write control characters could write log lines.
     // Some terminals take \x9b for one, too.
     const std::string start = "127.0.0.1 - - [";
-    const std::string end = "] \"GET /?[31m HTTP/1.0\" 200 -\n";
+    const std::string end = "] \"GET /\\x9b[31m HTTP/1.0\" 200 -\n";
     const std::string line = log.str();
     CAPTURE(line);
     REQUIRE(line.size() == start.size() + 20 + end.size());

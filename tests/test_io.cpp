@@ -635,7 +635,7 @@ class Ticks {
   ~Ticks() {
     const itimerval stop{};
     ::setitimer(ITIMER_REAL, &stop, nullptr);
-    sys::defaultSignal(SIGALRM);
+    std::signal(SIGALRM, SIG_DFL);
   }
   Ticks(const Ticks&) = delete;
   Ticks& operator=(const Ticks&) = delete;
@@ -803,6 +803,28 @@ TEST_SUITE("io: HangupWatch") {
     goClose(pair.b.release());
     for (int turn = 0; turn < 5; ++turn) yield();
     CHECK(told == 1);
+  }
+
+  TEST_CASE_FIXTURE(Run, "it tells once of a peer that has sent too much") {
+    for (const std::size_t n : {mostUnread - 1, mostUnread}) {
+      TcpPair tcp;
+      int gone = 0;
+      int crowded = 0;
+      const HangupWatch watch(
+          tcp.a.get(), [&] { ++gone; }, true, [&] { ++crowded; });
+      yield();
+      goWrite(tcp.b.get(), text(n));
+      for (int turn = 0; turn < 5; ++turn) yield();
+      CHECK(crowded == (n == mostUnread ? 1 : 0));
+      bool sends = false;
+      CHECK(peerIsThere(tcp.a.get(), true, &sends));
+      CHECK(sends == (n == mostUnread));
+      tryWrite(tcp.b.get(), "x");
+      for (int turn = 0; turn < 5; ++turn) yield();
+      CHECK(gone == 0);
+      CHECK(crowded <= 1);
+      CHECK(goRead(tcp.a.get(), n + 1) == text(n) + "x");
+    }
   }
 
   TEST_CASE_FIXTURE(Run, "unread data lets the thread sleep") {

@@ -56,12 +56,22 @@ class Handler : public comet::QuietCometHandler<Waiters> {
           TCPServer& accepted_by)
       : comet::QuietCometHandler<Waiters>(request, client, accepted_by) {
     this->headerTimeout = this->timeout = patience;
+    this->connection.peerMaySend = true;
   }
   void do_POST() override { this->rfile.read(); }
+
+  // More than fits into the buffers of the sockets, in bytes.
+  static constexpr std::size_t large = std::size_t{8} << 20;
+
   void do_GET() override {
     if (this->path == "/die") std::raise(SIGKILL);
     if (this->path == "/throw") throw std::runtime_error("on demand");
     if (this->path == "/throw42") throw 42;
+    if (this->path == "/large") {
+      this->send_response(200);
+      this->end_headers();
+      return this->wfile.write(std::string(large, 'x'));
+    }
     comet::QuietCometHandler<Waiters>::do_GET();
   }
 };
@@ -258,6 +268,39 @@ void dawdle(const sys::Address& address) {
   CHECK(body.read().starts_with("HTTP/1.0 408 "));
 }
 
+// Clients of HTTP/1.0 say more than their request, before the answer or while
+// it is sent. They get all of it.
+void sayMore(const sys::Address& address) {
+  ScheduledFile waiting = ScheduledFile::connectTcp(address);
+  waiting.write("GET /wait HTTP/1.0\r\n\r\n");
+  await(address, "1");
+  waiting.write("\r\n");
+  CHECK(get(address, "/notify") == "1");
+  CHECK(waiting.read().ends_with("\r\n\r\n1"));
+
+  ScheduledFile loading = ScheduledFile::connectTcp(address);
+  loading.write("GET /large HTTP/1.0\r\n\r\n");
+  loading.read(1);
+  loading.write("\r\n");
+  loading.readUntil("\r\n\r\n").join();
+  CHECK(loading.read().size() == Handler<Waiters>::large);
+}
+
+// A handler that says one word.
+void goodbye(ScheduledFile& request, const sys::Address&, TCPServer&) {
+  request.write("goodbye");
+}
+
+// The same for a handler that knows nothing of HTTP, and reads nothing.
+void sayMoreToRaw(TCPServer& server) {
+  for (const std::size_t n : {1, 100'000}) {
+    ScheduledFile client = ScheduledFile::connectTcp(server.server_address);
+    client.write(std::string(n, 'x'));
+    CHECK(server.handle_request());
+    CHECK(client.read() == "goodbye");
+  }
+}
+
 // Of a server with three places, ten clients begin to ask. The fourth is
 // served when one of the first three is, and so are all the others.
 void crowd(const sys::Address& address) {
@@ -281,20 +324,15 @@ void crowd(const sys::Address& address) {
     CHECK(ask(i) == "HTTP/1.0 200");
 }
 
-// Handlers throw, and the next request is served.
+// Handlers throw: their clients get a 500, and the next request is served.
 void failAndGoOn(const sys::Address& address) {
-  CHECK(get(address, "/throw") == "");
-  CHECK(get(address, "/") == "0");
-  CHECK(get(address, "/throw42") == "");
-  CHECK(get(address, "/") == "0");
+  for (const char* path : {"/throw", "/throw42"}) {
+    CHECK(get(address, path).find("Error 500") != std::string::npos);
+    CHECK(get(address, "/") == "0");
+  }
 }
 
-// A handler that says one word, and a client that hears it from a server that
-// serves one request.
-void goodbye(ScheduledFile& request, const sys::Address&, TCPServer&) {
-  request.write("goodbye");
-}
-
+// What a client hears from a server that serves one request.
 std::string askOnce(TCPServer& server) {
   sys::Fd socket(sys::check(sys::socket(sys::Mode::blocking), "socket"));
   goConnect(socket.get(), server.server_address);
@@ -330,6 +368,13 @@ TEST_SUITE("mix-ins: coroutines") {
     failAndGoOn(server.address());
   }
 
+  TEST_CASE_FIXTURE(LongRun, "the last answer arrives under ScheduledMixIn") {
+    const InCoroutines server;
+    sayMore(server.address());
+    ScheduledMixIn<TCPServer> raw(anyPort, goodbye);
+    sayMoreToRaw(raw);
+  }
+
   TEST_CASE_FIXTURE(LongRun, "deadlines bind clients under ScheduledMixIn") {
     const Patience impatient(20ms);
     const InCoroutines server;
@@ -363,6 +408,13 @@ TEST_SUITE("mix-ins: threads") {
   TEST_CASE_FIXTURE(LongRun, "defect 12: exceptions under ThreadingMixIn") {
     const InThreads server;
     failAndGoOn(server.address());
+  }
+
+  TEST_CASE_FIXTURE(LongRun, "the last answer arrives under ThreadingMixIn") {
+    const InThreads server;
+    sayMore(server.address());
+    ThreadingMixIn<TCPServer> raw(anyPort, goodbye);
+    sayMoreToRaw(raw);
   }
 
   TEST_CASE_FIXTURE(LongRun, "deadlines bind clients under ThreadingMixIn") {
@@ -442,6 +494,17 @@ TEST_SUITE("mix-ins: processes") {
     InProcesses server;
     const LongRun run;
     failAndGoOn(server.address());
+    CHECK(server.stop() == "clean");
+  }
+
+  TEST_CASE("the last answer arrives under ForkingMixIn") {
+    InProcesses server;
+    {
+      const LongRun run;
+      sayMore(server.address());
+      ForkingMixIn<TCPServer> raw(anyPort, goodbye);
+      sayMoreToRaw(raw);
+    }
     CHECK(server.stop() == "clean");
   }
 
@@ -610,3 +673,376 @@ TEST_SUITE("mix-ins: processes") {
   }
 }
 // [/mix-in-tests]
+
+// [fork-tests]
+namespace {
+
+template <class Server>
+struct InCoroutine {
+  explicit InCoroutine(TCPServer::Handler handler)
+      : server(anyPort, handler) {
+    go([this] {
+      server.serve_forever();
+      ended = true;
+    });
+  }
+  ~InCoroutine() {
+    server.shutdown();
+    while (!ended) yield();
+  }
+  Server server;
+  bool ended = false;
+};
+
+// Closes a client's end. Its children have the socket, too.
+void endOf(ScheduledFile& client) {
+  client.flush();
+  sys::check(sys::endWriting(client.fileno()), "shutdown");
+}
+
+// Whether a child of this process is left, dead or alive.
+bool childrenLeft() {
+  siginfo_t info{};
+  return ::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
+}
+
+// Answers each line until it is told to stop.
+void echo(ScheduledFile& request, const sys::Address&, TCPServer& server) {
+  for (std::string line; !(line = request.readline()).empty();) {
+    if (line == "die\n") std::raise(SIGKILL);
+    const bool stopping = server.stopping();
+    request.write(stopping ? "the last\n" : line);
+    request.flush();
+    if (stopping) return;
+  }
+}
+
+using Forking = ForkingMixIn<TCPServer>;
+
+}  // namespace
+
+TEST_SUITE("mix-ins: what a fork copies") {
+  TEST_CASE_FIXTURE(LongRun, "a child does not hold the listening socket") {
+    InCoroutine<Forking> serving(echo);
+    const sys::Address address = serving.server.server_address;
+    ScheduledFile client = ScheduledFile::connectTcp(address);
+    client.write("a\n");
+    CHECK(client.readline() == "a\n");
+    serving.server.shutdown();
+    while (!serving.ended) yield();
+    serving.server.TCPServer::server_close();
+    CHECK_NOTHROW(TCPServer(address, echo));
+    client.write("b\n");
+    CHECK(client.readline() == "the last\n");
+  }
+
+  TEST_CASE_FIXTURE(LongRun, "no zombie stays with a server that is idle") {
+    const InCoroutine<Forking> serving(echo);
+    const sys::Address address = serving.server.server_address;
+    for (const char* end : {"", "die\n"}) {
+      ScheduledFile client = ScheduledFile::connectTcp(address);
+      client.write("a\n");
+      CHECK(client.readline() == "a\n");
+      CHECK(childrenLeft());
+      if (*end != '\0') client.write(end);
+      endOf(client);
+      while (childrenLeft()) yield();
+    }
+  }
+
+  TEST_CASE_FIXTURE(LongRun, "an order to stop reaches a busy child") {
+    InCoroutine<Forking> serving(echo);
+    ScheduledFile client =
+        ScheduledFile::connectTcp(serving.server.server_address);
+    client.write("a\n");
+    CHECK(client.readline() == "a\n");
+    serving.server.shutdown();
+    client.write("b\n");
+    CHECK(client.read() == "the last\n");
+  }
+
+  TEST_CASE_FIXTURE(LongRun, "and one from a child reaches its parent") {
+    InCoroutine<Forking> serving(
+        [](ScheduledFile&, const sys::Address&, TCPServer& server) {
+          server.shutdown();
+        });
+    CHECK(ScheduledFile::connectTcp(serving.server.server_address).read() ==
+          "");
+    while (!serving.ended) yield();
+  }
+
+  // Others have their turns while the server waits for it.
+  TEST_CASE_FIXTURE(LongRun, "no child outlives the grace period") {
+    InCoroutine<Forking> serving(
+        [](ScheduledFile& request, const sys::Address&, TCPServer&) {
+          request.write("a\n");
+          request.flush();
+          for (;;) request.readline();
+        });
+    ScheduledFile client =
+        ScheduledFile::connectTcp(serving.server.server_address);
+    CHECK(client.readline() == "a\n");
+    int turns = 0;
+    const Task others = go([&] {
+      for (;; ++turns) yield();
+    });
+    SUBCASE("of server_close()") {
+      serving.server.gracePeriod = 30ms;
+      serving.server.server_close();
+      CHECK(turns > 10);
+    }
+    SUBCASE("of a server that is destroyed") {
+      Forking* const gone = new Forking(anyPort, [](auto& request, auto&...) {
+        request.write("a\n");
+        request.flush();
+        for (;;) request.readline();
+      });
+      gone->gracePeriod = {};
+      ScheduledFile other = ScheduledFile::connectTcp(gone->server_address);
+      gone->handle_request();
+      CHECK(other.readline() == "a\n");
+      delete gone;
+      CHECK(other.read() == "");
+      serving.server.gracePeriod = {};
+      serving.server.server_close();
+    }
+    CHECK_FALSE(childrenLeft());
+    CHECK(client.read() == "");
+  }
+
+  TEST_CASE_FIXTURE(LongRun, "a server without room lets the others run") {
+    const auto check = [](auto& serving) {
+      serving.server.maxConnections = 1;
+      const sys::Address address = serving.server.server_address;
+      ScheduledFile first = ScheduledFile::connectTcp(address);
+      first.write("a\n");
+      CHECK(first.readline() == "a\n");
+      ScheduledFile second = ScheduledFile::connectTcp(address);
+      second.write("b\n");
+      second.flush();
+      for (int turn = 0; turn < 20; ++turn) yield();
+      endOf(first);
+      CHECK(second.readline() == "b\n");
+      second.write("c\n");
+      CHECK(second.readline() == "c\n");
+      endOf(second);
+    };
+    SUBCASE("of threads") {
+      InCoroutine<ThreadingMixIn<TCPServer>> serving(echo);
+      check(serving);
+    }
+    SUBCASE("of processes") {
+      InCoroutine<Forking> serving(echo);
+      check(serving);
+    }
+  }
+}
+// [/fork-tests]
+
+// [hook-tests]
+// Each function that a program may override, under each mix-in: it throws,
+// the connection is closed, the error is told, and the next request is
+// served.
+namespace {
+
+enum class Hook {
+  none,
+  constructor,
+  do_GET,
+  handle_expect_100,
+  log_request,
+  log_error,
+  log_message,
+  version_string,
+  address_string,
+  finish_request,
+  handle_error,
+  idle,
+  last = idle,
+  process_request  // whose test is apart
+};
+
+std::atomic<Hook> failing = Hook::none;
+
+void mayFail(Hook hook) {
+  if (failing == hook) throw std::runtime_error("a hook has failed");
+}
+
+class HookedHandler : public BaseHTTPRequestHandler {
+ public:
+  HookedHandler(ScheduledFile& request, const sys::Address& client,
+                TCPServer& accepted_by)
+      : BaseHTTPRequestHandler(request, client, accepted_by) {
+    protocol_version = "HTTP/1.1";
+    lingerTimeout = {};  // a child has the client's socket, too
+    mayFail(Hook::constructor);
+  }
+  void do_GET() override {
+    mayFail(Hook::do_GET);
+    mayFail(Hook::handle_error);  // which is called when this throws
+    if (failing == Hook::log_error) return send_error(404);
+    send_response(204);
+    send_header("Connection", "close");
+    end_headers();
+  }
+  void handle_expect_100() override {
+    mayFail(Hook::handle_expect_100);
+    BaseHTTPRequestHandler::handle_expect_100();
+  }
+  void log_request(int code, std::string_view size) override {
+    mayFail(Hook::log_request);
+    BaseHTTPRequestHandler::log_request(code, size);
+  }
+  void log_error(std::string_view message) override {
+    mayFail(Hook::log_error);
+    BaseHTTPRequestHandler::log_error(message);
+  }
+  void log_message(std::string_view message) override {
+    mayFail(Hook::log_message);
+    BaseHTTPRequestHandler::log_message(message);
+  }
+  std::string version_string() const override {
+    mayFail(Hook::version_string);
+    return BaseHTTPRequestHandler::version_string();
+  }
+  std::string address_string() const override {
+    mayFail(Hook::address_string);
+    return BaseHTTPRequestHandler::address_string();
+  }
+};
+
+template <class Mixed>
+struct Hooked : Mixed {
+  using Mixed::Mixed;
+  void finish_request(ScheduledFile& request,
+                      const sys::Address& client) override {
+    mayFail(Hook::finish_request);
+    Mixed::finish_request(request, client);
+  }
+  void handle_error(const sys::Address& client,
+                    const std::exception& error) override {
+    mayFail(Hook::handle_error);
+    Mixed::handle_error(client, error);
+  }
+  void idle(int connection, bool waits) override {
+    if (waits) mayFail(Hook::idle);
+    Mixed::idle(connection, waits);
+  }
+};
+
+// It serves each request itself, because process_request() is the mix-in's.
+template <class Mixed>
+struct HookedProcess : Hooked<Mixed> {
+  using Hooked<Mixed>::Hooked;
+  void process_request(TCPServer::Request request) override {
+    mayFail(Hook::process_request);
+    this->serve(request);
+  }
+};
+
+// What this process and its children write to standard error.
+class StandardError {
+ public:
+  StandardError() { ::dup2(::fileno(file_), STDERR_FILENO); }
+  ~StandardError() {
+    ::dup2(before_, STDERR_FILENO);
+    ::close(before_);
+    std::fclose(file_);
+  }
+  StandardError(const StandardError&) = delete;
+  StandardError& operator=(const StandardError&) = delete;
+
+  bool has(std::string_view text) {
+    std::string all(65536, '\0');
+    const ssize_t n = ::pread(::fileno(file_), all.data(), all.size(), 0);
+    return std::string_view(all)
+               .substr(0, static_cast<std::size_t>(n))
+               .find(text) != std::string_view::npos;
+  }
+
+ private:
+  std::FILE* file_ = std::tmpfile();
+  int before_ = ::dup(STDERR_FILENO);
+};
+
+std::string askHooked(const sys::Address& address) {
+  ScheduledFile client = ScheduledFile::connectTcp(address);
+  client.write(
+      "GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n"
+      "Content-Length: 1\r\n\r\nx");
+  client.deadline = after(60s);
+  try {
+    return client.read();
+  } catch (const std::system_error& error) {
+    return error.code() == std::errc::timed_out ? "a timeout" : "a reset";
+  }
+}
+
+enum class Unhandled { unset, set, throws };
+
+template <class Mixed>
+void hooksThrow(Scheduler& scheduler, Hook first, Hook last,
+                bool hasScheduler) {
+  for (int hook = static_cast<int>(first); hook <= static_cast<int>(last);
+       ++hook)
+    for (const Unhandled unhandled :
+         {Unhandled::unset, Unhandled::set, Unhandled::throws}) {
+      CAPTURE(hook);
+      CAPTURE(static_cast<int>(unhandled));
+      int told = 0;
+      if (unhandled != Unhandled::unset)
+        scheduler.unhandled = [&](const std::exception_ptr&) {
+          ++told;
+          if (unhandled == Unhandled::throws)
+            throw std::runtime_error("unhandled has failed");
+        };
+      StandardError log;
+      {
+        InCoroutine<Mixed> serving(handlerFor<HookedHandler>);
+        const sys::Address address = serving.server.server_address;
+        failing = static_cast<Hook>(hook);
+        CHECK(askHooked(address) != "a timeout");
+        const bool here = failing == Hook::handle_error && hasScheduler;
+        failing = Hook::none;
+        CHECK(askHooked(address).find("204 No Content") != std::string::npos);
+        CHECK_FALSE(serving.ended);
+        serving.server.server_close();
+        if (here && unhandled == Unhandled::set) {
+          CHECK(told == 1);
+        } else {
+          while (!log.has("a hook has failed")) yield();
+        }
+        if (here && unhandled == Unhandled::throws)
+          CHECK(log.has("unhandled has failed"));
+      }
+      scheduler.unhandled = nullptr;
+    }
+}
+
+}  // namespace
+
+TEST_SUITE("mix-ins: hooks that throw") {
+  template <class Mixed>
+  void allHooks(Scheduler & scheduler, bool hasScheduler) {
+    hooksThrow<Hooked<Mixed>>(scheduler, Hook::constructor, Hook::last,
+                              hasScheduler);
+    hooksThrow<HookedProcess<Mixed>>(scheduler, Hook::process_request,
+                                     Hook::process_request, hasScheduler);
+  }
+
+  TEST_CASE_FIXTURE(LongRun, "a hook that throws ends its request only") {
+    SUBCASE("without a mix-in") {
+      allHooks<HTTPServer>(scheduler, true);
+    }
+    SUBCASE("in coroutines") {
+      allHooks<ScheduledMixIn<HTTPServer>>(scheduler, true);
+    }
+    SUBCASE("in threads") {
+      allHooks<ThreadingMixIn<HTTPServer>>(scheduler, false);
+    }
+    SUBCASE("in processes") {
+      allHooks<ForkingMixIn<HTTPServer>>(scheduler, false);
+    }
+  }
+}
+// [/hook-tests]

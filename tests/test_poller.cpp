@@ -42,9 +42,6 @@ using namespace std::chrono_literals;
 // [test-helpers]
 namespace {
 
-// Writing to somebody who left shall be an error, not the end.
-[[maybe_unused]] const int noSigpipe = sys::ignoreSignal(SIGPIPE);
-
 // Somebody who waits, and counts how often it was woken.
 struct Sleeper final : naglfar::Job {
   void run() override { ++woken; }
@@ -240,7 +237,7 @@ struct Interrupter {
     const itimerval off{};
     ::setitimer(ITIMER_REAL, &off, nullptr);
     rescue = -1;
-    sys::ignoreSignal(SIGALRM);
+    std::signal(SIGALRM, SIG_IGN);
   }
 };
 
@@ -937,6 +934,34 @@ TEST_SUITE("poller: forgetting") {
     }
   }
 
+  // The duplicate's events carry the generation of the first life. However
+  // many lives the number has had since, they are not of its present one.
+  TEST_CASE("a duplicate of the first life reaches none of 300 later ones") {
+    Loop loop;
+    Pair pair;
+    const int number = pair.fd();
+    Sleeper first;
+    loop.watch(number, Interest::read, first);
+    loop.poll();
+    const sys::Fd duplicate(sys::dup(number));
+    loop.deregister(number);
+    close(pair.ours);
+    const Pair next;
+    REQUIRE(next.fd() == number);
+    for (int life = 1; life <= 300; ++life) {
+      CAPTURE(life);
+      Sleeper heir;
+      loop.watch(number, Interest::read, heir);
+      loop.poll();  // kqueue and select learn of it here
+      send(pair.peer);
+      loop.poll();
+      REQUIRE(heir.woken == 0);
+      REQUIRE(drain(duplicate.get()));
+      loop.deregister(number);
+      REQUIRE(heir.waiter.error == ECANCELED);
+    }
+  }
+
   TEST_CASE("news that nobody fetched dies with its descriptor") {
     Loop loop;
     Sleeper first;
@@ -1178,6 +1203,31 @@ TEST_SUITE("poller: time") {
 
 // [signal-tests]
 TEST_SUITE("poller: signals") {
+#ifndef NAGLFAR_SIMULATED  // it has no signals
+  // Cut to 32 bits, each of these times is short or none.
+  TEST_CASE("a time of more than 32 bits is not cut short") {
+    Loop loop;
+    Pair pair;
+    Sleeper reader;
+    loop.watch(pair.fd(), Interest::read, reader);
+    loop.poll();
+    constexpr long long range = 1LL << 32;
+    for (const sys::Duration time :
+         {sys::Duration(std::chrono::milliseconds(range)),
+          sys::Duration(std::chrono::milliseconds(range + 1)),
+          sys::Duration(std::chrono::milliseconds(5 * range)),
+          sys::Duration(std::chrono::milliseconds(range / 2)),
+          sys::Duration(std::chrono::seconds(range)),
+          sys::Duration(std::chrono::seconds(range + 1))}) {
+      CAPTURE(time.count());
+      const Interrupter interrupter(-1, 0, 50'000);
+      loop.poll(time);
+      CHECK(Interrupter::signals > 0);  // only a signal has ended the wait
+    }
+    CHECK(reader.woken == 0);
+  }
+#endif
+
   TEST_CASE("defect 19: a signal ends a wait and nothing else") {
     Loop loop;
     Pair pair;
@@ -1249,6 +1299,31 @@ TEST_SUITE("poller: fork") {
     CHECK(reader.waiter.error == 0);
   }
 
+  TEST_CASE("a child watches for the writers and readers of its parent") {
+    for (const bool reads : {false, true})
+      for (const bool writes : {false, true}) {
+        CAPTURE(reads);
+        CAPTURE(writes);
+        Loop loop;
+        Pair pair;
+        REQUIRE(fill(pair.fd()));
+        Sleeper reader;
+        Sleeper writer;
+        if (reads) loop.watch(pair.fd(), Interest::read, reader);
+        if (writes) loop.watch(pair.fd(), Interest::write, writer);
+        loop.poll();
+        CHECK(inChild([&] {
+          loop.poller.reopen();
+          loop.poll();
+          if (reader.woken + writer.woken > 0) return false;
+          if (!drain(pair.peer.get())) return false;
+          send(pair.peer);
+          return (!reads || loop.waitFor(reader)) &&
+                 (!writes || loop.waitFor(writer));
+        }));
+      }
+  }
+
 #ifndef NAGLFAR_KQUEUE  // a child has no kqueue of its parent's: kqueue(2)
   TEST_CASE("a child reopens it though no descriptor is left") {
     Loop loop;
@@ -1267,6 +1342,48 @@ TEST_SUITE("poller: fork") {
     }));
   }
 #endif
+
+  // A program that calls exec(3) has closed what the child does not need.
+  TEST_CASE("a child that does not poll pays for no waiter") {
+    Loop loop;
+    std::vector<Pair> pairs(100);
+    std::vector<Sleeper> sleepers(pairs.size());
+    for (std::size_t i = 0; i < pairs.size(); ++i)
+      loop.watch(pairs[i].fd(), Interest::read, sleepers[i]);
+    loop.poll();
+    CHECK(inChild([&] {
+      const naglfar::Ledger before = naglfar::ledger;
+      loop.poller.reopen();
+      const bool cheap =
+          naglfar::ledger.systemCalls() - before.systemCalls() <= 1;
+      for (Pair& pair : pairs) loop.deregister(pair.fd());
+      return cheap &&
+             naglfar::ledger[naglfar::Call::epoll_ctl] ==
+                 before[naglfar::Call::epoll_ctl] &&
+             naglfar::ledger[naglfar::Call::kevent] ==
+                 before[naglfar::Call::kevent];
+    }));
+  }
+
+  TEST_CASE("a waiter whose descriptor is gone is told so in the child") {
+    Loop loop;
+    Pair pair;
+    Pair other;
+    Sleeper gone;
+    Sleeper reader;
+    loop.watch(pair.fd(), Interest::read, gone);
+    loop.watch(other.fd(), Interest::read, reader);
+    loop.poll();
+    CHECK(inChild([&] {
+      sys::close(pair.fd());  // behind the poller's back
+      loop.poller.reopen();
+      loop.poll();
+      if (gone.woken != 1 || gone.waiter.error != EBADF) return false;
+      send(other.peer);
+      loop.poll();
+      return reader.woken == 1 && reader.waiter.error == 0;
+    }));
+  }
 
   TEST_CASE("defect 24: a child that reopens closes none of its own files") {
     Loop loop;

@@ -12,7 +12,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
+#include <functional>
 #include <memory>
+#include <new>
 #include <optional>
 #include <random>
 #include <string>
@@ -33,8 +36,59 @@ using namespace naglfar;
 using namespace helpers;
 using namespace std::chrono_literals;
 
+// [allocated-bytes]
+// Counts the bytes that the program has from operator new. Each block begins
+// with its size.
+static std::size_t allocated = 0;
+
+void* operator new(std::size_t n) {
+  auto* block = static_cast<std::max_align_t*>(
+      std::malloc(sizeof(std::max_align_t) + n));
+  if (block == nullptr) throw std::bad_alloc();
+  *reinterpret_cast<std::size_t*>(block) = n;
+  allocated += n;
+  return block + 1;
+}
+
+void operator delete(void* memory) noexcept {
+  if (memory == nullptr) return;
+  auto* block = static_cast<std::max_align_t*>(memory) - 1;
+  allocated -= *reinterpret_cast<std::size_t*>(block);
+  std::free(block);
+}
+void operator delete(void* memory, std::size_t) noexcept {
+  operator delete(memory);
+}
+// [/allocated-bytes]
+
 // [test-helpers]
 namespace {
+
+// A TCP connection: `a` has connected, `b` was accepted.
+struct TcpSockets : Sockets {
+  TcpSockets() {
+    const sys::Fd listener(
+        sys::check(sys::socket(sys::Mode::nonblocking), "socket"));
+    sys::Address address("127.0.0.1", 0);
+    sys::check(sys::bind(listener.get(), address), "bind");
+    sys::check(sys::listen(listener.get(), 1), "listen");
+    sys::check(sys::localAddress(listener.get(), address), "getsockname");
+    a = sys::Fd(sys::check(sys::socket(sys::Mode::nonblocking), "socket"));
+    goConnect(a.get(), address);
+    sys::Address peer;
+    b = goAccept(listener.get(), peer);
+  }
+};
+
+// What a peer gets until the connection ends, in order or by a reset.
+std::string everything(int fd) {
+  std::string all;
+  errorOf([&] {
+    for (std::string chunk; !(chunk = goRead(fd, after(30s))).empty();)
+      all += chunk;
+  });
+  return all;
+}
 
 // Two files that are connected with each other.
 struct Pair {
@@ -967,8 +1021,386 @@ TEST_SUITE("ScheduledFile: writing") {
     pair.c.deadline = after(2ms);
     CHECK(errorOf([&] { pair.c.sendfile(file.fd(), 0, 5); }) == ETIMEDOUT);
   }
+
+  // The first flush has to wait for room, and the others write meanwhile.
+  TEST_CASE_FIXTURE(Run,
+                    "what is written after the call comes after the file") {
+    const std::string data = text(100'000);
+    TempFile file(data);
+    Pair pair;
+    const std::size_t junk = fill(pair.c.fileno());
+    pair.c.write("before\n");
+    go([&] { pair.c.sendfile(file.fd(), 0, data.size()); });
+    yield();
+    pair.c.write("after\n");
+    go([&] { pair.c.sendfile(file.fd(), 5, 3); });
+    yield();
+    pair.c.write("last\n");
+    const bool atOnce = false;
+    pair.c.flush(atOnce);
+    CHECK(pair.d.read(junk).size() == junk);
+    CHECK(pair.d.readline() == "before\n");
+    CHECK((pair.d.read(data.size()) == data));
+    CHECK(pair.d.readline() == "after\n");
+    CHECK(pair.d.read(3) == data.substr(5, 3));
+    CHECK(pair.d.readline() == "last\n");
+  }
+
+  TEST_CASE_FIXTURE(Run, "a sendfile that is cancelled gives its place up") {
+    TempFile file("never");
+    Pair pair;
+    const std::size_t junk = fill(pair.c.fileno());
+    pair.c.write("one ");
+    Task sending = go([&] { pair.c.sendfile(file.fd(), 0, 5); });
+    yield();
+    pair.c.write("two");
+    const Task flush = go([&] { pair.c.flush(); });
+    yield();
+    sending.cancel();
+    CHECK(pair.d.read(junk + 7).substr(junk) == "one two");
+    scheduler.run();
+    CHECK(flush.done());
+  }
+
+  // The timeout begins anew with each wait, so it is enough to count waits.
+  TEST_CASE_FIXTURE(Run, "beside a sendfile each bit of progress counts") {
+    const std::string data = text(5'000'000);
+    TempFile file(data);
+    std::uint64_t parks[2];
+    for (const bool flushes : {false, true}) {
+      Pair pair;
+      go([&] { pair.c.sendfile(file.fd(), 0, data.size()); });
+      yield();
+      REQUIRE(pair.c.nwrite < data.size());
+      if (flushes) {
+        pair.c.write("x");
+        go([&] { pair.c.flush(); });
+      }
+      const Since since;
+      CHECK((pair.d.read(data.size()) == data));
+      scheduler.run();
+      parks[flushes] = since.parks();
+    }
+    CHECK(parks[1] > parks[0] + 5);
+  }
+
+  TEST_CASE_FIXTURE(Run, "a large write goes on where it was cut") {
+    for (const bool autoflush : {false, true}) {
+      Pair pair;
+      pair.c.autoflush = autoflush;
+      pair.c.bufferSize = 1000;
+      const std::string data = text(3'000'000);
+      pair.c.deadline = after(2ms);
+      CHECK(errorOf([&] { pair.c.write(data); }) == ETIMEDOUT);
+      pair.c.deadline = never;
+      REQUIRE(pair.c.nwrite < data.size());
+      go([&] {
+        pair.c.write(" and more");
+        pair.c.close();
+      });
+      CHECK((pair.d.read() == data + " and more"));
+    }
+  }
+
+  // Whatever is written while the large write waits comes after it, and a
+  // flush of that waits for it, also if the large write gives up.
+  TEST_CASE_FIXTURE(Run, "what others write comes after a large write") {
+    for (const bool cancelled : {false, true}) {
+      Pair pair;
+      const std::string data = text(3'000'000);
+      Task large = go([&] { pair.c.write(data); });
+      yield();
+      REQUIRE_FALSE(large.done());
+      bool flushed = false;
+      go([&] {
+        pair.c.write("small");
+        pair.c.flush();
+        flushed = true;
+        CHECK(pair.c.nwrite == data.size() + 5);
+      });
+      yield();
+      if (cancelled) large.cancel();
+      CHECK_FALSE(flushed);
+      CHECK((pair.d.read(data.size()) == data));
+      CHECK(pair.d.read(5) == "small");
+      scheduler.run();
+      CHECK(flushed);
+    }
+  }
+
+  TEST_CASE_FIXTURE(Run, "an autoflush write that fails keeps its bytes") {
+    Pair pair;
+    pair.c.autoflush = true;
+    pair.d.close();
+    CHECK(errorOf([&] { pair.c.write("kept"); }) == EPIPE);
+    CHECK(errorOf([&] { pair.c.flush(); }) == EPIPE);
+    CHECK(pair.c.nwrite == 0);
+  }
+
+  TEST_CASE_FIXTURE(Run, "a flush of bytes that have left succeeds") {
+    Pair pair;
+    const std::size_t junk = fill(pair.c.fileno());
+    int flushed = -1;
+    int closed = -1;
+    go([&] {
+      pair.c.write("one");
+      closed = errorOf([&] { pair.c.close(); });
+    });
+    go([&] {
+      pair.c.write("two");
+      flushed = errorOf([&] { pair.c.flush(); });
+    });
+    yield();
+    CHECK(pair.d.read(junk + 7).substr(junk) == "onetwo");
+    scheduler.run();
+    CHECK(closed == 0);
+    CHECK(flushed == 0);
+  }
 }
 // [/writing-tests]
+
+// [memory-tests]
+namespace {
+
+// How a file sends a large text, and how its peer takes it.
+using Way = std::function<void(ScheduledFile&, const std::string&)>;
+constexpr std::size_t large = 4 << 20;
+
+const Way senders[] = {
+    [](ScheduledFile& c, const std::string& data) {
+      c.write(data);
+      c.flush();
+    },
+    [](ScheduledFile& c, const std::string& data) {
+      c.bufferSize = data.size();
+      c.write(data);
+      c.flush();
+    },
+    [](ScheduledFile& c, const std::string& data) {
+      c.bufferSize = data.size();
+      for (std::size_t i = 0; i < data.size(); i += 1000)
+        c.write(std::string_view(data).substr(i, 1000));
+      c.flush(false);
+      c.flush();
+    },
+    [](ScheduledFile& c, const std::string& data) {
+      c.autoflush = true;
+      c.bufferSize = data.size();
+      c.write(data);
+      c.flush();
+    },
+};
+
+const Way takers[] = {
+    [](ScheduledFile& d, const std::string& data) {
+      CHECK(d.read(data.size()).size() == data.size());
+    },
+    [](ScheduledFile& d, const std::string&) {
+      CHECK(d.read(1).size() == 1);
+      CHECK(d.readline().ends_with('\n'));
+    },
+    [](ScheduledFile& d, const std::string&) {
+      CHECK(d.readUntil("\n").join().ends_with('\n'));
+    },
+    [](ScheduledFile& d, const std::string& data) {
+      CHECK(d.read(data.size() / 2 - 7).size() == data.size() / 2 - 7);
+      CHECK(d.readline().ends_with('\n'));
+    },
+};
+
+}  // namespace
+
+TEST_SUITE("ScheduledFile: memory") {
+  TEST_CASE_FIXTURE(Run, "a file that is idle holds no large buffer") {
+    std::string data(large, 'x');
+    data.back() = '\n';
+    for (const std::string_view next : {"", ".", ".the next message"})
+      for (const Way& send : senders)
+        for (const Way& take : takers) {
+          Pair pair;
+          const Task receiver = go([&] {
+            take(pair.d, data);
+            if (!next.empty()) CHECK(pair.d.read(1) == ".");
+          });
+          yield();
+          const std::size_t before = allocated;
+          send(pair.c, data);
+          pair.c.write(next);
+          pair.c.flush();
+          while (!receiver.done()) yield();
+          CHECK(allocated < before + 30'000);
+          if (next.size() > 1) CHECK(pair.d.read(16) == next.substr(1));
+        }
+  }
+
+  TEST_CASE_FIXTURE(Run, "a large write is not copied past bufferSize") {
+    const std::string data(large, 'x');
+    for (const bool autoflush : {false, true}) {
+      Pair pair;
+      pair.c.autoflush = autoflush;
+      fill(pair.c.fileno());
+      pair.c.bufferSize = 200'000;
+      yield();
+      const std::size_t before = allocated;
+      const Task writer = go([&] { errorOf([&] { pair.c.write(data); }); });
+      yield();
+      REQUIRE_FALSE(writer.done());
+      CHECK(allocated < before + 250'000);
+      pair.c.close(false);
+      scheduler.run();
+    }
+  }
+}
+// [/memory-tests]
+
+// [end-tests]
+namespace {
+
+// What the peer does beside reading what is sent to it.
+struct Talk {
+  const char* name;
+  std::size_t before;   // bytes that are there before the close
+  std::size_t between;  // bytes that come just before close(2)
+  bool ends;            // whether the peer ends its output then
+};
+const Talk talks[] = {{"nothing", 0, 0, false},
+                      {"the end", 0, 0, true},
+                      {"bytes", 10, 0, false},
+                      {"many bytes", 100'000, 0, false},
+                      {"bytes and the end", 10, 0, true},
+                      {"bytes in the last moment", 0, 10, false},
+                      {"bytes before and then", 10, 10, false}};
+
+sys::CloseHook hookOfScheduler = nullptr;
+int talker = -1;
+std::size_t lastWords = 0;
+
+}  // namespace
+
+TEST_SUITE("ScheduledFile: the end of a connection") {
+  TEST_CASE_FIXTURE(Run, "what was sent arrives whatever the peer says") {
+    using Close = void (*)(ScheduledFile&);
+    const std::pair<Close, bool> ways[] = {
+        {[](ScheduledFile& f) { f.close(); }, false},
+        {[](ScheduledFile& f) { f.finish(); }, true},
+        {[](ScheduledFile& f) { f.lingeringClose(); }, true}};
+    hookOfScheduler = sys::beforeClose;
+    for (const auto& [close, keepsLarge] : ways)
+      for (const bool flushed : {false, true})
+        for (const std::size_t size : {std::size_t{8}, std::size_t{5} << 20})
+          for (const Talk& talk : talks) {
+            if (size > 8 && !keepsLarge) continue;
+            CAPTURE(talk.name);
+            CAPTURE(size);
+            CAPTURE(flushed);
+            TcpSockets sockets;
+            const std::string answer = text(size);
+            std::string got;
+            talker = sockets.a.get();
+            lastWords = talk.between;
+            if (talk.before > 0)
+              goWrite(talker, std::string(talk.before, '?'));
+            if (talk.ends) sys::endWriting(talker);
+            const int server = sockets.b.get();
+            go([&, close = close,
+                file = ScheduledFile(std::move(sockets.b))]() mutable {
+              file.write(answer);
+              if (flushed) file.flush();
+              sys::beforeClose = [](int fd) {
+                while (lastWords > 0)
+                  lastWords -= tryWrite(talker, std::string(lastWords, '!'));
+                hookOfScheduler(fd);
+              };
+              close(file);
+              sys::beforeClose = hookOfScheduler;
+            });
+            got = everything(talker);
+            CHECK((got == answer));
+            sockets.a = sys::Fd();
+            scheduler.run();
+            CHECK_FALSE(isOpen(server));
+          }
+  }
+
+  TEST_CASE_FIXTURE(Run, "finish of a peer that is done waits for nothing") {
+    for (const bool ends : {false, true}) {
+      TcpSockets sockets;
+      ScheduledFile file(std::move(sockets.b));
+      if (ends) sys::endWriting(sockets.a.get());
+      file.write("answer");
+      const Since since;
+      file.finish();
+      CHECK(since.parks() == 0);
+      CHECK(since[Call::read] == 0);
+      CHECK(since[Call::shutdown] == 1);
+      CHECK(everything(sockets.a.get()) == "answer");
+    }
+  }
+
+  TEST_CASE_FIXTURE(Run, "finish of a trusted peer is send and close") {
+    TcpSockets sockets;
+    ScheduledFile file(std::move(sockets.b));
+    file.peerMaySend = false;
+    file.write("answer");
+    const Since since;
+    file.finish();
+    file.finish();
+    CHECK(since[Call::send] == 1);
+    CHECK(since[Call::close] == 1);
+    CHECK(since[Call::shutdown] + since[Call::recv] == 0);
+    CHECK(everything(sockets.a.get()) == "answer");
+  }
+
+  TEST_CASE_FIXTURE(Run, "a file that cannot be flushed is closed anyhow") {
+    using Close = void (*)(ScheduledFile&);
+    for (const Close close :
+         {Close([](ScheduledFile& f) { f.close(); }),
+          Close([](ScheduledFile& f) { f.finish(); }),
+          Close([](ScheduledFile& f) { f.lingeringClose(); })}) {
+      Pair pair;
+      fill(pair.c.fileno());
+      const int fd = pair.c.fileno();
+      pair.c.write("x");
+      pair.c.deadline = after(2ms);
+      CHECK(errorOf([&] { close(pair.c); }) == ETIMEDOUT);
+      CHECK(pair.c.closed());
+      CHECK_FALSE(isOpen(fd));
+    }
+  }
+
+  TEST_CASE_FIXTURE(Run, "a file that is destroyed ends the calls on it") {
+    TempFile temp(text(100));
+    using Call = std::function<void(ScheduledFile&)>;
+    const Call calls[] = {
+        [](ScheduledFile& f) { f.read(1); },
+        [](ScheduledFile& f) { f.flush(); },
+        [](ScheduledFile& f) { f.close(); },
+        [](ScheduledFile& f) { f.finish(); },
+        [](ScheduledFile& f) { f.lingeringClose(); },
+        [](ScheduledFile& f) { f.write(std::string(100'000, 'x')); },
+        [&](ScheduledFile& f) { f.sendfile(temp.fd(), 0, 100); }};
+    for (const Call& first : calls)
+      for (const Call& second : calls) {
+        Sockets sockets;
+        auto file = std::make_unique<ScheduledFile>(std::move(sockets.a));
+        ScheduledFile& there = *file;
+        fill(there.fileno());
+        there.write("x");
+        std::vector<int> errors;
+        for (const Call* call : {&first, &second})
+          go([&, call] {
+            errors.push_back(errorOf([&] { (*call)(there); }));
+          });
+        yield();
+        file.reset();
+        scheduler.run();
+        std::erase(errors, EBUSY);  // two that read
+        for (const int error : errors) CHECK(error == ECANCELED);
+        CHECK(errors.size() >= 1);
+      }
+  }
+}
+// [/end-tests]
 
 // [life-tests]
 TEST_SUITE("ScheduledFile: life") {

@@ -990,7 +990,7 @@ TEST_CASE("an interval timer has no effect on who is parked") {
   setitimer(ITIMER_REAL, &every, nullptr);
   scheduler.run();
   setitimer(ITIMER_REAL, &stop, nullptr);
-  sys::ignoreSignal(SIGALRM);  // valgrind hands a signal on late
+  std::signal(SIGALRM, SIG_IGN);  // valgrind hands a signal on late
   CHECK(arrived);
   CHECK(ticks >= 5);
   CHECK(since.parks() == 1);
@@ -1236,6 +1236,45 @@ TEST_CASE("who writes to a peer that is gone gets EPIPE and no signal") {
   CHECK(errno == EPIPE);
 }
 
+// A shell that sends itself SIGPIPE ends, unless it has inherited that the
+// signal is ignored or blocked.
+TEST_CASE("a program that is started finds its signals as they were") {
+  std::signal(SIGPIPE, SIG_DFL);
+  Scheduler scheduler;
+  Signals signals;
+  signals.on(SIGTERM, [] {});
+  std::signal(SIGHUP, SIG_IGN);  // as nohup(1) does
+  const int piped = inChild([] {
+    ::execl("/bin/sh", "sh", "-c", "kill -HUP $$; kill -PIPE $$; exit 7",
+            nullptr);
+    return 9;
+  });
+  CHECK(WIFSIGNALED(piped));
+  CHECK(WTERMSIG(piped) == SIGPIPE);
+}
+
+// --- names ---
+
+namespace names {
+using namespace naglfar;
+// Whether a call compiles, in a program that also has sleep(3).
+template <class Argument>
+concept Sleeps = requires(Argument argument) {
+  sleep(argument);
+};
+}  // namespace names
+
+TEST_CASE("sleep of a number is not sleep(3), which stops the thread") {
+  CHECK_FALSE(names::Sleeps<int>);
+  CHECK_FALSE(names::Sleeps<unsigned>);
+  CHECK_FALSE(names::Sleeps<long>);
+  CHECK_FALSE(names::Sleeps<std::size_t>);
+  CHECK_FALSE(names::Sleeps<char>);
+  CHECK_FALSE(names::Sleeps<double>);
+  CHECK(names::Sleeps<std::chrono::seconds>);
+  CHECK(names::Sleeps<std::chrono::duration<double>>);
+}
+
 // --- signals ---
 
 TEST_CASE("a signal runs its action between two jobs") {
@@ -1287,6 +1326,134 @@ TEST_CASE("an action is called for each signal and each has its own") {
   }
   CHECK(log ==
         Log{"one", "two", "one", "one", "two", "one", "one", "two", "one"});
+}
+
+// More than a pipe has room for. All of them arrive in one turn.
+TEST_CASE("no signal is lost to many of another kind") {
+  Scheduler scheduler;
+  Signals signals;
+  int usr = 0;
+  int term = 0;
+  int usrBeforeTerm = 0;
+  signals.on(SIGUSR1, [&] { ++usr; });
+  signals.on(SIGTERM, [&] {
+    ++term;
+    usrBeforeTerm = usr;
+  });
+  constexpr int many = 70'000;
+  for (int i = 0; i < many; ++i) std::raise(SIGUSR1);
+  std::raise(SIGTERM);
+  yieldUntil([&] { return term == 1; });
+  CHECK(usrBeforeTerm <= 1);  // the actions take turns
+  for (int i = 0; i < 2 * many && usr < many; ++i) naglfar::yield();
+  CHECK(usr == many);
+  CHECK(term == 1);
+}
+
+TEST_CASE("an action may raise signals and each is told") {
+  Scheduler scheduler;
+  Signals signals;
+  int left = 1000;
+  int others = 0;
+  signals.on(SIGUSR1, [&] {
+    std::raise(SIGUSR2);
+    if (--left > 0) std::raise(SIGUSR1);
+  });
+  signals.on(SIGUSR2, [&] { ++others; });
+  std::raise(SIGUSR1);
+  for (int i = 0; i < 5000 && others < 1000; ++i) naglfar::yield();
+  CHECK(left == 0);
+  CHECK(others == 1000);
+}
+
+TEST_CASE(
+    "a signal to another thread runs its action in the right scheduler") {
+  Scheduler scheduler;
+  Signals signals;
+  std::thread::id ranIn;
+  signals.on(SIGUSR1, [&] { ranIn = std::this_thread::get_id(); });
+  bool othersIdle = false;
+  std::thread other([&] {
+    Scheduler own;
+    pthread_kill(pthread_self(), SIGUSR1);
+    for (int i = 0; i < 100; ++i) naglfar::yield();
+    othersIdle = ranIn == std::thread::id();
+    own.run();
+  });
+  other.join();
+  CHECK(othersIdle);
+  yieldUntil([&] { return ranIn != std::thread::id(); });
+  CHECK(ranIn == std::this_thread::get_id());
+}
+
+namespace {
+
+void formerHandler(int) {}
+
+// What the process does at a signal.
+auto dispositionOf(int signal) {
+  struct sigaction action {};
+  sigaction(signal, nullptr, &action);
+  return action.sa_handler;
+}
+
+}  // namespace
+
+TEST_CASE("what a signal did before is given back, also in a child") {
+  std::signal(SIGUSR1, formerHandler);
+  std::signal(SIGUSR2, SIG_IGN);
+  std::signal(SIGTERM, SIG_DFL);
+  const auto asBefore = [] {
+    return dispositionOf(SIGUSR1) == formerHandler &&
+           dispositionOf(SIGUSR2) == SIG_IGN &&
+           dispositionOf(SIGTERM) == SIG_DFL;
+  };
+  {
+    Scheduler scheduler;
+    Signals signals;
+    for (const int signal : {SIGUSR1, SIGUSR2, SIGTERM, SIGUSR1})
+      signals.on(signal, [] {});
+    CHECK_FALSE(asBefore());
+    CHECK(inChild([&] { return asBefore() ? 0 : 1; }) == 0);
+    CHECK_FALSE(asBefore());
+  }
+  CHECK(asBefore());
+  std::signal(SIGUSR1, SIG_DFL);
+  std::signal(SIGUSR2, SIG_DFL);
+}
+
+TEST_CASE("a handler that the program sets later is not taken back") {
+  {
+    Scheduler scheduler;
+    Signals signals;
+    signals.on(SIGUSR1, [] {});
+    std::signal(SIGUSR1, formerHandler);
+  }
+  CHECK((dispositionOf(SIGUSR1) == formerHandler));
+  std::signal(SIGUSR1, SIG_DFL);
+}
+
+TEST_CASE("Signals::on says why it cannot be") {
+  std::optional<Scheduler> scheduler(std::in_place);
+  Signals signals;
+  CHECK_THROWS_AS(signals.on(SIGKILL, [] {}), std::system_error);
+  CHECK_THROWS_AS(signals.on(0, [] {}), std::system_error);
+  CHECK_THROWS_AS(signals.on(100'000, [] {}), std::system_error);
+  const auto reason = [&] {
+    try {
+      signals.on(SIGUSR1, [] {});
+    } catch (const std::logic_error& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  CHECK(inChild([&] { return contains(reason(), "child") ? 0 : 1; }) == 0);
+  std::string elsewhere;
+  std::thread([&] { elsewhere = reason(); }).join();
+  CHECK(contains(elsewhere, "another thread"));
+  scheduler.reset();
+  CHECK(contains(reason(), "has ended"));
+  CHECK((dispositionOf(SIGUSR1) == SIG_DFL));
 }
 
 TEST_CASE("an action may say what the next signal shall do") {
@@ -1489,6 +1656,24 @@ TEST_CASE("a fork in a coroutine goes on in both processes") {
   CHECK(status == 0);
 }
 
+TEST_CASE("a child that asks for its parent's signals is told why not") {
+  Scheduler scheduler;
+  Signals signals;
+  const pid_t child = sys::fork();
+  if (child == 0) {
+    try {
+      signals.on(SIGUSR1, [] {});
+    } catch (const std::logic_error& error) {
+      const std::string_view text = error.what();
+      _exit(text.find("child") != std::string_view::npos ? 0 : 1);
+    }
+    _exit(2);
+  }
+  int status = -1;
+  REQUIRE(sys::waitpid(child, &status, 0) == child);
+  CHECK(status == 0);
+}
+
 TEST_CASE("a forked child does not run its parent's actions") {
   const Pipe pipe;
   Scheduler scheduler;
@@ -1519,6 +1704,7 @@ TEST_CASE("a forked child does not run its parent's actions") {
 }
 
 TEST_CASE("a signal to a forked child is not its parent's") {
+  std::signal(SIGTERM, SIG_DFL);  // not the handler of the test program
   Scheduler scheduler;
   Signals signals;
   int seen = 0;

@@ -6,6 +6,7 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -17,6 +18,7 @@
 #include <cerrno>
 #include <csignal>
 #include <iostream>
+#include <limits>
 #include <memory>
 #include <sstream>
 #include <stdexcept>
@@ -37,13 +39,16 @@ using namespace std::chrono_literals;
 
 // [accept-seam]
 #ifdef __linux__
-// The accept4(2) of this program. It can be told to fail once, and counts.
+// The accept4(2) of this program. It can be told to fail once, or each time,
+// and counts.
 static std::atomic<int> acceptError{0};
+static std::atomic<bool> acceptFailsAlways{false};
 static std::atomic<int> acceptFailures{0};
 
 extern "C" int accept4(int fd, sockaddr* address, socklen_t* size,
                        int flags) {
-  const int error = acceptError.exchange(0);
+  const int error =
+      acceptFailsAlways ? acceptError.load() : acceptError.exchange(0);
   if (error != 0) errno = error;
   const int result = error != 0 ? -1
                                 : static_cast<int>(::syscall(
@@ -61,6 +66,12 @@ extern "C" int accept4(int fd, sockaddr* address, socklen_t* size,
 namespace {
 
 const sys::Address anyPort("localhost", 0);
+
+#ifdef __APPLE__
+constexpr int keepIdle = TCP_KEEPALIVE;
+#else
+constexpr int keepIdle = TCP_KEEPIDLE;
+#endif
 
 // Remembers what the handlers threw.
 class TestServer : public TCPServer {
@@ -210,6 +221,51 @@ TEST_SUITE("server: TCPServer") {
     CHECK(ask(address, "hello\n") == "answer to hello\n");
   }
 
+  TEST_CASE_FIXTURE(Run, "connections inherit their options") {
+    static std::vector<int> found;
+    const auto look = [](ScheduledFile& request, const sys::Address&,
+                         TCPServer&) {
+      const std::pair<int, int> options[] = {{IPPROTO_TCP, TCP_NODELAY},
+                                             {SOL_SOCKET, SO_KEEPALIVE},
+                                             {IPPROTO_TCP, keepIdle},
+                                             {IPPROTO_TCP, TCP_KEEPINTVL},
+                                             {IPPROTO_TCP, TCP_KEEPCNT}};
+      found.clear();
+      for (const auto& [level, option] : options) {
+        int value = 0;
+        socklen_t size = sizeof value;
+        CHECK(::getsockopt(request.fileno(), level, option, &value, &size) ==
+              0);
+        found.push_back(value);
+      }
+    };
+    sys::Address address;
+    sys::Fd listener = newListener(address);
+    for (const bool given : {false, true}) {
+      Scheduled server = given ? Scheduled(std::move(listener), look)
+                               : Scheduled(anyPort, look);
+      const auto options = [&server] {
+        const Since since;
+        go([&] { ask(server.server_address, "x"); });
+        server.handle_request();
+        while (found.empty()) yield();
+        CHECK(since[Call::setsockopt] == 0);
+        std::vector<int> all = std::exchange(found, {});
+        all[0] = all[0] != 0;  // on some systems a flag of the kernel
+        all[1] = all[1] != 0;
+        return all;
+      };
+      CHECK(options() == std::vector<int>{1, 1, 60, 10, 6});
+      server.probeClients(90s, 1500ms, 3);
+      CHECK(options() == std::vector<int>{1, 1, 90, 2, 3});
+      server.probeClients(0s, -1s, 0);
+      CHECK(options() == std::vector<int>{1, 1, 1, 1, 1});
+      server.probeClients(sys::Duration::max(), sys::Duration::max(),
+                          std::numeric_limits<int>::max());
+      CHECK(options() == std::vector<int>{1, 1, 32767, 32767, 127});
+    }
+  }
+
   TEST_CASE_FIXTURE(Run, "handle_request serves one") {
     TestServer server(anyPort, answer);
     bool served = false;
@@ -219,12 +275,24 @@ TEST_SUITE("server: TCPServer") {
     CHECK(served);
   }
 
-  // Not every server has a Scheduler, which does it, too.
+  // Nor is SIGPIPE ignored for the program, and for those that it starts.
   TEST_CASE("a client that is gone sends its server no signal") {
     std::signal(SIGPIPE, SIG_DFL);
-    const TestServer server(anyPort, answer);
-    const bool ignored = std::signal(SIGPIPE, SIG_IGN) == SIG_IGN;
-    CHECK(ignored);
+    TestServer server(
+        anyPort, [](ScheduledFile& request, const sys::Address&, TCPServer&) {
+          request.readline();
+          for (;;) {  // until the kernel knows that the client is gone
+            request.write("an answer");
+            request.flush();
+          }
+        });
+    std::thread client([&] {
+      ScheduledFile::connectTcp(server.server_address).write("hello\n");
+    });
+    CHECK(server.handle_request());
+    client.join();
+    CHECK(server.errors.size() == 1);
+    CHECK((std::signal(SIGPIPE, SIG_DFL) == SIG_DFL));
   }
 
   TEST_CASE_FIXTURE(Run, "shutdown ends serve_forever at once and for good") {
@@ -351,6 +419,40 @@ TEST_SUITE("server: TCPServer") {
     CHECK(openDescriptors() == baseline);
   }
 
+  // Its thread is not its own: the clients are coroutines of it, too.
+  TEST_CASE_FIXTURE(Run, "in a coroutine it lets the others run") {
+    InCoroutine<TestServer> serving(anyPort, answer);
+    const sys::Address address = serving.server.server_address;
+    CHECK(ask(address, "one\n") == "answer to one\n");
+    ScheduledFile slow = ScheduledFile::connectTcp(address);
+    slow.write("tw");
+    slow.flush();
+    yieldTimes(10);  // the server waits to read
+    slow.write("o\n");
+    CHECK(slow.read() == "answer to two\n");
+    std::thread other([&] { serving.server.shutdown(); });
+    while (!serving.ended) yield();
+    other.join();
+  }
+
+  TEST_CASE_FIXTURE(Run, "it waits for descriptors and lets others run") {
+    sys::Address address;
+    InCoroutine<TestServer> serving(newListener(address), answer);
+    yieldTimes(5);
+    ScheduledFile client(
+        sys::Fd(sys::check(sys::socket(sys::Mode::nonblocking), "socket")));
+    {
+      const FewDescriptors none(0);
+      goConnect(client.fileno(), address);
+      client.write("hello\n");
+      client.flush();
+      const std::uint64_t accepts = ledger[Call::accept4];
+      yieldTimes(1000);
+      CHECK(ledger[Call::accept4] - accepts < 100);
+    }
+    CHECK(client.read() == "answer to hello\n");
+  }
+
   TEST_CASE("what accept(2) says is about the one or about all") {
     const auto check = [](int number, bool isGone, bool isLack) {
       const std::system_error error(number, std::generic_category());
@@ -361,11 +463,86 @@ TEST_SUITE("server: TCPServer") {
       check(error, true, false);
     for (const int error : {EMFILE, ENFILE, ENOBUFS, ENOMEM})
       check(error, false, true);
-    for (const int error : {EBADF, EINVAL, ENOTSOCK, ECANCELED})
+    for (const int error : {EBADF, EINVAL, ENOTSOCK, ECANCELED, EOPNOTSUPP})
       check(error, false, false);
   }
 }
 // [/plain-server-tests]
+
+// [log-tests]
+namespace {
+
+// Standard error is a pipe that is full and that no program reads.
+class FullStandardError {
+ public:
+  FullStandardError() {
+    int ends[2];
+    REQUIRE(::pipe(ends) == 0);
+    reader_ = sys::Fd(ends[0]);
+    before_ = sys::Fd(::dup(STDERR_FILENO));
+    ::dup2(ends[1], STDERR_FILENO);
+    ::close(ends[1]);
+    ::fcntl(STDERR_FILENO, F_SETFL, O_NONBLOCK);
+    const std::string page(4096, '.');
+    while (::write(STDERR_FILENO, page.data(), page.size()) != -1) continue;
+    ::fcntl(STDERR_FILENO, F_SETFL, 0);
+  }
+  ~FullStandardError() { ::dup2(before_.get(), STDERR_FILENO); }
+
+  // What was written since the pipe was full. Makes room.
+  std::string read() {
+    ::fcntl(reader_.get(), F_SETFL, O_NONBLOCK);
+    std::string text;
+    char buffer[4096];
+    while (const ssize_t n = ::read(reader_.get(), buffer, sizeof buffer)) {
+      if (n == -1) break;
+      text.append(buffer, static_cast<std::size_t>(n));
+    }
+    return text.substr(text.find_first_not_of('.') == std::string::npos
+                           ? text.size()
+                           : text.find_first_not_of('.'));
+  }
+  bool blocks() const {
+    return (::fcntl(STDERR_FILENO, F_GETFL) & O_NONBLOCK) == 0;
+  }
+
+ private:
+  sys::Fd reader_;
+  sys::Fd before_;
+};
+
+}  // namespace
+
+TEST_SUITE("server: the log") {
+  TEST_CASE_FIXTURE(Run, "a log that no program reads stops no server") {
+    InCoroutine<ScheduledMixIn<TCPServer>> serving(anyPort, answer);
+    const sys::Address address = serving.server.server_address;
+    FullStandardError log;
+    for (int i = 0; i < 3; ++i) CHECK(ask(address, "throw\n") == "");
+    CHECK(ask(address, "hello\n") == "answer to hello\n");
+    CHECK(log.blocks());  // for the other programs that write to it
+    CHECK(log.read() == "");
+    CHECK(ask(address, "throw\n") == "");
+    const std::string lines = log.read();
+    CHECK(lines.starts_with(
+        "3 lines were not written: standard error was full\nException"));
+    CHECK(lines.ends_with(": the handler failed\n"));
+    CHECK(ask(address, "throw\n") == "");
+    CHECK(log.read().starts_with("Exception"));
+  }
+
+  TEST_CASE_FIXTURE(Run, "no text forges a line of the log") {
+    FullStandardError log;
+    log.read();
+    sys::log({"a\nb", "\r\x1b[31m\\ ", std::string_view("\0\x9b\x7f", 3)});
+    CHECK(log.read() == "a\\x0ab\\x0d\\x1b[31m\\\\ \\x00\\x9b\\x7f\n");
+    sys::log({std::string(100000, 'x')});
+    const std::string line = log.read();
+    CHECK(line.size() <= 4096);
+    CHECK(line.ends_with("x\n"));
+  }
+}
+// [/log-tests]
 
 // [scheduled-server-tests]
 TEST_SUITE("server: ScheduledMixIn") {
@@ -420,6 +597,34 @@ TEST_SUITE("server: ScheduledMixIn") {
     CHECK(served.read() == "answer to hello\n");
     // Nobody waits any more: this would be a Deadlock otherwise.
     scheduler.run();
+  }
+
+  TEST_CASE_FIXTURE(Run, "any thread and any signal handler may end it") {
+    static Scheduled* served = nullptr;
+    for (const bool bySignal : {false, true}) {
+      CAPTURE(bySignal);
+      Scheduled server(anyPort, answer);
+      served = &server;
+      bool ended = false;
+      go([&] {
+        server.serve_forever();
+        ended = true;
+      });
+      CHECK(ask(server.server_address, "hello\n") == "answer to hello\n");
+      std::thread other;
+      if (bySignal) {
+        std::signal(SIGUSR1, [](int) { served->shutdown(); });
+        other = std::thread(
+            [main = ::pthread_self()] { ::pthread_kill(main, SIGUSR1); });
+      } else {
+        other = std::thread([&] { server.shutdown(); });
+      }
+      // Main waits for nothing else, and the poller is told.
+      scheduler.run();
+      CHECK(ended);
+      other.join();
+      std::signal(SIGUSR1, SIG_DFL);
+    }
   }
 
   TEST_CASE_FIXTURE(Run,
@@ -697,6 +902,56 @@ TEST_SUITE("server: what accept says") {
             "answer to hello\n");
       CHECK(acceptError == 0);
     }
+  }
+
+  // An error of one connection that comes with each call: the accept loop
+  // waits between them. Others have their turns.
+  TEST_CASE_FIXTURE(Run, "an error that does not cease makes no loop spin") {
+    constexpr int most = 64 * 3;
+    const auto check = [&](auto& serving) {
+      for (const int error : {ECONNABORTED, EPERM, EMFILE}) {
+        CAPTURE(error);
+        ScheduledFile client =
+            ScheduledFile::connectTcp(serving.server.server_address);
+        client.write("hello\n");
+        acceptError = error;
+        acceptFailsAlways = true;
+        client.flush();
+        const std::uint64_t before = ledger[Call::accept4];
+        const sys::Time start = sys::now();
+        yieldTimes(2000);
+        const auto tenths = (sys::now() - start) / 100ms;
+        CHECK(ledger[Call::accept4] - before <=
+              static_cast<std::uint64_t>(most + 64 * tenths));
+        acceptFailsAlways = false;
+        acceptError = 0;
+        CHECK(client.read() == "answer to hello\n");
+      }
+    };
+    SUBCASE("without a mix-in") {
+      InCoroutine<TestServer> serving(anyPort, answer);
+      check(serving);
+    }
+    SUBCASE("with ScheduledMixIn") {
+      InCoroutine<Scheduled> serving(anyPort, answer);
+      check(serving);
+    }
+  }
+
+  TEST_CASE_FIXTURE(Run, "a socket that cannot listen is an error") {
+    for (const int type : {SOCK_STREAM, SOCK_DGRAM}) {
+      const auto badListener = [type] {
+        return sys::Fd(
+            sys::check(::socket(AF_INET, type | SOCK_NONBLOCK, 0), "socket"));
+      };
+      TestServer plain(badListener(), answer);
+      CHECK_THROWS_WITH_AS(plain.serve_forever(),
+                           doctest::Contains("accept4"), std::system_error);
+      Scheduled scheduled(badListener(), answer);
+      CHECK_THROWS_WITH_AS(scheduled.serve_forever(),
+                           doctest::Contains("accept4"), std::system_error);
+    }
+    CHECK_NOTHROW(scheduler.run());
   }
 
   TEST_CASE_FIXTURE(Run,

@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
+#include <cstdio>
 #include <set>
 #include <stdexcept>
 #include <string>
@@ -183,6 +185,102 @@ TEST_SUITE("sys: errors") {
   }
 }
 // [/error-tests]
+
+// [sigpipe-tests]
+namespace {
+
+int handled = 0;
+
+bool isPending(int signal) {
+  sigset_t pending;
+  sigpending(&pending);
+  return sigismember(&pending, signal) == 1;
+}
+
+bool isBlocked(int signal) {
+  sigset_t mask;
+  pthread_sigmask(SIG_BLOCK, nullptr, &mask);
+  return sigismember(&mask, signal) == 1;
+}
+
+void block(int signal) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, signal);
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+}
+
+}  // namespace
+
+TEST_SUITE("sys: SIGPIPE") {
+  // Each call, to each kind of descriptor, whatever the program does at
+  // SIGPIPE. It is an error and no signal, and the program's settings stay.
+  TEST_CASE("a write to a peer that is gone is EPIPE and no signal") {
+    using Write = ssize_t (*)(int fd);
+    const Write writes[] = {[](int fd) { return sys::write(fd, "x", 1); },
+                            [](int fd) { return sys::writeLast(fd, "x", 1); },
+                            [](int fd) {
+                              std::FILE* file = std::tmpfile();
+                              std::fputs("x", file);
+                              std::fflush(file);
+                              return sys::sendfile(fd, ::fileno(file), 0, 1);
+                            }};
+    for (const Write write : writes)
+      for (const bool socket : {false, true})
+        for (const char* does : {"default", "ignore", "handle", "block"}) {
+          CAPTURE(&write - writes);
+          CAPTURE(socket);
+          CAPTURE(does);
+          const std::string what = does;
+          CHECK(inChild([&] {
+            int ends[2];
+            sys::check(socket ? sys::socketpair(ends, sys::Mode::nonblocking)
+                              : sys::pipe(ends, sys::Mode::nonblocking),
+                       "pipe");
+            sys::close(ends[0]);
+            std::signal(SIGPIPE, SIG_DFL);
+            if (what == "ignore") std::signal(SIGPIPE, SIG_IGN);
+            if (what == "handle")
+              std::signal(SIGPIPE, [](int) { ++handled; });
+            if (what == "block") block(SIGPIPE);
+            for (int i = 0; i < 2; ++i)
+              if (write(ends[1]) != -1 || errno != EPIPE) return false;
+            return handled == 0 && !isPending(SIGPIPE) &&
+                   isBlocked(SIGPIPE) == (what == "block");
+          }));
+        }
+  }
+
+  TEST_CASE("a SIGPIPE that was pending before stays the program's") {
+    for (const bool socket : {false, true})
+      CHECK(inChild([&] {
+        int ends[2];
+        sys::check(socket ? sys::socketpair(ends, sys::Mode::nonblocking)
+                          : sys::pipe(ends, sys::Mode::nonblocking),
+                   "pipe");
+        sys::close(ends[0]);
+        block(SIGPIPE);
+        std::raise(SIGPIPE);
+        return sys::write(ends[1], "x", 1) == -1 && errno == EPIPE &&
+               isPending(SIGPIPE);
+      }));
+  }
+
+  TEST_CASE("a write to a socket is one call, and to a pipe it is a write") {
+    int ends[2];
+    sys::check(sys::socketpair(ends, sys::Mode::nonblocking), "socketpair");
+    const sys::Fd a(ends[0]);
+    const sys::Fd b(ends[1]);
+    const naglfar::Ledger before = naglfar::ledger;
+    CHECK(sys::write(a.get(), "x", 1) == 1);
+    CHECK(naglfar::ledger.systemCalls() - before.systemCalls() == 1);
+    CHECK(naglfar::ledger[Call::write] - before[Call::write] == 1);
+    const Pipe pipe;
+    CHECK(sys::write(pipe.writer.get(), "x", 1) == 1);
+    CHECK(naglfar::ledger[Call::write] - before[Call::write] == 2);
+  }
+}
+// [/sigpipe-tests]
 
 // [address-tests]
 TEST_SUITE("sys: Address") {

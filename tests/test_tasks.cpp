@@ -3,10 +3,13 @@
 // orders in which a scheduler and what registers with it can be destroyed.
 
 #include <doctest/doctest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -744,4 +747,82 @@ TEST_CASE_FIXTURE(Run, "a handler may call server_close") {
   CHECK(client.read().ends_with("\r\n\r\nbye"));
   CHECK(idle.read() == "");  // its request was cancelled
   scheduler.run();
+}
+
+// --- a group that goes, and cancelling that does not end ---
+
+TEST_CASE_FIXTURE(Run, "a group may be destroyed while it is waited for") {
+  for (const bool endsItself : {false, true})
+    for (const bool one : {false, true}) {
+      CAPTURE(endsItself);
+      CAPTURE(one);
+      auto group = std::make_unique<TaskGroup>();
+      Log log;
+      if (endsItself)
+        group->go([&] {
+          yield();
+          yield();
+          group.reset();
+          log.push_back("ended");
+        });
+      else
+        group->go(waitForEver, std::ref(log), "ended");
+      go([&log, one, g = group.get()] {
+        one ? void(g->waitOne()) : g->wait();
+        log.push_back("waited");
+      });
+      yield();
+      if (!endsItself) group.reset();
+      scheduler.run();
+      CHECK(log == Log{"ended", "waited"});
+    }
+}
+
+namespace {
+
+// When it is cancelled, it starts another in a group, so many times.
+struct Restarts {
+  TaskGroup* group;
+  TaskGroup* next;
+  std::shared_ptr<int> left;
+  Restarts(TaskGroup* a, TaskGroup* b, std::shared_ptr<int> n)
+      : group(a), next(b), left(std::move(n)) {}
+  Restarts(Restarts&&) = default;
+  Restarts& operator=(Restarts&&) = delete;
+  ~Restarts() {
+    if (left == nullptr || (*left)-- <= 0) return;
+    group->go([again = Restarts(next, group, left)] { (void)again; });
+  }
+};
+
+}  // namespace
+
+TEST_CASE_FIXTURE(Run,
+                  "what is started in a group cancelled before goes, too") {
+  TaskGroup first;
+  TaskGroup second;
+  const auto left = std::make_shared<int>(1000);
+  second.go([restarts = Restarts(&first, &second, left)] { (void)restarts; });
+  scheduler.cancel();
+  CHECK(*left <= 0);
+  CHECK(coroutines() == 0);
+}
+
+TEST_CASE("cancelling that has no end is said") {
+  const pid_t child = sys::fork();
+  if (child == 0) {
+    ::close(STDERR_FILENO);
+    std::set_terminate([] { _exit(42); });
+    Scheduler scheduler;
+    TaskGroup group;
+    group.go([restarts = Restarts(&group, &group,
+                                  std::make_shared<int>(1'000'000'000))] {
+      (void)restarts;
+    });
+    group.cancel();
+    _exit(0);
+  }
+  int status = 0;
+  REQUIRE(sys::waitpid(child, &status, 0) == child);
+  CHECK(WEXITSTATUS(status) == 42);
 }

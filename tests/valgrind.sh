@@ -45,7 +45,7 @@ poller *random?walks*
 hostile
 waiters
 mixins
-server defect?13:?60*,defect?13:?descriptors*,defect?13:?it?waits*
+server it?waits?for?descriptors*,defect?13:?60*,defect?13:?descriptors*,defect?13:?it?waits*
 scheduler
 tasks
 turns

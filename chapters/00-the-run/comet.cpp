@@ -133,23 +133,31 @@ static std::thread startThread(Body body) {
   }
 }
 
-// Accepts until a connection comes after `stopping` was set.
-static void acceptConnections(int listener,
-                              const std::atomic<bool>& stopping) {
+// A std::thread that is destroyed while it runs ends the program. So what
+// the threads are, and what they share, belongs to main, and no exception
+// passes there.
+struct Shared {
   Waiters waiters;
-  std::vector<std::thread> threads;
+  std::thread server;
+  std::vector<std::thread> requests;
+  std::vector<std::thread> clients;
+  std::atomic<bool> stopping = false;
+};
+
+// Accepts until a connection comes after `stopping` was set.
+static void acceptConnections(int listener, Shared& shared) {
   for (;;) {
     sys::Address client;
     const int fd = sys::accept(listener, client, sys::Mode::blocking);
     if (fd == -1 && (errno == EINTR || errno == ECONNABORTED)) continue;
     sys::Fd connection(sys::check(fd, "accept4"));
-    if (stopping) break;
-    threads.push_back(
-        startThread([&waiters, connection = std::move(connection)] {
-          serve(connection.get(), waiters);
+    if (shared.stopping) break;
+    shared.requests.push_back(
+        startThread([&shared, connection = std::move(connection)] {
+          serve(connection.get(), shared.waiters);
         }));
   }
-  for (std::thread& thread : threads) thread.join();
+  for (std::thread& thread : shared.requests) thread.join();
 }
 // [/threads]
 
@@ -160,17 +168,15 @@ static std::size_t ask(const comet::Run& run, std::string_view path) {
   return comet::numberIn(readToEnd(fd.get()));
 }
 
-static void runClients(comet::Run& run) {
-  std::mutex mutex;
-  std::vector<std::thread> threads;
+static void runClients(comet::Run& run, std::vector<std::thread>& threads) {
+  static std::mutex mutex;
   for (std::size_t i = 0; i < run.clients; ++i) {
-    threads.push_back(
-        startThread([&run, &mutex, fd = connectTo(run.address(i))] {
-          writeAll(fd.get(), comet::get("/wait"));
-          const std::string response = readToEnd(fd.get());
-          const std::lock_guard lock(mutex);
-          run.answered(response);
-        }));
+    threads.push_back(startThread([&run, fd = connectTo(run.address(i))] {
+      writeAll(fd.get(), comet::get("/wait"));
+      const std::string response = readToEnd(fd.get());
+      const std::lock_guard lock(mutex);
+      run.answered(response);
+    }));
     run.connected();
   }
   for (std::size_t count = 0; count != run.clients; run.waiting(count))
@@ -186,23 +192,22 @@ static void runClients(comet::Run& run) {
 // [main]
 int main(int argc, char** argv) {
   comet::Run run("comet-00", argc, argv, sys::Mode::blocking);
+  Shared shared;
   try {
     const sys::Fd listener = run.takeListener();
-    std::atomic<bool> stopping = false;
-    std::thread server;
     if (run.hasServer())
-      server =
-          startThread([&] { acceptConnections(listener.get(), stopping); });
-    if (run.hasClients()) runClients(run);
+      shared.server =
+          startThread([&] { acceptConnections(listener.get(), shared); });
+    if (run.hasClients()) runClients(run, shared.clients);
     if (run.hasServer()) {
       if (!run.waitForClients())
         giveUp("the clients have failed, and threads may wait for them");
-      stopping = true;
+      shared.stopping = true;
       connectTo(run.address());
-      server.join();
+      shared.server.join();
     }
   } catch (const std::exception& error) {
-    run.expect(false, error.what());
+    giveUp(error.what());
   }
   return run.finish();
 }

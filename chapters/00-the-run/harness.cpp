@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include <charconv>
-#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
@@ -24,7 +23,8 @@ using namespace naglfar;
 
 // [arguments]
 void usageError(const char* program, const std::string& what) {
-  std::cerr << program << ": " << what << '\n';
+  std::cerr << program +
+                   (": " + what + "\n");  // one write: both halves may print
   std::exit(2);
 }
 
@@ -146,7 +146,6 @@ Run::Run(const char* program, int argc, char** argv, sys::Mode listener,
   }
   clientsInAll = clients;
   checkLimits();
-  sys::ignoreSignal(SIGPIPE);
   listen(listener);
   start_ = sys::now();
   faultsAtStart_ = pageFaults(RUSAGE_SELF);
@@ -181,7 +180,7 @@ sys::Address Run::address(std::size_t client, std::size_t server) const {
 // [fork-clients]
 // The child has the clients, and the pipe's write end, which closes when it
 // ends, however it ends.
-void Run::forkClients() {
+void Run::forkClients() try {
   shareLedger();
   int ends[2];
   sys::check(sys::pipe(ends, sys::Mode::nonblocking), "pipe");
@@ -196,6 +195,8 @@ void Run::forkClients() {
   listeners_.clear();
   finished_ = sys::Fd();
   (void)writeEnd.release();
+} catch (const std::system_error& error) {
+  usageError(program_, error.what());
 }
 
 bool Run::waitForClients() {
@@ -224,7 +225,7 @@ void Run::show(const char* what, std::size_t count) {
 void Run::expect(bool holds, const std::string& what) {
   if (holds) return;
   failed_ = true;
-  std::cerr << program_ << ": " << what << '\n';
+  std::cerr << program_ + (": " + what + "\n");
 }
 
 void Run::answered(std::string_view response, std::size_t expected) {
@@ -247,6 +248,8 @@ int Run::finish() {
     flushLedger();
     _exit(failed_ ? 1 : 0);
   }
+  // The clients may wait for an answer that does not come any more.
+  if (failed_ && child_ > 0) ::kill(child_, SIGTERM);
   reapChild();
   if (failed_) return 1;
 

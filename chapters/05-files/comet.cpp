@@ -23,14 +23,17 @@ class Server {
   void stop() { goClose(listener_.release()); }
 
  private:
-  void acceptConnections() try {
-    for (;;) {
-      sys::Address client;
-      acceptStream_.write(goAccept(listener_.get(), client));
-    }
-  } catch (const std::system_error& error) {
-    acceptStream_.close();
-    if (error.code() != std::errc::operation_canceled) throw;
+  // A client that leaves before it is accepted concerns no other client.
+  void acceptConnections() {
+    for (;;) try {
+        sys::Address client;
+        acceptStream_.write(goAccept(listener_.get(), client));
+      } catch (const std::system_error& error) {
+        if (error.code() == std::errc::connection_aborted) continue;
+        acceptStream_.close();
+        if (error.code() == std::errc::operation_canceled) return;
+        throw;
+      }
   }
 
   void serveForever() {
@@ -53,6 +56,7 @@ class Server {
       waiters_.clear();
     }
     file.write(comet::respond(n));
+    file.peerMaySend = false;  // a client of this run has said all
     file.close();
   }
 

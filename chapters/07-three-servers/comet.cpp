@@ -6,8 +6,10 @@
 // small number of clients, and the program says so.
 
 #include <algorithm>
+#include <cstdlib>
 #include <iostream>
 #include <memory>
+#include <stdexcept>
 #include <thread>
 
 #include "comet_handler.hpp"
@@ -33,7 +35,7 @@ constexpr std::size_t mostForks = 200;
 // [/types]
 
 // [runners]
-// Runs a server from its construction to its destruction.
+// Runs a server from its construction to its destruction, or until stop().
 struct Runner {
   virtual ~Runner() = default;
   virtual void stop() = 0;
@@ -49,40 +51,68 @@ struct ScheduledRunner final : Runner {
   Scheduled server;
 };
 
-// In a thread of its own.
+// In a thread of its own. Without its server the run cannot end, so a failure
+// ends the program.
 struct ThreadingRunner final : Runner {
   explicit ThreadingRunner(sys::Fd listener)
       : server(std::move(listener), handler<SharedWaiters>), thread([this] {
-          server.serve_forever();
+          try {
+            server.serve_forever();
+          } catch (const std::exception& error) {
+            std::cerr << std::string("comet-07: ") + error.what() + "\n";
+            std::_Exit(1);
+          }
           flushLedger();
         }) {}
+  ~ThreadingRunner() override { stop(); }
   void stop() override {
     server.shutdown();
-    thread.join();
+    if (thread.joinable()) thread.join();
   }
   Threading server;
   std::thread thread;
 };
 
 // [forking-runner]
-// In a process of its own. The pipe that shutdown() writes to is shared with
-// it, as all descriptors are after fork(2).
+// In a process of its own. Only this process has the pipe's write end, so the
+// pipe ends when this process stops the server or ends itself, however that
+// comes about: the server never outlives the run.
 struct ForkingRunner final : Runner {
   explicit ForkingRunner(sys::Fd listener)
-      : server(std::make_unique<Forking>(std::move(listener),
-                                         handler<SharedWaiters>)),
-        process(sys::check(sys::fork(), "fork")) {
-    if (process != 0) return;
-    server->serve_forever();
-    server.reset();  // waits for its children
+      : process(sys::check(sys::fork(), "fork")) {
+    if (process == 0) serve(std::move(listener));
+  }
+  ~ForkingRunner() override { end(); }
+  void stop() override {
+    if (end() != 0) throw std::runtime_error("the forking server has failed");
+  }
+  // Returns the status of the server's process.
+  int end() {
+    alive.writer = sys::Fd();
+    int status = 0;
+    if (process != -1) sys::waitpid(process, &status, 0);
+    process = -1;
+    return status;
+  }
+  [[noreturn]] void serve(sys::Fd listener) noexcept {
+    alive.writer = sys::Fd();
+    try {
+      Scheduler scheduler;
+      Forking server(std::move(listener), handler<SharedWaiters>);
+      go([&] {
+        goRead(alive.reader.get(), 1);
+        server.shutdown();
+      });
+      server.serve_forever();
+      server.server_close();  // waits for its children
+    } catch (const std::exception& error) {
+      std::cerr << std::string("comet-07: ") + error.what() + "\n";
+      _exit(1);
+    }
     flushLedger();
     _exit(0);
   }
-  void stop() override {
-    server->shutdown();
-    sys::check(sys::waitpid(process, nullptr, 0), "waitpid");
-  }
-  std::unique_ptr<Forking> server;
+  sys::Pipe alive;
   pid_t process;
 };
 // [/forking-runner]

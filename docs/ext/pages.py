@@ -18,7 +18,7 @@ from sphinx.util import logging
 FRONT = ["preface"]
 AFTER_CHAPTERS = ["how-do-we-know"]
 APPENDICES = ["setup", "concordance", "defects", "stages", "course", "pitfalls",
-              "mutants", "glossary", "bibliography"]  # then any other
+              "rfc-conformance", "mutants", "glossary", "bibliography"]  # then any other
 LAST = ["README", "figures", "timelines"]  # how the book is made
 LAYERS = ["job", "sys", "poller", "coroutine", "scheduler", "channel", "io", "file",
           "server", "http", "mixins", "sim"]

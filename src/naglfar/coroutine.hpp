@@ -20,7 +20,7 @@
 ///
 /// Asks of the layers below: Job, so that a coroutine can be queued, and
 /// List, so that its owner can keep it in a list; of sys: memory for stacks,
-/// and sigaction and sigaltstack for the report of an overflow.
+/// and write for the report of an overflow.
 
 #pragma once
 
@@ -134,10 +134,11 @@ class Coroutine final : public Job, public List<Coroutine>::Link {
   Coroutine(StackPool& pool, char* stack, const Body& body);
   ~Coroutine() = default;
   static void entry();
+  [[noreturn]] void end();
   void leave();
   void release();
-  static void reportOverflow(int signal, siginfo_t* info, void* context);
-  static void catchOverflows();
+  friend class OverflowReport;
+  static void reportOverflow(const void* address);
 
   Context context_;
   Context resumerContext_;

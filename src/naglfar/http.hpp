@@ -5,18 +5,27 @@
 ///
 /// Invariants:
 /// - A request that the handler cannot understand gets an answer that says
-///   why. An empty line is no request: it closes the connection.
-/// - A handler cannot start a second header within a header.
+///   why. A few empty lines before a request are skipped.
+/// - A handler cannot start a second header within a header, nor a second
+///   answer within an answer: it gets an exception that says what is wrong.
+/// - The next answer begins where the body of the answer before it ends. A
+///   body that is shorter or longer than its head says ends the connection.
+/// - A handler that throws, or returns without an answer, is answered for by
+///   a 500, unless a part of its own answer has left.
 /// - A slow client costs one sleeping coroutine: for at most `headerTimeout`
 ///   while it sends the head of a request, and for at most `timeout` each
 ///   time that it sends no more of a body or takes no more of an answer.
 /// - The next request begins where the body of the request before it ends,
 ///   however much of that the handler has read.
 ///
-/// Asks of the layers below: RequestBody, ScheduledFile, TCPServer.
+/// docs/rfc-conformance.md lists what RFC 9110 and RFC 9112 demand.
+///
+/// Asks of the layers below: RequestBody, ResponseBody, ScheduledFile,
+/// TCPServer.
 
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -39,6 +48,7 @@ class BaseHTTPRequestHandler {
                          TCPServer& accepted_by)
       : rfile(request),
         wfile(request),
+        connection(request),
         client_address(client),
         server(accepted_by) {}
   virtual ~BaseHTTPRequestHandler() = default;
@@ -54,8 +64,9 @@ class BaseHTTPRequestHandler {
   /// Override the functions of the methods that you serve. By default each
   /// answers 501.
   /// @{
-  virtual void do_GET() { unsupported(); }      ///< GET.
-  virtual void do_HEAD() { unsupported(); }     ///< HEAD.
+  virtual void do_GET() { unsupported(); }  ///< GET.
+  /// HEAD. By default answers as do_GET() does; `wfile` drops the body.
+  virtual void do_HEAD() { do_GET(); }
   virtual void do_POST() { unsupported(); }     ///< POST.
   virtual void do_PUT() { unsupported(); }      ///< PUT.
   virtual void do_DELETE() { unsupported(); }   ///< DELETE.
@@ -76,23 +87,33 @@ class BaseHTTPRequestHandler {
   /// Starts a response: status line, Server and Date. Logs the request.
   /// @param code The status, such as 200.
   /// @param message The reason; by default what RFC 9110 calls the status.
-  /// @throws std::invalid_argument If the reason has CR, LF or NUL in it, or
-  ///         the status has not three digits.
+  /// @throws std::invalid_argument If the reason has a control character in
+  ///         it, such as a line end, or the status is not from 100 to 599.
+  /// @throws std::logic_error If the request has an answer already.
   void send_response(int code, std::string_view message = "");
   /// Starts a response with the status line alone.
   /// @param code The status.
   /// @param message The reason; by default what RFC 9110 calls the status.
   /// @throws std::invalid_argument As send_response().
+  /// @throws std::logic_error As send_response().
   void send_response_only(int code, std::string_view message = "");
-  /// Adds a header to the response. A Connection header also sets
-  /// `close_connection`.
+  /// Adds a header to the response. `Connection: close` also sets
+  /// `close_connection`; `Connection: keep-alive` is left out, because
+  /// end_headers() says it where it is true. A Content-Length is left out
+  /// where the status allows none.
   /// @param keyword The header's name.
   /// @param value The header's value.
-  /// @throws std::invalid_argument If either contains CR, LF or NUL, with
-  ///         which a client could add headers of its own.
+  /// @throws std::invalid_argument If the name is no token; if the value has
+  /// a
+  ///         control character in it, such as a line end, with which a client
+  ///         could add headers of its own; if it is a second Content-Length
+  ///         or no number; for Transfer-Encoding, which startChunks() sends.
+  /// @throws std::logic_error Before send_response() or after end_headers().
   void send_header(std::string_view keyword, std::string_view value);
   /// Ends the headers of the response. If neither the headers nor the status
-  /// tell where the body ends, the body ends with the connection.
+  /// tell where the body ends, the body ends with the connection. A client
+  /// of HTTP/1.0 that asked for it is told whether the connection stays open.
+  /// @throws std::logic_error If no headers have begun.
   void end_headers();
   /// Answers with an error and a short page about it. The connection is
   /// closed after this answer.
@@ -104,13 +125,16 @@ class BaseHTTPRequestHandler {
 
   /// Ends the headers of a response whose length is not known yet. A client
   /// that knows chunks gets the body in chunks (RFC 9112 section 7.1); for
-  /// other clients the body ends with the connection.
+  /// other clients the body ends with the connection. An answer that has a
+  /// Content-Length or may have no body has no chunks either.
+  /// @throws std::logic_error As end_headers().
   void startChunks();
   /// Sends a piece of the body, after startChunks(), without delay.
   /// @param data The piece. An empty piece changes nothing.
   /// @throws std::system_error As ScheduledFile::flush().
   void sendChunk(std::string_view data);
-  /// Ends the body, after startChunks().
+  /// Ends the body, after startChunks(). If a handler does not call it, the
+  /// connection ends, so that the client sees that something is missing.
   void endChunks();
   // [/responding]
 
@@ -137,13 +161,16 @@ class BaseHTTPRequestHandler {
   virtual std::string address_string() const { return client_address.host(); }
 
   // [handler-fields]
-  std::string requestline;            ///< "GET / HTTP/1.0", without line end.
-  std::string_view command;           ///< The method: "GET".
-  std::string_view path;              ///< What the client wants: "/".
-  std::string_view request_version;   ///< "HTTP/1.0"; "HTTP/0.9" if absent.
-  Headers headers;                    ///< Of the request.
-  RequestBody rfile;                  ///< The body of the request.
-  ScheduledFile& wfile;               ///< What is sent to the client.
+  std::string requestline;           ///< "GET / HTTP/1.0", without line end.
+  std::string_view command;          ///< The method: "GET".
+  std::string_view path;             ///< What the client wants: "/".
+  std::string_view request_version;  ///< "HTTP/1.0"; "HTTP/0.9" if absent.
+  Headers headers;                   ///< Of the request.
+  RequestBody rfile;                 ///< The body of the request.
+  ResponseBody wfile;                ///< The body of the answer.
+  /// Both directions as they are: for another protocol than HTTP, after a
+  /// 101 or an accepted CONNECT.
+  ScheduledFile& connection;
   const sys::Address client_address;  ///< The client's address.
   TCPServer& server;                  ///< It accepted the connection.
   bool close_connection = true;       ///< Whether this is the last request.
@@ -171,9 +198,10 @@ class BaseHTTPRequestHandler {
   /// How many bytes the server drops so. After either limit it closes the
   /// connection, and the kernel answers further bytes by a reset.
   std::size_t lingerLimit = std::size_t{16} << 20;
-  /// How many bytes the request line and each header may have, with the line
-  /// end. The answers to longer ones are 414 and 431.
-  std::size_t maxLine = 65536;
+  /// How many bytes the request line and all headers may have together, with
+  /// their line ends. The answer to more is 414 if the request line alone is
+  /// longer, and else 431.
+  std::size_t maxHead = 65536;
   /// How many headers a request may have. The answer to more is 431.
   std::size_t maxHeaders = 100;
   /// @}
@@ -182,20 +210,36 @@ class BaseHTTPRequestHandler {
  private:
   // [handler-private]
   bool awaitRequest(sys::Duration patience);
-  bool parse_request();
+  char awaitByte();
+  void parse_request();
   void parseVersion(std::string_view version);
-  void readHeaders();
+  void readHeaders(std::size_t start);
+  void parseTarget(std::string_view target);
+  void serve();
   void dispatch();
   void unsupported();
+  bool sendInstead(int code, std::string_view message = "");
+  void apologize();
+  void hangUp();
+  void writeHeader(std::string_view keyword, std::string_view value);
+  bool bothSpeak11() const;
+  std::size_t taken() const {
+    return connection.nread - connection.available();
+  }
+  std::size_t position() const {
+    return connection.nwrite + connection.unsent();
+  }
 
-  bool served_ = false;   // whether this is not the first request
-  bool refused_ = false;  // whether the rest of the request is unread
-  bool ended_ = false;    // whether the client's end of file has come
-  bool mayGoOn_ = false;  // whether the client may send another request
-  int status_ = 0;        // of the answer that has begun; 0 if none has
-  bool framed_ = false;   // whether the answer tells where its body ends
-  bool chunked_ = false;  // whether its body goes in chunks
-  bool saidConnection_ = false;  // whether it has a Connection header
+  bool served_ = false;    // whether this is not the first request
+  bool refused_ = false;   // whether the rest of the request is unread
+  bool ended_ = false;     // whether the client's end of file has come
+  bool mayGoOn_ = false;   // whether the client may send another request
+  std::string target_;     // of the request, where path is not a part of it
+  int status_ = 0;         // of the answer that has begun; 0 if none has
+  std::size_t begun_ = 0;  // position() where the answer begins
+  std::optional<std::size_t> length_;  // Content-Length of the answer
+  bool silent_ = false;                // whether the client gets no head
+  bool saidClose_ = false;  // whether the answer has Connection: close
   // [/handler-private]
 };
 // [/handler]

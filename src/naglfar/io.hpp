@@ -7,6 +7,9 @@
 /// poll(2). On a blocking descriptor the kernel never says EAGAIN, so these
 /// calls work there, too, and no deadline binds them.
 ///
+/// A write that the peer cannot read any more fails with EPIPE and sends no
+/// SIGPIPE, in any thread and to any descriptor.
+///
 /// Invariant: EINTR never leaves this layer, and no error is taken for an end
 /// of file: the end is 0 bytes, an error is an exception.
 ///
@@ -30,7 +33,11 @@ namespace naglfar {
 // [go-wait]
 /// Waits for a descriptor: this coroutine, or, without a scheduler, this
 /// thread. Only after a system call has said EAGAIN. It may end in vain.
-/// @param fd A nonblocking descriptor.
+/// @param fd A nonblocking descriptor. After a wait, only goClose() or an
+///        sys::Fd of this thread may close it. Call Scheduler::deregister()
+///        before foreign code closes it or puts another file in its place:
+///        otherwise a wait for the number's next file may never end. The
+///        functions of %sys.hpp notice when they get such a number again.
 /// @param interest The direction.
 /// @param deadline When to give up.
 /// @throws std::system_error As Scheduler::wait().
@@ -43,15 +50,16 @@ void goWait(int fd, Interest interest, Deadline deadline = never);
 /// @param buffer Where to; not empty.
 /// @param deadline When to give up.
 /// @return How many bytes were read; 0 at the end of file.
-/// @throws std::system_error What read(2) fails with, errc::timed_out, and
-///         ECANCELED if the descriptor is closed meanwhile.
+/// @throws std::system_error What read(2) fails with, EINVAL if the buffer is
+///         empty, errc::timed_out, and ECANCELED if the descriptor is closed
+///         meanwhile.
 std::size_t goReadSome(int fd, std::span<char> buffer,
                        Deadline deadline = never);
 
 /// Reads `n` bytes, or fewer if the end of file comes first (`goRead(fd, n)`
 /// in the 2009 library).
 /// @param fd A descriptor.
-/// @param n How many bytes.
+/// @param n How many bytes; `unlimited` for all until the end of file.
 /// @param deadline When to give up.
 /// @return The bytes.
 /// @throws std::system_error As goReadSome().
@@ -67,11 +75,14 @@ std::string goRead(int fd, Deadline deadline = never);
 /// Writes what the kernel takes now.
 /// @param fd A descriptor.
 /// @param data What to write; not empty.
-/// @param last Whether the descriptor is closed as soon as the data are
-///        written: on a socket, and where the system has MSG_MORE, they then
-///        leave with the end of file, in one segment.
+/// @param last Whether the output is ended as soon as the data are written,
+///        by shutdown(2) or a close: on a socket, and where the system has
+///        MSG_MORE, they then leave with the end of file, in one segment. A
+///        close alone will do only if the peer sends nothing that is not
+///        read: otherwise it is a reset, and takes the data along.
 /// @return How many bytes were written; 0 if the kernel takes none now.
-/// @throws std::system_error What write(2) fails with, such as EPIPE.
+/// @throws std::system_error What write(2) fails with, such as EPIPE, and
+///         EINVAL if there is nothing to write.
 std::size_t tryWrite(int fd, std::string_view data, bool last = false);
 
 /// Writes all the data.
@@ -140,6 +151,16 @@ void goClose(int fd);
 // [/connect-accept-close]
 
 // [hangup-watch]
+/// How many bytes of a watched peer may stay unread in the kernel. If the
+/// peer sends on, the kernel has no room left, and the end of the peer's
+/// output does not get to it: that the peer leaves cannot be seen any more. A
+/// socket whose receive buffer (SO_RCVBUF) holds fewer bytes cannot be
+/// watched.
+inline constexpr std::size_t mostUnread = 16384;
+/// How long a waiting request bears a peer that has sent so many. Then the
+/// peer counts as gone.
+inline constexpr sys::Duration unreadPatience = std::chrono::seconds(3);
+
 /// Calls a function when the peer of a socket leaves or the socket is closed,
 /// while the coroutine of the socket waits for something else. The watch may
 /// outlive its scheduler, and is silent then. With select(2), which would
@@ -153,9 +174,12 @@ class HangupWatch final : private Job {
   ///        left. A peer that only ends its output looks the same; if such a
   ///        peer shall count as present, only an error tells that it has
   ///        left.
+  /// @param crowded Called in the same way, once, when the peer has sent
+  ///        `mostUnread` bytes. It must not end this object.
   /// @throws std::logic_error If the thread has no scheduler.
   /// @throws std::system_error As Scheduler::watch().
-  HangupWatch(int fd, std::function<void()> gone, bool endMeansGone = true);
+  HangupWatch(int fd, std::function<void()> gone, bool endMeansGone = true,
+              std::function<void()> crowded = nullptr);
 
  private:
   void run() override;
@@ -163,6 +187,7 @@ class HangupWatch final : private Job {
   int fd_;
   std::function<void()> gone_;
   bool endMeansGone_;
+  std::function<void()> crowded_;
   Waiter waiter_{*this};
 };
 
@@ -170,9 +195,12 @@ class HangupWatch final : private Job {
 /// that it has sent.
 /// @param fd A socket.
 /// @param endMeansGone As for HangupWatch.
+/// @param crowded Set to true, unless it is null, if the peer has sent
+///        `mostUnread` bytes that were not read.
 /// @return False if the peer has left.
-/// @throws std::system_error What poll(2) fails with.
-bool peerIsThere(int fd, bool endMeansGone);
+/// @throws std::system_error EBADF if the descriptor is closed, and what else
+///         poll(2) fails with.
+bool peerIsThere(int fd, bool endMeansGone, bool* crowded = nullptr);
 // [/hangup-watch]
 
 /// @}

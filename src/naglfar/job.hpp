@@ -56,12 +56,14 @@ class List {
   /// Puts an object at the end.
   /// @param object It leaves the list that it stands in.
   void append(T& object) noexcept {
-    Link& link = object;
-    link.unlink();
-    link.next_ = &ends_;
-    link.previous_ = ends_.previous_;
-    ends_.previous_->next_ = &link;
-    ends_.previous_ = &link;
+    static_cast<Link&>(object).unlink();
+    insert(object, *ends_.previous_);
+  }
+  /// Puts an object at the front.
+  /// @param object It leaves the list that it stands in.
+  void prepend(T& object) noexcept {
+    static_cast<Link&>(object).unlink();
+    insert(object, ends_);
   }
   /// Puts all objects of another list at the end.
   /// @param other Empty afterwards.
@@ -78,6 +80,8 @@ class List {
 
   /// @return The first object, or null.
   T* first() const { return at(ends_.next_); }
+  /// @return The last object, or null.
+  T* last() const { return at(ends_.previous_); }
   /// @param object Stands in this list.
   /// @return The object behind it, or null.
   T* next(const T& object) const {
@@ -89,6 +93,12 @@ class List {
  private:
   T* at(Link* link) const {
     return link == &ends_ ? nullptr : static_cast<T*>(link);
+  }
+  static void insert(Link& link, Link& behind) noexcept {
+    link.previous_ = &behind;
+    link.next_ = behind.next_;
+    behind.next_->previous_ = &link;
+    behind.next_ = &link;
   }
 
   // The list is a ring: ends_ stands between its last object and its first.

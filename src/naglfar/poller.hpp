@@ -80,7 +80,11 @@ class Poller {
 
   /// Waits for one direction of a descriptor. The waiter is woken once; for
   /// more, watch again, and only after a system call has said EAGAIN.
-  /// @param fd A nonblocking descriptor.
+  /// @param fd A nonblocking descriptor. From now on deregister() must be
+  ///        called before it is closed or another file takes its place, by
+  ///        dup2(2) for instance. Otherwise the poller takes the number's
+  ///        next file for one that the kernel watches, and its waiters may
+  ///        never be woken.
   /// @param interest The direction.
   /// @param waiter Is woken. It must not be watching already.
   /// @throws std::system_error EBUSY if another waiter waits there, and what
@@ -95,7 +99,8 @@ class Poller {
   /// @return True if the kernel watches it already.
   bool registered(int fd) const {
     const auto index = static_cast<std::size_t>(fd);
-    return index < slots_.size() && slots_[index].registered != 0;
+    return !inherited_ && index < slots_.size() &&
+           slots_[index].registered != 0;
   }
 
   /// @param fd A descriptor.
@@ -133,20 +138,24 @@ class Poller {
   /// @return How many of them are a reason to go on: see Waiter::unref.
   std::size_t referenced() const { return watching_ - unreferenced_; }
 
-  /// Starts anew in a child made by fork(2), which must not share its
-  /// parent's epoll and has not inherited its parent's kqueue. The waiters
-  /// stay.
-  /// @throws std::system_error As the constructor, and as watch().
-  void reopen();
+  /// Lets go of the parent's epoll or kqueue in a child made by fork(2),
+  /// which must not share the former and has not inherited the latter. The
+  /// waiters stay: the next poll() makes a poller of the child's own and
+  /// registers them. A waiter whose descriptor cannot be watched any more is
+  /// woken, with the reason as its `error`; so is one that comes before that
+  /// poll(). So a child that only calls exec(3) pays for no waiter.
+  void reopen() noexcept;
 
  private:
   // [poller-private]
   // Each descriptor has a slot, found by its number. `registered` is what the
-  // kernel watches for us: a bit for each Interest. `generation` tells events
-  // of a number's former life from those of its present one.
+  // kernel watches for us: a bit for each Interest. `added` are those bits of
+  // it that kqueue's next call tells the kernel. `generation` tells events of
+  // a number's former life from those of its present one.
   struct Slot {
     Waiter* waiters[2] = {nullptr, nullptr};
     unsigned registered = 0;
+    unsigned added = 0;
     unsigned generation = 0;  // how often it was deregistered
   };
   static unsigned bit(Interest interest) {
@@ -158,15 +167,19 @@ class Poller {
   Waiter* remove(Waiter*& place) noexcept;
   void wake(Slot& slot, Interest interest, int error, JobQueue& ready);
 
+  bool startAnew(JobQueue& ready);
+
   // What a backend adds besides poll(): poller/epoll.cpp, poller/kqueue.cpp
-  // or poller/select.cpp. open() makes kernel_ anew, without what a child
-  // has from its parent; attach() makes the kernel watch at least this
+  // or poller/select.cpp. letGo() gives up the parent's kernel_ in a child;
+  // open() makes kernel_; attach() makes the kernel watch at least this
   // direction; detach() prepares for the descriptor's close.
+  void letGo() noexcept;
   void open();
   void attach(int fd, Interest interest, Slot& slot);
   void detach(int fd, Slot& slot);
 
   std::vector<Slot> slots_;
+  bool inherited_ = false;  // whether a child has not polled since its fork
   std::size_t watching_ = 0;
   std::size_t unreferenced_ = 0;                 // of those
   sys::Fd kernel_;                               // the epoll or kqueue

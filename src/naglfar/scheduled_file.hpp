@@ -7,13 +7,15 @@
 ///
 /// Invariants:
 /// - Every byte that was read stays until a call takes it.
-/// - A byte to be written stays until the kernel has taken it, and the bytes
-///   leave in order. So an error is met again by the next flush, and no error
-///   is lost because it came in the background.
+/// - A byte to be written stays until the kernel has taken it, and bytes and
+///   parts of files leave in the order of the calls. So an error is met again
+///   by the next flush, and no error is lost because it came in the
+///   background.
+/// - A file that has nothing to send or to be taken holds no large buffer.
 ///
 /// Asks of io: goReadSome, tryWrite, goSendfileSome, goConnect, goWait; of
-/// the scheduler: WaitQueue, park, wake, watch, spend; of sys: a socket, and
-/// its end of writing.
+/// the scheduler: WaitQueue, park, wake, watch, spend; of sys: a socket, the
+/// end of its writing, and a look at its input.
 
 #pragma once
 
@@ -34,11 +36,13 @@ namespace naglfar {
 // [scheduled-file]
 /// A file object over a socket or a pipe (`ScheduledFile` in the 2009
 /// library). Its destructor closes the descriptor. A destructor cannot wait:
-/// what was not flushed by flush() or close() is lost.
+/// what was not flushed by flush() or close() is lost. If another coroutine
+/// waits in a call on the file meanwhile, that call fails with ECANCELED.
 class ScheduledFile final : private Job {
  public:
   /// @param fd A descriptor, which the file owns from now on.
   explicit ScheduledFile(sys::Fd fd) : fd_(std::move(fd)) {}
+  ~ScheduledFile() { flushing_.notifyAll(); }
   /// Moves a file in which no coroutine waits.
   /// @param other The other file, closed afterwards.
   ScheduledFile(ScheduledFile&& other) noexcept;
@@ -94,7 +98,8 @@ class ScheduledFile final : private Job {
   /// Iterates over the lines until the end of file.
   /// @return An iterator at the first line; waits for that line.
   auto begin() {
-    return InputIterator([this] { return unlessEmpty(readline()); });
+    return inputIterator<std::string>(
+        [this](auto& line) { line = unlessEmpty(readline()); });
   }
   /// @return The end.
   std::default_sentinel_t end() { return {}; }
@@ -103,21 +108,29 @@ class ScheduledFile final : private Job {
   // [file-writing]
   /// Adds to what is to be sent: by flush() and close(), when it is more than
   /// `bufferSize` together with what leaves in the background, and at once
-  /// with `autoflush`.
-  /// @param data The bytes.
-  /// @throws std::system_error EBADF after close(), and as flush().
+  /// with `autoflush`. What goes past `bufferSize` is sent without a copy.
+  /// @param data The bytes; must stay until this returns.
+  /// @throws std::system_error EBADF after close(), and as flush(). What was
+  ///         not sent then stays for the next flush().
   void write(std::string_view data);
 
-  /// Sends what was written.
+  /// Sends what was written before. It succeeds as soon as all of that has
+  /// left, whatever becomes of the file then.
   /// @param block Whether to wait until the kernel has taken it all. If not,
   ///        what it does not take at once leaves in the background. Without a
   ///        scheduler the thread waits in any case.
   /// @throws std::system_error As goWrite().
   void flush(bool block = true);
 
-  /// Sends a part of a file, after what was written. What other coroutines
-  /// write while this call still flushes goes before the part, and what they
-  /// write later comes after it.
+  /// @return How many bytes were written and have not left yet.
+  std::size_t unsent() const { return outgoing_.size() - sent_; }
+
+  /// Takes back what was written last, so that it is never sent.
+  /// @param n How many bytes; at most unsent().
+  void takeBack(std::size_t n);
+
+  /// Sends a part of a file, after what was written before the call. What
+  /// other coroutines write from then on comes after the part.
   /// @param file A descriptor of a regular file, which stays open meanwhile.
   /// @param offset Where in it to start, in bytes.
   /// @param nbytes How many bytes to send.
@@ -126,7 +139,8 @@ class ScheduledFile final : private Job {
   std::size_t sendfile(int file, off_t offset, std::size_t nbytes);
 
   /// Closes the descriptor. May be called twice.
-  /// @param flush Whether to send first what was written.
+  /// @param flush Whether to send first what was written. It then leaves
+  ///        together with the end of file.
   /// @throws std::system_error As flush(); the descriptor is closed anyhow.
   void close(bool flush = true);
 
@@ -136,8 +150,18 @@ class ScheduledFile final : private Job {
   /// and the end of file, and drops the input until the peer ends, too.
   /// @param patience How long to wait for the peer's end.
   /// @param most How many bytes to drop.
-  /// @throws std::system_error As flush().
-  void lingeringClose(sys::Duration patience, std::size_t most = unlimited);
+  /// @throws std::system_error As flush(); the descriptor is closed anyhow.
+  void lingeringClose(sys::Duration patience = std::chrono::seconds(2),
+                      std::size_t most = std::size_t{16} << 20);
+
+  /// Closes a connection whose peer should not be sending: like close(), but
+  /// like lingeringClose() if the kernel has input that was not read, or if
+  /// more was sent than is on its way for certain. May be called twice.
+  /// @param patience As for lingeringClose().
+  /// @param most As for lingeringClose().
+  /// @throws std::system_error As flush(); the descriptor is closed anyhow.
+  void finish(sys::Duration patience = std::chrono::seconds(2),
+              std::size_t most = std::size_t{16} << 20);
   // [/file-writing]
 
   bool autoflush = false;  ///< Whether each write() is sent at once.
@@ -147,9 +171,14 @@ class ScheduledFile final : private Job {
   /// When each of the calls above gives up. A change binds the next wait.
   Deadline deadline = never;
   /// How long one wait for the peer may last, to read or to send. Every bit
-  /// of progress starts it anew, so only a deadline bounds a whole line. A
-  /// flush() beside another coroutine's sendfile() waits for all of that.
+  /// of progress starts it anew, so only a deadline bounds a whole line. That
+  /// holds beside another coroutine's sendfile(), too.
   sys::Duration timeout = std::chrono::nanoseconds::max();
+  /// Whether the peer may send more than was read by the time of the close.
+  /// If it is false, close() and finish() trust that no more comes, and save
+  /// the two system calls which see to it that the last bytes arrive all the
+  /// same: shutdown(2) and recv(2).
+  bool peerMaySend = true;
   std::size_t nread = 0;   ///< Bytes read from the descriptor.
   std::size_t nwrite = 0;  ///< Bytes that the kernel has taken.
 
@@ -160,24 +189,41 @@ class ScheduledFile final : private Job {
     if (text.empty()) return std::nullopt;
     return text;
   }
+  // A call on some coroutine's stack, in one of the lists below. It leaves
+  // the list when the file is destroyed.
+  struct Call : List<Call>::Link {
+    Call(ScheduledFile& file, List<Call>& calls);
+    const std::size_t number;  // of all calls, in order
+    std::size_t place;         // up to where outgoing_ leaves before it
+  };
+  struct DirectCall;
   std::string_view pending() const;
-  std::size_t unsent() const { return outgoing_.size() - sent_; }
+  std::size_t sendable() const;
   Deadline patience() const { return std::min(deadline, after(timeout)); }
   bool fill();
   std::string take(std::size_t n);
-  bool sendSome();
+  void sendSome();
   void send(bool block);
+  void awaitRoom(const Call& call);
+  void awaitTurn(const Call& call);
+  void writeDirectly(std::string_view data);
+  void sendLast();
+  void linger(sys::Duration patience, std::size_t most);
   void run() override;  // sends in the background, or wakes what flushes
 
   sys::Fd fd_;
-  std::string incoming_;      // read from the descriptor; the first taken_
-  std::size_t taken_ = 0;     // bytes of it have left
-  std::string outgoing_;      // written; the kernel has taken the first
-  std::size_t sent_ = 0;      // sent_ bytes of it
-  bool sendingFile_ = false;  // and nothing else, until it is there
-  bool last_ = false;         // the end comes right after what is sent now
-  Waiter room_{*this};        // waits for room to write
+  std::string incoming_;       // read from the descriptor; the first taken_
+  std::size_t taken_ = 0;      // bytes of it have left
+  std::string outgoing_;       // written; the kernel has taken the first
+  std::size_t sent_ = 0;       // sent_ bytes of it
+  std::size_t sentSoFar_ = 0;  // how many bytes of outgoing_ have left, ever
+  bool last_ = false;          // the end comes right after what is sent now
+  bool held_ = false;          // the kernel holds bytes back until the end
+  Waiter room_{*this};         // waits for room to write
   WaitQueue flushing_;
+  std::size_t calls_ = 0;  // how many there have been
+  List<Call> flushes_;     // flush() and close()
+  List<Call> direct_;      // sendfile() and large writes
   // [/file-private]
 };
 // [/scheduled-file]
@@ -190,7 +236,8 @@ class ScheduledFile::Chunks {
   /// @throws std::system_error As goReadSome(), for each chunk. What came
   ///         before stays.
   auto begin() {
-    return InputIterator([this] { return next(); });
+    return inputIterator<std::string>(
+        [this](auto& chunk) { chunk = next(); });
   }
   /// @return The end.
   std::default_sentinel_t end() { return {}; }

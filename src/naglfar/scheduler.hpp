@@ -9,6 +9,11 @@
 /// The thread's own stack takes part: when main waits for something, it runs
 /// the other jobs until it is woken itself.
 ///
+/// pthread_exit(3) in a coroutine, or pthread_cancel(3) where it waits,
+/// unwinds the coroutine and then the thread's own stack, as far as the C++
+/// library unwinds a stack for these calls (libstdc++ with glibc does). A
+/// coroutine that is being cancelled must not end its thread.
+///
 /// Invariants:
 /// - A coroutine that neither runs nor stands in the queue has said what it
 ///   waits for, and that object holds a pointer to the coroutine, to wake it.
@@ -20,13 +25,14 @@
 ///   left: they may be destroyed in any order.
 ///
 /// Asks of the layers below: Coroutine, StackPool, Poller; of sys: the clock,
-/// and beforeClose.
+/// beforeClose and afterOpen.
 
 #pragma once
 
 #include <functional>
 #include <iosfwd>
 #include <stdexcept>
+#include <type_traits>
 
 #include "naglfar/coroutine.hpp"
 #include "naglfar/poller.hpp"
@@ -59,12 +65,16 @@ class Scheduler {
   /// cooperative budget (tokio::task::coop).
   static constexpr unsigned operationsPerTurn = 64;
 
-  /// Makes the thread's scheduler, and ignores SIGPIPE, as Python does: a
-  /// write to a peer that is gone shall fail with EPIPE and not end the
-  /// process.
+  /// Makes the thread's scheduler. It changes no signal of the process: a
+  /// write of the library to a peer that is gone fails with EPIPE and sends
+  /// no SIGPIPE.
   /// @throws std::logic_error If the thread has a scheduler already.
   Scheduler();
-  /// Cancels the coroutines that are left, of all groups.
+  /// Cancels the coroutines that are left, of all groups. A coroutine may
+  /// call exit(3), which destroys a static scheduler; the coroutine itself is
+  /// not unwound then, and neither are those that have resumed it. Otherwise
+  /// a coroutine must not destroy its scheduler: if it ends after that, the
+  /// process is aborted with a message.
   ~Scheduler();
 
   /// @return This thread's scheduler.
@@ -76,7 +86,7 @@ class Scheduler {
   /// one thing and exits: the coroutines are for the parent to run.
   static void abandon() {
     current_ = nullptr;
-    sys::beforeClose = nullptr;
+    sys::beforeClose = sys::afterOpen = nullptr;
   }
 
   /// Runs a callable in a new coroutine of the outermost group.
@@ -94,9 +104,11 @@ class Scheduler {
   /// exception that left a coroutine and that no call was told of is thrown
   /// here, after the other coroutines were cancelled in order.
   /// @throws Deadlock If a coroutine waits for ever.
+  /// @throws std::logic_error In a coroutine.
   void run();
 
-  /// Cancels all coroutines, of all groups in the order of their making.
+  /// Cancels all coroutines, of all groups in the order of their making, and
+  /// those that are made meanwhile: see TaskGroup::cancel().
   void cancel() noexcept;
 
   /// Lets the others run first. A point of cancellation.
@@ -159,8 +171,10 @@ class Scheduler {
   /// @throws std::system_error As Poller::watch().
   void watch(int fd, Interest interest, Waiter& waiter);
 
-  /// Wakes what waits for a descriptor, before it is closed.
-  /// @param fd The descriptor.
+  /// Wakes what waits for a descriptor with ECANCELED, and lets the poller
+  /// forget it. goClose() and sys::Fd call this. A program calls it before
+  /// foreign code closes the descriptor or puts another file in its place.
+  /// @param fd The descriptor. If it stays open, it can be waited for again.
   void deregister(int fd) { poller_.deregister(fd, ready_); }
 
   /// @return The poller, to ask it about a descriptor.
@@ -206,9 +220,11 @@ class Scheduler {
     Scheduler& scheduler;
   };
 
+  Job* next();
   void runOne(Job& job);
   void runOthers(const char* waitsFor);
   void fail(const std::exception_ptr& escaped) noexcept;
+  bool allCancelled() const;
   void throwEscaped();
   void pollOnce();
   bool somethingToPollFor() const;
@@ -254,6 +270,16 @@ inline void yield() {
 /// Lets time pass. A point of cancellation.
 /// @param duration How long, at least.
 void sleep(sys::Duration duration);
+/// sleep(3) takes seconds as a number, and stops the whole thread. With
+/// `using namespace naglfar` it would be chosen for `sleep(1)`: write
+/// `sleep(1s)`.
+/// @param seconds No length of time.
+template <class Number>
+requires std::is_arithmetic_v<Number>
+void sleep(Number seconds) = delete;
+/// The same where sleep(3) fits as well as a template.
+/// @param seconds No length of time.
+void sleep(unsigned seconds) = delete;
 // [/go]
 
 /// @}

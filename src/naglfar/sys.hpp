@@ -1,21 +1,20 @@
 /// @file sys.hpp
 /// The library's system calls. The upper layers reach the kernel through the
-/// functions below; each of them makes one system call, or on macOS, where
-/// some calls take fewer flags, up to five.
+/// functions below; each of them makes one system call. Some make up to five:
+/// on macOS, where calls take fewer flags, and writes to what is no socket.
 ///
 /// A function counts its call in the ledger (%sys/ledger.hpp) and returns
 /// what the kernel returned. On failure that is -1 with the reason in errno,
 /// EINTR and EAGAIN included. The caller decides what a failure means; most
 /// callers pass the result to `check`, which throws.
 ///
-/// Invariant: no other layer makes a system call on a descriptor, except by
-/// std::cerr. So the simulated kernel (%sim.hpp) can take the real kernel's
-/// place at link time.
+/// Invariant: no other layer makes a system call on a descriptor. So the
+/// simulated kernel (%sim.hpp) can take the real kernel's place at link time.
 ///
 /// The upper layers call the C library directly for memory, threads, locks,
-/// messages on std::cerr, the date, facts about the process, the end of the
-/// process, and getcontext(3) and swapcontext(3). Of these calls only the
-/// last two are counted.
+/// facts about the process, the time zone, the end of a process, and
+/// getcontext(3) and swapcontext(3). Of these calls only the last two are
+/// counted. The list is that of tests/test_seam.py.
 ///
 /// The sys layer asks the C library for the calls. It uses no other layer.
 
@@ -30,6 +29,8 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdint>
+#include <ctime>
+#include <initializer_list>
 #include <limits>
 #include <string>
 #include <string_view>
@@ -55,6 +56,19 @@ namespace naglfar::sys {
 
 /// @addtogroup sys
 /// @{
+
+// [log]
+/// Writes a line to standard error, by std::cerr, and never waits for a
+/// reader: if standard error is a pipe that is full, the line is dropped. The
+/// next line that can be written tells how many were. The flags of standard
+/// error stay as they are, because other processes have it, too. So there is
+/// one gap: if another process fills the pipe between the look and the write,
+/// the write waits. The line is cut at PIPE_BUF bytes, and a byte that is not
+/// printable ASCII is written as `\xNN`, so that no text can forge a line or
+/// send commands to a terminal.
+/// @param texts The line, in parts, without a line end.
+void log(std::initializer_list<std::string_view> texts);
+// [/log]
 
 // [errors]
 /// Throws an error of a system call. The message names the call. If the call
@@ -82,8 +96,17 @@ using CloseHook = void (*)(int fd);  ///< Takes a descriptor.
 /// scheduler sets it, because its poller must deregister the descriptor: the
 /// kernel may give the same number to the next descriptor.
 inline constinit thread_local CloseHook beforeClose = nullptr;
+/// What the functions below call with each new descriptor of this thread. If
+/// the poller knows the number, foreign code has closed its former file, and
+/// the scheduler deregisters it now.
+inline constinit thread_local CloseHook afterOpen = nullptr;
 
 /// The owner of a descriptor: its destructor closes the descriptor.
+///
+/// A poller must be told before a descriptor is closed that was waited for,
+/// and an Fd tells the scheduler of its thread. Foreign code does not. Before
+/// it closes such a descriptor, or puts another file in its place by dup2(2),
+/// call Scheduler::deregister().
 class Fd {
  public:
   /// @param fd A descriptor to own, or -1 for none.
@@ -99,7 +122,7 @@ class Fd {
   int get() const { return fd_; }
   /// @return True if a descriptor is owned.
   explicit operator bool() const { return fd_ != -1; }
-  /// Gives the descriptor up without closing it.
+  /// Gives the descriptor up without closing it, and tells no scheduler.
   /// @return The descriptor, which the caller now owns.
   int release() { return std::exchange(fd_, -1); }
 
@@ -149,26 +172,38 @@ int connect(int fd, const Address& address);     ///< connect(2).
 int localAddress(int fd, Address& address);      ///< getsockname(2).
 int pendingError(int fd, int& error);            ///< SO_ERROR: socket(7).
 int reuseAddress(int fd);                        ///< SO_REUSEADDR.
+int sendAtOnce(int fd);                          ///< TCP_NODELAY.
 int endWriting(int fd);                          ///< shutdown(2), SHUT_WR.
 int socketpair(int (&ends)[2], Mode mode);       ///< socketpair(2), stream.
+
+/// Has the kernel find out whether a silent peer is still there: SO_KEEPALIVE
+/// and its times, and TCP_USER_TIMEOUT where there is one, so that bytes
+/// which are not acknowledged have the same time. Up to five setsockopt(2).
+/// The times are in seconds.
+int probePeer(int fd, int idle, int interval, int probes);
 
 /// Which directions of a connection have ended: none, the input (the peer
 /// sends no more), or both (after a reset, for instance).
 enum class Ended { nothing, input, both };
-int ended(int fd, Ended& what);  ///< poll(2) with no wait.
+int ended(int fd, Ended& what);
+///< poll(2) with no wait. Returns 1 if something has ended or can be read.
 // [/sockets]
 
 // [descriptors]
-int pipe(int (&ends)[2], Mode mode);                     ///< pipe2(2).
-int dup(int fd);                                         ///< F_DUPFD_CLOEXEC.
-ssize_t read(int fd, char* buffer, std::size_t size);    ///< read(2).
-ssize_t write(int fd, const char* data, std::size_t n);  ///< write(2).
+int pipe(int (&ends)[2], Mode mode);                   ///< pipe2(2).
+int dup(int fd);                                       ///< F_DUPFD_CLOEXEC.
+ssize_t read(int fd, char* buffer, std::size_t size);  ///< read(2).
+ssize_t write(int fd, const char* data, std::size_t n);
+///< send(2) with MSG_NOSIGNAL to a socket, or else write(2) with SIGPIPE
+///< blocked: EPIPE is an error and no signal.
 ssize_t writeLast(int fd, const char* data, std::size_t n);
-///< send(2) of the last bytes before a close: MSG_MORE where there is one, so
-///< that bytes and end can share a segment.
-ssize_t peek(int fd);  ///< recv(2): looks at one byte and does not wait.
+///< The same for the last bytes before the end: MSG_MORE where there is one,
+///< so that bytes and end can share a segment.
+ssize_t peek(int fd, std::size_t n = 1);
+///< recv(2): looks for `n` bytes, of 16 KiB at most, and does not wait.
 ssize_t sendfile(int fd, int file, off_t offset, std::size_t n);
-///< sendfile(2), whose parameters differ on macOS and FreeBSD.
+///< sendfile(2), whose parameters differ on macOS and FreeBSD; with SIGPIPE
+///< blocked.
 int close(int fd);  ///< close(2).
 // [/descriptors]
 
@@ -195,23 +230,69 @@ int protect(void* page, std::size_t n);  ///< mprotect(2): no access.
 int guard(void* page, std::size_t n);    ///< MADV_GUARD_INSTALL: madvise(2).
 ssize_t guardAll(const iovec* pages, std::size_t n);
 ///< MADV_GUARD_INSTALL on `n` ranges: process_madvise(2).
+int keepPagesSmall(void* memory, std::size_t n);
+///< MADV_NOHUGEPAGE, on Linux: madvise(2).
+int giveBack(void* pages, std::size_t n);
+///< MADV_DONTNEED, or MADV_FREE on other systems than Linux: madvise(2).
+ssize_t giveBackAll(const iovec* pages, std::size_t n);
+///< MADV_DONTNEED on `n` ranges: process_madvise(2).
 int signalAction(int signal, void (*handler)(int, siginfo_t*, void*),
-                 int flags);                   ///< sigaction(2).
-int defaultSignal(int signal);                 ///< sigaction(2), SIG_DFL.
-int ignoreSignal(int signal);                  ///< sigaction(2), SIG_IGN.
-int signalStack(void* memory, std::size_t n);  ///< sigaltstack(2).
-pid_t fork();                                  ///< fork(2).
+                 int flags, struct sigaction* former = nullptr);
+///< sigaction(2), which tells what was before.
+int signalAction(int signal, const struct sigaction* action,
+                 struct sigaction* old);  ///< sigaction(2).
+int restoreSignal(int signal, void (*handler)(int, siginfo_t*, void*),
+                  const struct sigaction& former);
+///< sigaction(2), unless another handler has taken this one's place.
+int signalStack(const stack_t* stack, stack_t* old);   ///< sigaltstack(2).
+pid_t fork();                                          ///< fork(2).
 pid_t waitpid(pid_t child, int* status, int options);  ///< waitpid(2).
+int kill(pid_t process, int signal);                   ///< kill(2).
 // [/memory-and-processes]
 
 // [time]
-using Duration = std::chrono::nanoseconds;  ///< A length of time.
+/// A length of time. One that is too long for nanoseconds, such as
+/// std::chrono::hours::max(), becomes the longest that there is, about 292
+/// years; std::chrono would let it overflow, into the past for instance.
+class Duration : public std::chrono::nanoseconds {
+  using nanoseconds = std::chrono::nanoseconds;
+
+ public:
+  /// No time.
+  constexpr Duration() : nanoseconds(0) {}
+  /// @param length In nanoseconds.
+  constexpr Duration(nanoseconds length) : nanoseconds(length) {}
+  /// @param count How many nanoseconds.
+  explicit constexpr Duration(rep count) : nanoseconds(count) {}
+  /// @param length In any unit.
+  template <class Rep, class Period>
+  constexpr Duration(const std::chrono::duration<Rep, Period>& length)
+      : nanoseconds(saturated(length)) {}
+
+  /// @return The longest.
+  static constexpr Duration max() { return nanoseconds::max(); }
+  /// @return The one that is furthest below 0.
+  static constexpr Duration min() { return nanoseconds::min(); }
+
+ private:
+  template <class Length>
+  static constexpr nanoseconds saturated(const Length& length) {
+    using Real = std::chrono::duration<long double, std::nano>;
+    if (!(Real(length) < Real(nanoseconds::max()))) return nanoseconds::max();
+    if (Real(length) <= Real(nanoseconds::min())) return nanoseconds::min();
+    return std::chrono::duration_cast<nanoseconds>(length);
+  }
+};
+
+/// A point in time.
 using Time = std::chrono::time_point<std::chrono::steady_clock,
-                                     Duration>;  ///< A point in time.
+                                     std::chrono::nanoseconds>;
 
 /// @return The time on a clock that never goes back: CLOCK_MONOTONIC.
 ///         Not counted: on Linux it is no system call (vdso(7)).
 Time now();
+/// @return The date: time(2). Not counted, for the same reason.
+std::time_t date();
 // [/time]
 
 /// @}

@@ -35,7 +35,7 @@ class Handler : public BaseHTTPRequestHandler {
       : BaseHTTPRequestHandler(request, client, accepted_by) {
     protocol_version = "HTTP/1.1";
     headerTimeout = timeout = keepAliveTimeout = lingerTimeout = 1h;
-    maxLine = 200;
+    maxHead = 300;
     maxHeaders = 8;
     rfile.limit = 1000;
   }
@@ -63,14 +63,14 @@ class Handler : public BaseHTTPRequestHandler {
     served->push_back(requestline + "|" + std::to_string(headers.size()) +
                       "|" + body);
   }
-  void reply(const std::string& body) {
+  void reply(std::string body) {
     note(body);
+    if (request_version == "HTTP/0.9") body = "0.9 " + body;
     send_response(200);
     send_header("Content-Length", std::to_string(body.size()));
     if (path == "/close") send_header("Connection", "close");
     end_headers();
-    if (request_version == "HTTP/0.9") wfile.write("0.9 ");
-    if (command != "HEAD") wfile.write(body);
+    wfile.write(body);
   }
   void chunks() {
     note("");

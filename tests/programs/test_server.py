@@ -69,6 +69,19 @@ class AnyServer(program.TestCase):
             self.assertEqual(server.port, port)
             self.assertEqual(server.get()[0], 200)
 
+    def test_it_answers_head_as_get_without_a_body(self):
+        with Server("--port", 0) as server:
+            answers = []
+            for method in "GET", "HEAD":
+                with socket.create_connection(("127.0.0.1",
+                                               server.port)) as client:
+                    client.sendall(method.encode() + b" / HTTP/1.0\r\n\r\n")
+                    answers.append(client.makefile("rb").read())
+            got, head = (re.sub(rb"\r\nDate: .*", b"", a) for a in answers)
+            self.assertIn(b" 200 OK\r\n", head)
+            self.assertTrue(head.endswith(b"\r\n\r\n"), head)
+            self.assertTrue(got.startswith(head), (got, head))
+
     def test_it_logs_requests_as_python_does(self):
         with Server("--port", 0) as server:
             server.get("/")
@@ -214,6 +227,24 @@ class HelloServer(AnyServer):
             status, body = server.get("/")
             self.assertEqual(status, 200)
             self.assertRegex(body, "(?i)hello")
+
+    def test_it_greets_a_client_with_a_query(self):
+        with Server("--port", 0) as server:
+            self.assertEqual(server.get("/?who=1"), server.get("/"))
+            self.assertEqual(server.get("/x?/")[0], 404)
+
+    def test_a_browser_that_wants_an_icon_gets_none(self):
+        with Server("--port", 0) as server:
+            self.assertEqual(server.get("/favicon.ico"), (204, ""))
+
+    def test_load_generators_know_where_the_answer_ends(self):
+        with Server("--port", 0) as server:
+            connection = server.connect()
+            connection.request("GET", "/")
+            answer = connection.getresponse()
+            self.assertEqual(int(answer.getheader("Content-Length")),
+                             len(answer.read()))
+            connection.close()
 
     def test_methods_it_does_not_know(self):
         with Server("--port", 0) as server:

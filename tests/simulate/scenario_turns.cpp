@@ -70,7 +70,7 @@ void Turns::count() {
 void Turns::sleeps() {
   while (greedy.size() > 0) {
     const std::size_t before = turns;
-    naglfar::sleep({});
+    naglfar::sleep(sys::Duration{0});
     world.expect(turns - before <= 3, "a timer had to wait for its turn");
   }
 }

@@ -10,7 +10,6 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
-#include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <iostream>
@@ -209,7 +208,6 @@ void Script::run() {
 // script FIRST LAST PAUSE, which is after each call, in milliseconds.
 int main(int argc, char** argv) {
   if (argc != 4) return 2;
-  sys::ignoreSignal(SIGPIPE);
   const std::chrono::milliseconds pause(std::strtol(argv[3], nullptr, 10));
   const std::uint64_t last = std::strtoull(argv[2], nullptr, 10);
   for (std::uint64_t seed = std::strtoull(argv[1], nullptr, 10); seed <= last;

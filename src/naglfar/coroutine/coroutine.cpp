@@ -1,11 +1,11 @@
-// Resuming, suspending, ending and unwinding; and the report that a stack
-// which grew too far gets instead of a bare crash.
+// Resuming, suspending, ending and unwinding; and the text of the report that
+// a stack which grew too far gets.
 //
 // Invariant: `current_` is the coroutine whose stack the thread stands on, or
 // null on the thread's own stack.
 //
-// It asks for makeContext and switchContext, for stacks of StackPool, and of
-// sys for signalAction, signalStack and write.
+// It asks for makeContext and switchContext, for stacks of StackPool, and sys
+// for write.
 
 #include "naglfar/coroutine.hpp"
 
@@ -14,10 +14,8 @@
 
 #include <array>
 #include <cassert>
-#include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <memory>
 
 // The C++ ABI says that this function exists, and libstdc++'s <cxxabi.h>
 // declares it; that of libc++abi does not.
@@ -38,7 +36,6 @@ Coroutine::Coroutine(StackPool& pool, char* stack, const Body& body)
       hooks_(stack, StackPool::stackSize),
       number_(++made_) {
   ++ledger.coroutines;
-  catchOverflows();
   const auto size = static_cast<char*>(body.closure) - stack;
   makeContext(context_, stack, static_cast<std::size_t>(size), entry);
 }
@@ -71,9 +68,14 @@ void Coroutine::resume() {
   if (state_ != State::done) return;
 
   const std::exception_ptr escaped = std::move(escaped_);
+  const ExceptionState handled = exceptions_;
   Owner* const told = owner;
   if (told != nullptr) told->ended(*this, escaped);
   release();
+  if (handled.caught != nullptr) {  // see entry()
+    threadExceptions = handled;
+    throw;
+  }
   if (escaped && told == nullptr) std::rethrow_exception(escaped);
 }
 // [/resume]
@@ -98,6 +100,11 @@ void Coroutine::leave() {
 
 // [entry]
 // The first frame of every coroutine. Nothing is below it to return to.
+//
+// pthread_exit(3) and pthread_cancel(3) unwind the stack by an exception that
+// is not C++'s, so there is no std::exception_ptr to it. It must be thrown
+// on, and the thread's own stack must be unwound, too. So the coroutine ends
+// in the middle of the handler, and resume() throws on what is handled there.
 void Coroutine::entry() {
   Coroutine& self = *current_;
   self.hooks_.arrived();
@@ -107,10 +114,15 @@ void Coroutine::entry() {
     assert(self.unwinding_);
   } catch (...) {
     self.escaped_ = std::current_exception();
+    if (!self.escaped_) self.end();
   }
-  self.body_.destroy(self.body_.closure);
-  self.state_ = State::done;
-  self.leave();
+  self.end();
+}
+
+void Coroutine::end() {
+  body_.destroy(body_.closure);
+  state_ = State::done;
+  leave();
   std::abort();  // a coroutine that is done was resumed
 }
 // [/entry]
@@ -142,17 +154,13 @@ std::string Coroutine::describe() const {
 // [/describe]
 
 // [report-overflow]
-// Runs on a stack of its own, for the coroutine's is used up. Only calls that
-// signal-safety(7) allows, but for snprintf, which allocates nothing for
-// these formats. SA_RESETHAND has put the default action back, and the signal
-// is raised again, to end the process on return as any other would: a fault
-// would happen again by itself, but not a signal that a process has sent.
-void Coroutine::reportOverflow(int signal, siginfo_t* info, void*) {
-  std::raise(signal);
-  const auto* address = static_cast<const char*>(info->si_addr);
+// Called by the handler of a fault, so with snprintf it makes one call that
+// signal-safety(7) does not allow; but for these formats snprintf allocates
+// nothing.
+void Coroutine::reportOverflow(const void* address) {
   const Coroutine* self = current_;
   if (self == nullptr || address >= self->stack_ ||
-      address < self->stack_ - StackPool::stackSize)
+      address < self->stack_ - StackPool::guardSize())
     return;
   std::array<char, 256> text;
   const int n = std::snprintf(
@@ -162,21 +170,6 @@ void Coroutine::reportOverflow(int signal, siginfo_t* info, void*) {
       self->name != nullptr ? self->name : "coroutine",
       static_cast<unsigned long long>(self->number_), StackPool::stackSize);
   sys::write(STDERR_FILENO, text.data(), static_cast<std::size_t>(n));
-}
-
-void Coroutine::catchOverflows() {
-  if (fiberHooksOn) return;  // the sanitizers have a handler of their own
-  constexpr std::size_t size = 32 << 10;
-  static thread_local const struct SignalStack {
-    SignalStack() {
-      sys::signalStack(memory.get(), size);
-      for (const int signal : {SIGSEGV, SIGBUS})
-        sys::signalAction(signal, reportOverflow, SA_ONSTACK | SA_RESETHAND);
-    }
-    // The kernel forgets the memory before it is freed.
-    ~SignalStack() { sys::signalStack(nullptr, 0); }
-    const std::unique_ptr<char[]> memory{new char[size]};
-  } stack;
 }
 // [/report-overflow]
 

@@ -12,19 +12,21 @@
 // Invariants:
 // - A stack that was handed out once has its guard.
 // - `free_` has room for the stacks of all slabs, so release() allocates
-//   nothing.
+//   nothing. The stacks that have been free for longest stand first.
 //
-// It asks sys for mapStacks, unmap, guardAll, guard and protect.
+// It asks sys for mapStacks, keepPagesSmall, unmap, guardAll, guard, protect,
+// giveBackAll and giveBack.
 
 #include "naglfar/coroutine/stack_pool.hpp"
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cassert>
 
-#include "naglfar/coroutine/fiber_hooks.hpp"
+#include "naglfar/coroutine.hpp"
 #include "naglfar/sys.hpp"
 
 namespace naglfar {
@@ -34,13 +36,18 @@ const std::size_t StackPool::stackSize = fiberHooksOn ? 256 << 10 : 64 << 10;
 
 static constexpr std::size_t stacksInSlab = 128;
 
-static std::size_t guardSize() {
+// A frame steps over a guard that is smaller than itself, if it was compiled
+// without -fstack-clash-protection, as Debian's C library was. There a frame
+// has up to 14 KiB, and alloca(3) takes up to 64 KiB besides (regexec(3) and
+// others ask __libc_use_alloca). 128 KiB leave room for other libraries. One
+// page more, because of the power of two.
+std::size_t StackPool::guardSize() {
   static const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-  return page;
+  return (128 << 10) + page;
 }
 
 static std::size_t slabSize() {
-  return stacksInSlab * (guardSize() + StackPool::stackSize);
+  return stacksInSlab * (StackPool::guardSize() + StackPool::stackSize);
 }
 // [/slab-sizes]
 
@@ -51,19 +58,21 @@ static std::atomic<bool> guardByMadvise = true;  // until the kernel refuses
 
 // Makes all guards of a slab. False if this kernel does not take the list.
 static bool guardSlab(char* slab) {
+  const std::size_t size = StackPool::guardSize();
   std::array<iovec, stacksInSlab> guards;
-  for (iovec& page : guards) {
-    page = {slab, guardSize()};
-    slab += guardSize() + StackPool::stackSize;
+  for (iovec& guard : guards) {
+    guard = {slab, size};
+    slab += size + StackPool::stackSize;
   }
   const ssize_t guarded = sys::guardAll(guards.data(), guards.size());
-  return guarded == static_cast<ssize_t>(guards.size() * guardSize());
+  return guarded == static_cast<ssize_t>(guards.size() * size);
 }
 
-static bool installGuard(char* page) {
-  if (guardByMadvise && sys::guard(page, guardSize()) == 0) return true;
+static bool installGuard(char* guard) {
+  const std::size_t size = StackPool::guardSize();
+  if (guardByMadvise && sys::guard(guard, size) == 0) return true;
   guardByMadvise = false;
-  return sys::protect(page, guardSize()) == 0;
+  return sys::protect(guard, size) == 0;
 }
 
 const char* StackPool::guardMethod() {
@@ -74,12 +83,15 @@ const char* StackPool::guardMethod() {
 // [/guards]
 
 // [slabs]
+// After exit(3) in a coroutine the process stands on one of them.
 StackPool::~StackPool() {
-  assert(inUse_ == 0);
+  assert(inUse_ == 0 || Coroutine::current() != nullptr);
+  if (inUse_ > 0) return;
   for (char* slab : slabs_) sys::unmap(slab, slabSize());
 }
 
 void StackPool::mapSlab() {
+  if (!report_) report_.emplace();
   // The lists grow before the slab is mapped. A slab that is not in the list
   // of slabs would be lost; and all its stacks must find room in the list of
   // free stacks, whenever their coroutines end.
@@ -93,6 +105,9 @@ void StackPool::mapSlab() {
   slabEnd_ = fresh_ + slabSize();
   slabs_.push_back(fresh_);
   slabGuarded_ = guardByMadvise && guardSlab(fresh_);
+  // A kernel that takes the list knows MAP_STACK, too. An older one might put
+  // one huge page under many stacks.
+  if (!slabGuarded_) sys::keepPagesSmall(fresh_, slabSize());
 }
 // [/slabs]
 
@@ -107,6 +122,7 @@ char* StackPool::acquire() {
   }
   char* stack = free_.back();
   free_.pop_back();
+  cold_ = std::min(cold_, free_.size());
   ++inUse_;
   return stack;
 }
@@ -115,7 +131,22 @@ void StackPool::release(char* stack) noexcept {
   assert(inUse_ > 0);
   --inUse_;
   free_.push_back(stack);
+  if (free_.size() - cold_ == 2 * reserve) giveBack();
 }
 // [/take-and-give]
+
+// [give-back]
+// Gives the pages of the stacks that have been free for longest back to the
+// system: many at once, so that a program whose load goes up and down by
+// fewer stacks makes no calls. Their guards stay.
+void StackPool::giveBack() noexcept {
+  std::array<iovec, reserve> stacks;
+  for (iovec& stack : stacks) stack = {free_[cold_++], stackSize};
+  const ssize_t given = sys::giveBackAll(stacks.data(), stacks.size());
+  if (given == static_cast<ssize_t>(reserve * stackSize)) return;
+  for (const iovec& stack : stacks)
+    sys::giveBack(stack.iov_base, stack.iov_len);
+}
+// [/give-back]
 
 }  // namespace naglfar

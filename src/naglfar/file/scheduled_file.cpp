@@ -5,15 +5,19 @@
 //   copy into the file, so one scratch buffer serves all coroutines.
 // - With a scheduler, only the file, as a job, waits for room to write, for
 //   all coroutines that flush. These wait until they are notified: by the
-//   job, by the flush that has sent all, or by close().
-// - While sendingFile_, only sendfile() sends, and waits for room itself.
+//   job, by a call that has sent something, or by close().
+// - A direct call sends bytes that are not in outgoing_. Only the first of
+//   them sends, when what was written before it has left; then no other call
+//   sends, and it waits for room itself.
+// - After each wait, a call on a file that was destroyed touches it no more.
 //
 // It asks io for attempts to read and write, and the scheduler for wake-ups.
 
 #include "naglfar/scheduled_file.hpp"
 
+#include <array>
 #include <cassert>
-#include <vector>
+#include <stdexcept>
 
 namespace naglfar {
 
@@ -23,14 +27,17 @@ ScheduledFile::ScheduledFile(ScheduledFile&& other) noexcept
       bufferSize(other.bufferSize),
       deadline(other.deadline),
       timeout(other.timeout),
+      peerMaySend(other.peerMaySend),
       nread(other.nread),
       nwrite(other.nwrite),
       fd_(std::move(other.fd_)),
       incoming_(std::move(other.incoming_)),
       taken_(std::exchange(other.taken_, 0)),
       outgoing_(std::move(other.outgoing_)),
-      sent_(std::exchange(other.sent_, 0)) {
-  assert(other.flushing_.empty());
+      sent_(std::exchange(other.sent_, 0)),
+      last_(other.last_),
+      held_(other.held_) {
+  assert(other.flushes_.empty() && other.direct_.empty());
   // What leaves in the background goes on from here: the job sends what it
   // can, and waits again. If its scheduler has ended, the other file's job
   // neither waits nor is queued.
@@ -52,10 +59,13 @@ ScheduledFile ScheduledFile::connectTcp(const sys::Address& address,
 // [fill-and-take]
 // Drops the first bytes of a buffer, which have left, as soon as they are the
 // larger part. So the cost of small pieces of a large buffer stays linear.
+// The memory of what has left goes back, but for a little.
 static void compact(std::string& buffer, std::size_t& left) {
+  constexpr std::size_t little = 4096;
   if (2 * left < buffer.size()) return;
   buffer.erase(0, left);
   left = 0;
+  if (buffer.capacity() > little + 4 * buffer.size()) buffer.shrink_to_fit();
 }
 
 std::string_view ScheduledFile::pending() const {
@@ -65,9 +75,10 @@ std::string_view ScheduledFile::pending() const {
 // False at the end of file.
 bool ScheduledFile::fill() {
   if (closed()) sys::fail(EBADF, "read from a closed file");
-  static thread_local std::vector<char> scratch(65536);
+  // No vector: glibc ends a process that has no memory left to note that a
+  // thread has something to destroy.
+  static thread_local std::array<char, 65536> scratch;
   const std::size_t n = goReadSome(fd_.get(), scratch, patience());
-  compact(incoming_, taken_);
   incoming_.append(scratch.data(), n);
   nread += n;
   return n > 0;
@@ -81,8 +92,10 @@ std::string ScheduledFile::take(std::size_t n) {
     data.resize(n);
     return data;
   }
+  std::string data = incoming_.substr(taken_, n);
   taken_ += n;
-  return incoming_.substr(taken_ - n, n);
+  compact(incoming_, taken_);
+  return data;
 }
 // [/fill-and-take]
 
@@ -101,7 +114,8 @@ std::string_view ScheduledFile::peek() {
 
 std::string ScheduledFile::readline(std::size_t n,
                                     std::string_view separator) {
-  assert(!separator.empty());
+  if (separator.empty())
+    throw std::invalid_argument("readline: the separator is empty");
   Scheduler::spend(fileno());
   std::size_t searched = 0;
   for (;;) {
@@ -150,35 +164,77 @@ std::string ScheduledFile::Chunks::join() {
 // [/read-until]
 
 // [send-some]
-// Hands over what the kernel takes now. True if nothing is left. If the
-// kernel takes piece after piece, the job goes on after the others' turn.
-// The coroutine must not yield here: if it were cancelled meanwhile, no job
-// would send the rest.
-bool ScheduledFile::sendSome() {
-  if (sendingFile_) return false;
-  while (!outgoing_.empty()) {
-    const std::size_t n =
-        tryWrite(fileno(), std::string_view(outgoing_).substr(sent_), last_);
-    if (n == 0) return false;
+// How many bytes of outgoing_ may leave before a direct call has its turn.
+std::size_t ScheduledFile::sendable() const {
+  return direct_.empty() ? unsent() : direct_.first()->place - sentSoFar_;
+}
+
+// Hands over what the kernel takes now, and has the job send the rest. If the
+// kernel takes piece after piece, the job goes on after the others' turn. The
+// coroutine must not yield here: if it were cancelled meanwhile, no job would
+// send the rest.
+void ScheduledFile::sendSome() {
+  bool room = true;
+  while (room && sendable() > 0) {
+    const std::string_view next =
+        std::string_view(outgoing_).substr(sent_, sendable());
+    const std::size_t n = tryWrite(fileno(), next, last_);
+    room = n > 0;
+    held_ = held_ || (last_ && room);
     sent_ += n;
+    sentSoFar_ += n;
     nwrite += n;
     compact(outgoing_, sent_);
-    if (outgoing_.empty() || !Scheduler::overspends()) continue;
-    Scheduler::current().wake(*this);
-    return false;
+    if (room) flushing_.notifyAll();  // of progress
+    if (room && sendable() > 0 && Scheduler::overspends())
+      return Scheduler::current().wake(*this);
   }
-  return true;
+  if (room)
+    room_.unwatch();
+  else if (Scheduler::ofThread() != nullptr && !room_.watching() && !queued())
+    Scheduler::current().watch(fileno(), Interest::write, room_);
 }
 // [/send-some]
+
+// [calls]
+ScheduledFile::Call::Call(ScheduledFile& file, List<Call>& calls)
+    : number(++file.calls_), place(file.sentSoFar_ + file.unsent()) {
+  calls.append(*this);
+}
+
+struct ScheduledFile::DirectCall : Call {
+  explicit DirectCall(ScheduledFile& sender)
+      : Call(sender, sender.direct_), file(sender) {}
+  ~DirectCall() {
+    if (!linked()) return;
+    unlink();
+    file.run();  // for what was written meanwhile
+  }
+  ScheduledFile& file;
+};
+
+void ScheduledFile::awaitTurn(const Call& call) {
+  while (sendSome(), sendable() > 0 || direct_.first() != &call) {
+    awaitRoom(call);
+    if (closed()) sys::fail(ECANCELED, "write");
+  }
+}
+// [/calls]
 
 // [write]
 void ScheduledFile::write(std::string_view data) {
   if (autoflush || unsent() + data.size() > bufferSize)
     Scheduler::spend(fileno());
   if (closed()) sys::fail(EBADF, "write to a closed file");
-  if (autoflush && outgoing_.empty() && !sendingFile_ && !data.empty()) {
+  if (autoflush && outgoing_.empty() && direct_.empty() && !data.empty()) {
     // Mostly the kernel takes all of it, and nothing has to be kept.
-    const std::size_t n = tryWrite(fileno(), data);
+    std::size_t n = 0;
+    try {
+      n = tryWrite(fileno(), data);
+    } catch (const std::system_error&) {
+      outgoing_ = data;  // the next flush meets the error again
+      throw;
+    }
     nwrite += n;
     data.remove_prefix(n);
     if (data.empty()) return;
@@ -186,9 +242,41 @@ void ScheduledFile::write(std::string_view data) {
   // What is not sent at once grows piece by piece. A short answer finds room
   // in one allocation, which stays small, for many may wait beside it.
   if (!autoflush && outgoing_.empty()) outgoing_.reserve(112);
-  outgoing_ += data;
-  const bool full = unsent() > bufferSize;
-  if (autoflush || full) send(full);
+  const std::size_t room = bufferSize - std::min(bufferSize, unsent());
+  outgoing_ += data.substr(0, room);
+  if (data.size() > room)
+    writeDirectly(data.substr(room));
+  else if (autoflush)
+    send(false);
+}
+
+void ScheduledFile::writeDirectly(std::string_view data) {
+  const DirectCall call(*this);
+  try {
+    awaitTurn(call);
+    while (!data.empty()) {
+      Scheduler::spend(fileno());
+      const std::size_t n = tryWrite(fileno(), data);
+      if (n == 0) goWait(fileno(), Interest::write, patience());
+      nwrite += n;
+      data.remove_prefix(n);
+      if (n > 0) flushing_.notifyAll();  // of progress
+    }
+  } catch (...) {
+    // The rest keeps its place: the next flush sends it.
+    if (!call.linked()) throw;
+    outgoing_.insert(sent_ + call.place - sentSoFar_, data);
+    for (const List<Call>* calls : {&direct_, &flushes_})
+      for (Call* c = calls->first(); c != nullptr; c = calls->next(*c))
+        if (c->number > call.number) c->place += data.size();
+    throw;
+  }
+}
+
+void ScheduledFile::takeBack(std::size_t n) {
+  assert(n <= unsent());
+  outgoing_.resize(outgoing_.size() - n);
+  compact(outgoing_, sent_);
 }
 // [/write]
 
@@ -199,34 +287,41 @@ void ScheduledFile::flush(bool block) {
 }
 
 // Without a turn for the others before it: what was written is on its way
-// before the coroutine can be cancelled, and a destructor may call this. To
-// wait means to wait for the job, or for the flush that has sent it all.
+// before the coroutine can be cancelled. To wait means to wait for the job,
+// for the direct calls that came before, or for any call that sends.
 void ScheduledFile::send(bool block) {
   if (closed()) sys::fail(EBADF, "flush of a closed file");
-  while (!sendSome()) {
-    if (Scheduler::ofThread() == nullptr) {  // no job would send
-      goWait(fileno(), Interest::write, patience());
-      continue;
-    }
-    if (!sendingFile_ && !room_.watching() && !queued())
-      Scheduler::current().watch(fileno(), Interest::write, room_);
-    if (!block) return;
-    WaitQueue::Entry entry(flushing_);
-    try {
-      const bool woken = Scheduler::current().park("a descriptor to write to",
-                                                   fileno(), patience());
-      if (closed()) sys::fail(ECANCELED, "flush");
-      // A coroutine that was notified in the same turn has to look, for there
-      // may be no other left that waits for room.
-      if (!woken && entry.waiting()) sys::fail(ETIMEDOUT, "flush");
-    } catch (const Unwind&) {
-      // It was notified that there is room: the job goes on in its place.
-      if (!entry.waiting()) Scheduler::current().wake(*this);
-      throw;
-    }
+  const Call call(*this, flushes_);
+  const auto sent = [&] {
+    return sentSoFar_ >= call.place &&
+           (direct_.empty() || direct_.first()->number > call.number);
+  };
+  sendSome();
+  while (!sent() && (block || Scheduler::ofThread() == nullptr)) {
+    awaitRoom(call);
+    if (sent()) return;
+    if (closed()) sys::fail(ECANCELED, "flush");
+    sendSome();
   }
-  room_.unwatch();
-  flushing_.notifyAll();  // it was sent for all of them
+}
+
+// May end in vain. Without a scheduler no job would send, so the thread does.
+void ScheduledFile::awaitRoom(const Call& call) {
+  if (Scheduler::ofThread() == nullptr)
+    return goWait(fileno(), Interest::write, patience());
+  WaitQueue::Entry entry(flushing_);
+  try {
+    const bool woken = Scheduler::current().park("a descriptor to write to",
+                                                 fileno(), patience());
+    if (!call.linked()) sys::fail(ECANCELED, "flush of a destroyed file");
+    // A coroutine that was notified in the same turn has to look, for there
+    // may be no other left that waits for room.
+    if (!woken && entry.waiting()) sys::fail(ETIMEDOUT, "flush");
+  } catch (const Unwind&) {
+    // It was notified that there is room: the job goes on in its place.
+    if (call.linked() && !entry.waiting()) Scheduler::current().wake(*this);
+    throw;
+  }
 }
 // [/flush]
 
@@ -240,7 +335,7 @@ void ScheduledFile::run() {
   if (!flushing_.empty()) return flushing_.notifyAll();
   if (closed()) return;
   try {
-    send(false);
+    sendSome();
   } catch (const std::system_error&) {
     // What was not sent is still there: the next flush meets it again.
   }
@@ -250,15 +345,10 @@ void ScheduledFile::run() {
 // [sendfile]
 std::size_t ScheduledFile::sendfile(int file, off_t offset,
                                     std::size_t nbytes) {
-  flush();
-  struct Turn {
-    ~Turn() {
-      file.sendingFile_ = false;
-      file.run();  // for what was written meanwhile
-    }
-    ScheduledFile& file;
-  } turn{*this};
-  sendingFile_ = true;
+  Scheduler::spend(fileno());
+  if (closed()) sys::fail(EBADF, "sendfile to a closed file");
+  const DirectCall call(*this);
+  awaitTurn(call);
   std::size_t sent = 0;
   while (sent < nbytes) {
     const std::size_t n =
@@ -267,29 +357,62 @@ std::size_t ScheduledFile::sendfile(int file, off_t offset,
     if (n == 0) break;  // the file has ended
     sent += n;
     nwrite += n;
+    flushing_.notifyAll();  // of progress
   }
   return sent;
 }
 // [/sendfile]
 
 // [close]
-void ScheduledFile::close(bool flushFirst) {
+// Sends what was written, and closes the file if that fails.
+void ScheduledFile::sendLast() {
+  const Call call(*this, flushes_);
   last_ = true;
   try {
-    if (flushFirst && !closed()) flush();
+    flush();
   } catch (...) {
-    close(false);
+    if (call.linked()) close(false);
     throw;
   }
+}
+
+// If bytes come that are not read, close(2) is a reset, in which what the
+// kernel holds back would be lost. shutdown(2) sends that, with the end in
+// the same segment.
+void ScheduledFile::close(bool flushFirst) {
+  if (flushFirst && !closed()) sendLast();
+  if (flushFirst && held_ && peerMaySend && !closed())
+    sys::endWriting(fileno());
   room_.unwatch();
   fd_ = sys::Fd();
   flushing_.notifyAll();
 }
+// [/close]
+
+// [lingering-close]
+void ScheduledFile::lingeringClose(sys::Duration patience, std::size_t most) {
+  sendLast();
+  linger(patience, most);
+}
+
+// Bytes that are on their way arrive before a reset. The first ten segments
+// are on their way at once (RFC 6928); what else was sent may wait in the
+// kernel for the peer to take it, and a reset drops it there.
+void ScheduledFile::finish(sys::Duration patience, std::size_t most) {
+  constexpr std::size_t firstFlight = 14600;  // bytes
+  if (closed()) return;
+  sendLast();
+  if (closed() || !peerMaySend || nwrite == 0) return close(false);
+  if (nwrite > firstFlight) return linger(patience, most);
+  if (held_) sys::endWriting(fileno());
+  if (sys::peek(fileno()) > 0) return linger(patience, most);
+  close(false);
+}
 
 // The peer may have plenty to send: each piece counts against the budget.
-void ScheduledFile::lingeringClose(sys::Duration patience, std::size_t most) {
-  last_ = true;
-  flush();
+void ScheduledFile::linger(sys::Duration patience, std::size_t most) {
+  if (closed()) return;  // by another coroutine, while this one flushed
+  const Call call(*this, flushes_);
   sys::endWriting(fileno());
   deadline = after(patience);
   const std::size_t before = nread;
@@ -299,8 +422,8 @@ void ScheduledFile::lingeringClose(sys::Duration patience, std::size_t most) {
   } catch (const std::system_error&) {
     // The time is over, or the peer has reset the connection.
   }
-  close(false);
+  if (call.linked()) close(false);
 }
-// [/close]
+// [/lingering-close]
 
 }  // namespace naglfar

@@ -2,16 +2,18 @@
 // after the answer.
 //
 // Invariants:
-// - A client cannot fill the memory: the length of each line, the number of
+// - A client cannot fill the memory: the length of a head, the number of its
 //   headers and the length of the body are limited.
 // - The handler never waits for a client without a time limit.
 //
-// It asks for readHTTPLine, RequestBody, ScheduledFile, and TCPServer::idle.
+// It asks for readHTTPLine, RequestBody, ScheduledFile, and the server's
+// idle() and handle_error().
 
 #include "naglfar/http.hpp"
 
 #include <algorithm>
 #include <optional>
+#include <stdexcept>
 #include <utility>
 
 namespace naglfar {
@@ -21,65 +23,113 @@ void BaseHTTPRequestHandler::handle() {
   do {
     handle_one_request();
   } while (!close_connection);
-  // The client may still send, or has sent, bytes that the handler will not
-  // read: the rest of a request that was refused, the rest of a body, another
-  // request behind this one, or a request that it sends because it takes the
-  // connection for a lasting one. A client of HTTP/1.0 that has sent its only
-  // request sends no more, so close() need not wait for it.
+  hangUp();
+}
+
+// The client may still send, or has sent, bytes that the handler will not
+// read: the rest of a request that was refused, the rest of a body, another
+// request behind this one, or a request that it sends because it takes the
+// connection for a lasting one. A client of HTTP/1.0 that has sent its only
+// request should send no more: there, what the kernel has decides.
+void BaseHTTPRequestHandler::hangUp() {
   const bool mayBeSending =
-      refused_ || !rfile.atEnd() || wfile.available() > 0 || mayGoOn_;
-  if (mayBeSending && !ended_)
-    wfile.lingeringClose(lingerTimeout, lingerLimit);
+      refused_ || !rfile.atEnd() || connection.available() > 0 || mayGoOn_;
+  if (connection.closed()) return;
+  if (ended_) return connection.close();
+  if (mayBeSending)
+    connection.lingeringClose(lingerTimeout, lingerLimit);
+  else
+    connection.finish(lingerTimeout, lingerLimit);
 }
 
 void BaseHTTPRequestHandler::handle_one_request() {
   close_connection = true;
-  if (!awaitRequest(served_ ? keepAliveTimeout : headerTimeout)) return;
-  served_ = true;
   status_ = 0;
+  begun_ = position();
+  wfile.start(ResponseBody::Framing::raw);
   try {
-    if (parse_request()) {
-      dispatch();
-      // The rest of the body stands before the next request. To drop a short
-      // rest is cheaper than a new connection. The client may wait for the
-      // answer before it sends the rest, so the answer goes first.
-      constexpr std::size_t little = 65536;
-      if (!close_connection && !rfile.atEnd()) wfile.flush();
-      if (!close_connection) close_connection = !rfile.skip(little);
-    }
+    if (!awaitRequest(served_ ? keepAliveTimeout : headerTimeout)) return;
+    served_ = true;
+    parse_request();
+    serve();
+    // The rest of the body stands before the next request. To drop a short
+    // rest is cheaper than a new connection. The client may wait for the
+    // answer before it sends the rest, so the answer goes first.
+    constexpr std::size_t little = 65536;
+    if (!close_connection && !rfile.atEnd()) connection.flush();
+    if (!close_connection) close_connection = !rfile.skip(little);
   } catch (const HTTPError& error) {
-    wfile.deadline = never;
-    wfile.timeout = timeout;
+    connection.deadline = never;
+    connection.timeout = timeout;
     refused_ = close_connection = true;
-    if (status_ < 200) send_error(error.code, error.what());
+    sendInstead(error.code, error.what());
   }
   // close() sends the last answer together with the end of the connection.
-  if (!close_connection) wfile.flush();
+  if (!close_connection) connection.flush();
 }
 // [/handle]
+
+// [serve-request]
+// Calls the handler's function, and looks at what became of the answer.
+void BaseHTTPRequestHandler::serve() {
+  using Framing = ResponseBody::Framing;
+  try {
+    dispatch();
+    if (wfile.framing() == Framing::head)
+      throw std::logic_error("a handler returned before end_headers()");
+    if (status_ < 200 && position() == begun_)
+      throw std::logic_error("a handler returned without an answer");
+    if (wfile.framing() == Framing::length && !wfile.whole())
+      log_error("the body has not the length that its head says");
+    if (!wfile.whole()) close_connection = true;
+  } catch (const HTTPError&) {
+    throw;
+  } catch (const Unwind&) {
+    throw;  // this coroutine is being destroyed
+  } catch (const std::system_error& error) {
+    if (error.code() == std::errc::connection_reset ||
+        error.code() == std::errc::broken_pipe)
+      connection.close(false);  // the client has left
+    else
+      apologize();
+    throw;  // the server tells of it
+  } catch (...) {
+    apologize();
+    throw;
+  }
+}
+
+// The handler has failed. The client gets a 500, or else the end, so that it
+// does not take a part of an answer for the whole.
+void BaseHTTPRequestHandler::apologize() {
+  close_connection = true;
+  try {
+    if (sendInstead(500)) return hangUp();
+  } catch (const std::system_error&) {
+    // The client has left, too.
+  }
+  connection.close(false);
+}
+// [/serve-request]
 
 // [await-request]
 // Waits for the first byte of a request. False if none comes: the client has
 // closed the connection or its time is over, or the server stops.
 bool BaseHTTPRequestHandler::awaitRequest(sys::Duration patience) {
-  struct Idle {
-    Idle(TCPServer& owner, int connection) : server(owner), fd(connection) {
-      server.idle(fd, true);
-    }
-    ~Idle() { server.idle(fd, false); }
-    TCPServer& server;
-    const int fd;
-  };
   if (server.stopping()) patience = {};  // only a request that is there
-  wfile.deadline = after(patience);
-  wfile.timeout = sys::Duration::max();  // only the deadline counts
+  connection.deadline = after(patience);
+  connection.timeout = sys::Duration::max();  // only the deadline counts
   try {
-    // A request that is there already must not be cut off by a shutdown()
-    // while peek() lets the others run.
-    std::optional<Idle> idle;
-    if (wfile.available() == 0) idle.emplace(server, wfile.fileno());
-    ended_ = wfile.peek().empty();
-    if (ended_) return false;
+    constexpr int mostEmptyLines = 4;
+    for (int emptyLines = 0;; ++emptyLines) {
+      const char next = awaitByte();
+      if (ended_) return false;
+      // An empty line may stand behind a body (RFC 9112 section 2.2).
+      const bool empty = next == '\r' || next == '\n';
+      if (!empty || emptyLines == mostEmptyLines) break;
+      if (!connection.readline(2).ends_with('\n'))
+        throw HTTPError(400, "A CR without LF");
+    }
   } catch (const std::system_error& error) {
     if (error.code() != std::errc::timed_out &&
         error.code() != std::errc::operation_canceled)
@@ -87,8 +137,28 @@ bool BaseHTTPRequestHandler::awaitRequest(sys::Duration patience) {
     return false;
   }
   // The deadline of a first request begins with the connection.
-  if (served_ || server.stopping()) wfile.deadline = after(headerTimeout);
+  if (served_ || server.stopping())
+    connection.deadline = after(headerTimeout);
   return true;
+}
+
+// The next byte, or, if ended_, none.
+char BaseHTTPRequestHandler::awaitByte() {
+  struct Idle {
+    Idle(TCPServer& owner, int number) : server(owner), fd(number) {
+      server.idle(fd, true);
+    }
+    ~Idle() { server.idle(fd, false); }
+    TCPServer& server;
+    const int fd;
+  };
+  // A request that is there already must not be cut off by a shutdown() while
+  // peek() lets the others run.
+  std::optional<Idle> idle;
+  if (connection.available() == 0) idle.emplace(server, connection.fileno());
+  const std::string_view next = connection.peek();
+  ended_ = next.empty();
+  return ended_ ? '\0' : next.front();
 }
 // [/await-request]
 
@@ -101,34 +171,35 @@ static std::string_view takeWord(std::string_view& line) {
   return word;
 }
 
-// False if the line was empty, so that there is no request to serve.
-bool BaseHTTPRequestHandler::parse_request() {
+void BaseHTTPRequestHandler::parse_request() {
   requestline.clear();
   command = path = request_version = "";
   headers.clear();
   rfile.start(headers, false);
-  requestline = readHTTPLine(wfile, maxLine, 414);
+  const std::size_t start = taken();
+  requestline = readHTTPLine(connection, maxHead, 414);
 
   std::string_view rest = requestline;
   command = takeWord(rest);
-  path = takeWord(rest);
+  const std::string_view target = takeWord(rest);
   const std::string_view version = takeWord(rest);
-  if (command.empty()) return false;
-  // If a handler redirects to a path that begins with two slashes, a browser
-  // takes what follows them for the name of a host.
-  while (path.starts_with("//")) path.remove_prefix(1);
-  if (path.empty() || !takeWord(rest).empty())
+  if (!isToken(command) || target.empty() || !takeWord(rest).empty())
     throw HTTPError(400, "Bad request syntax");
   if (version.empty()) {
-    if (command != "GET") throw HTTPError(400, "Bad HTTP/0.9 request type");
+    // Such a request is two words with one space between them.
+    if (command != "GET" || requestline[3] != ' ' ||
+        requestline.size() != target.size() + 4)
+      throw HTTPError(400, "Bad HTTP/0.9 request type");
     request_version = "HTTP/0.9";
   } else {
     parseVersion(version);
-    readHeaders();
+    readHeaders(start);
   }
-  wfile.deadline = never;
-  wfile.timeout = timeout;
-  return true;
+  parseTarget(target);
+  connection.deadline = never;
+  connection.timeout = timeout;
+  if (headers.hasToken("Expect", "100-continue") && bothSpeak11())
+    handle_expect_100();
 }
 
 // RFC 9112 section 2.3: two numbers of one digit.
@@ -145,14 +216,19 @@ void BaseHTTPRequestHandler::parseVersion(std::string_view version) {
 // [/parse-request]
 
 // [read-headers]
-void BaseHTTPRequestHandler::readHeaders() {
+// The empty line at the end does not count against maxHead.
+void BaseHTTPRequestHandler::readHeaders(std::size_t start) {
   for (;;) {
-    const std::string line = readHTTPLine(wfile, maxLine, 431);
+    const std::string line =
+        readHTTPLine(connection, maxHead + 2 - (taken() - start), 431);
     if (line.empty()) break;
     if (headers.size() == maxHeaders) throw HTTPError(431);
     if (!headers.add(line)) throw HTTPError(400, "Bad header line");
   }
-  if (headers.get_all("Host").size() > 1) throw HTTPError(400, "Two hosts");
+  const auto hosts = headers.get_all("Host");
+  if (hosts.size() > 1 || (hosts.empty() && request_version >= "HTTP/1.1") ||
+      (!hosts.empty() && !isHost(hosts[0])))
+    throw HTTPError(400, "Bad or missing Host");
   if (headers.hasToken("Connection", "close")) {
     close_connection = true;
   } else if (headers.hasToken("Connection", "keep-alive") &&
@@ -161,17 +237,51 @@ void BaseHTTPRequestHandler::readHeaders() {
     if (protocol_version >= "HTTP/1.1") close_connection = false;
   }
   rfile.start(headers, request_version >= "HTTP/1.1");
-  if (sameName(headers.get("Expect"), "100-continue") &&
-      protocol_version >= "HTTP/1.1" && request_version >= "HTTP/1.1")
-    handle_expect_100();
 }
 
 void BaseHTTPRequestHandler::handle_expect_100() {
   send_response_only(100);
   end_headers();
-  wfile.flush();
+  connection.flush();
 }
 // [/read-headers]
+
+// [parse-target]
+// The four forms of a target (RFC 9112 section 3.2): `host:port` for CONNECT,
+// `*` for OPTIONS, a path, and a whole URI.
+void BaseHTTPRequestHandler::parseTarget(std::string_view target) {
+  path = target;
+  if (target == "*" && command == "OPTIONS") return;
+  if (command == "CONNECT") {
+    const std::string_view port = target.substr(target.rfind(':') + 1);
+    if (isHost(target) && parseNumber(port, 10).value_or(0) > 0) return;
+    throw HTTPError(400, "Bad request target");
+  }
+  if (!target.starts_with('/')) {
+    const std::string_view scheme = target.substr(0, target.find("//"));
+    if (!sameName(scheme, "http:") && !sameName(scheme, "https:"))
+      throw HTTPError(400, "Bad request target");
+    target.remove_prefix(scheme.size() + 2);
+    const std::string_view host =
+        target.substr(0, target.find_first_of("/?#"));
+    if (host.empty() || !isHost(host))
+      throw HTTPError(400, "Bad request target");
+    headers.set("Host", host);  // it counts: section 3.2.2
+    target.remove_prefix(host.size());
+  }
+  // If a handler redirects to a path that begins with two slashes, a browser
+  // takes what follows them for the name of a host. It takes a backslash for
+  // a slash.
+  const std::size_t first =
+      std::min(target.find_first_not_of("/\\"), target.size());
+  if (first > 0 && target[first - 1] == '/') {
+    path = target.substr(first - 1);
+  } else {
+    target_ = "/" + std::string(target.substr(first));
+    path = target_;
+  }
+}
+// [/parse-target]
 
 // [dispatch]
 void BaseHTTPRequestHandler::dispatch() {

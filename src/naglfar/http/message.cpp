@@ -1,17 +1,21 @@
-// How headers are found by name, and how a body is read by length and by
-// chunks.
+// How headers are found by name, how the body of a request is read by length
+// and by chunks, and how the body of an answer is written.
 //
 // Invariants:
 // - A length that the client sends has nothing but digits and fits into
 //   std::size_t; otherwise the request is refused.
-// - No line between chunks is read without a limit on its length.
+// - No line between chunks is read without a limit on its length, nor on the
+//   length of all such lines.
 //
-// It asks for ScheduledFile::read and readline.
+// It asks for ScheduledFile::read, readline, write and sendfile.
 
 #include "naglfar/http/message.hpp"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
+#include <cstdint>
+#include <cstdio>
 #include <system_error>
 
 namespace naglfar {
@@ -21,13 +25,18 @@ static constexpr char lower(char c) {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
 }
 
-// A "token" of RFC 9110 section 5.6.2.
-static bool isName(std::string_view text) {
-  return !text.empty() &&
-         text.find_first_not_of(
-             "!#$%&'*+-.^_`|~0123456789"
-             "abcdefghijklmnopqrstuvwxyz"
-             "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == std::string_view::npos;
+static constexpr std::string_view lettersAndDigits =
+    "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
+static bool hasOnly(std::string_view text, std::string_view marks) {
+  return std::all_of(text.begin(), text.end(), [marks](char c) {
+    return lettersAndDigits.find(c) != std::string_view::npos ||
+           marks.find(c) != std::string_view::npos;
+  });
+}
+
+bool isToken(std::string_view text) {
+  return !text.empty() && hasOnly(text, "!#$%&'*+-.^_`|~");
 }
 
 static std::string_view trimmed(std::string_view text) {
@@ -38,6 +47,36 @@ static std::string_view trimmed(std::string_view text) {
 bool sameName(std::string_view a, std::string_view b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(),
                     [](char x, char y) { return lower(x) == lower(y); });
+}
+
+bool hasWord(std::string_view list, std::string_view word) {
+  while (!list.empty()) {
+    const std::string_view next = list.substr(0, list.find(','));
+    if (sameName(trimmed(next), word)) return true;
+    list.remove_prefix(std::min(next.size() + 1, list.size()));
+  }
+  return false;
+}
+
+// A name may have any character in percent-encoding; an address of IPv6
+// stands in brackets (RFC 3986 section 3.2.2).
+bool isHost(std::string_view text) {
+  const bool bracketed = text.starts_with('[');
+  const std::size_t end =
+      std::min(bracketed ? text.find(']') : text.find(':'), text.size());
+  const std::string_view name =
+      text.substr(bracketed ? 1 : 0, end - bracketed);
+  std::string_view port = text.substr(end);
+  if (bracketed && !port.starts_with(']')) return false;
+  if (bracketed) port.remove_prefix(1);
+  if (!hasOnly(name, bracketed ? ":." : "-._~!$&'()*+,;=%")) return false;
+  for (std::size_t at = 0; (at = name.find('%', at)) != name.npos; ++at)
+    if (name.size() < at + 3 || !parseNumber(name.substr(at + 1, 2), 16))
+      return false;
+  if (port.empty()) return true;
+  const auto number = parseNumber(port.substr(1), 10);
+  return port[0] == ':' &&
+         (port.size() == 1 || number.value_or(1 << 16) < 1 << 16);
 }
 // [/names]
 
@@ -78,19 +117,21 @@ bool Headers::add(std::string_view line) {
   const std::size_t colon = line.find(':');
   if (colon == std::string_view::npos) return false;
   const std::string_view name = line.substr(0, colon);
-  if (!isName(name)) return false;  // a space before the colon, too
+  if (!isToken(name)) return false;  // a space before the colon, too
   fields_.emplace_back(name, trimmed(line.substr(colon + 1)));
   return true;
 }
 
 bool Headers::hasToken(std::string_view name, std::string_view word) const {
-  for (std::string_view rest : get_all(name))
-    while (!rest.empty()) {
-      const std::string_view next = rest.substr(0, rest.find(','));
-      if (sameName(trimmed(next), word)) return true;
-      rest.remove_prefix(std::min(next.size() + 1, rest.size()));
-    }
-  return false;
+  const auto lists = get_all(name);
+  return std::any_of(lists.begin(), lists.end(),
+                     [word](auto list) { return hasWord(list, word); });
+}
+
+void Headers::set(std::string_view name, std::string_view value) {
+  std::erase_if(fields_,
+                [name](const auto& f) { return sameName(f.first, name); });
+  fields_.emplace_back(name, value);
 }
 
 std::string_view Headers::get(std::string_view name,
@@ -109,27 +150,39 @@ std::vector<std::string_view> Headers::get_all(std::string_view name) const {
 // [/headers-members]
 
 // [body-length]
-static std::size_t parseLength(std::string_view digits, int base) {
+std::optional<std::size_t> parseNumber(std::string_view digits, int base) {
   std::size_t n = 0;
   const char* const end = digits.data() + digits.size();
   const auto parsed = std::from_chars(digits.data(), end, n, base);
-  if (parsed.ec != std::errc() || parsed.ptr != end)
-    throw HTTPError(400, "Bad length of a body");
+  if (parsed.ec != std::errc() || parsed.ptr != end) return std::nullopt;
   return n;
 }
 
+static std::size_t parseLength(std::string_view digits, int base) {
+  const auto n = parseNumber(digits, base);
+  if (!n) throw HTTPError(400, "Bad length of a body");
+  return *n;
+}
+
+// Bytes that lines around chunks may have beyond what their chunks allow.
+static constexpr std::size_t mostBeside = 16384;
+
 void RequestBody::start(const Headers& headers, bool mayBeChunked) {
   framing_ = Framing::length;
-  left_ = 0;
+  left_ = lines_ = 0;
   const auto codings = headers.get_all("Transfer-Encoding");
   const auto lengths = headers.get_all("Content-Length");
   if (!codings.empty()) {
     if (!lengths.empty()) throw HTTPError(400, "Two lengths of a body");
     if (!mayBeChunked) throw HTTPError(400, "Chunks before HTTP/1.1");
-    if (codings.size() > 1 || !sameName(codings[0], "chunked"))
+    const std::string_view last = codings.back();
+    if (!sameName(trimmed(last.substr(last.rfind(',') + 1)), "chunked"))
+      throw HTTPError(400, "A body without an end");
+    if (codings.size() > 1 || !sameName(last, "chunked"))
       throw HTTPError(501, "Unsupported transfer coding");
     framing_ = Framing::firstChunk;
     room_ = limit;
+    spare_ = mostBeside;
   } else if (!lengths.empty()) {
     if (std::count(lengths.begin(), lengths.end(), lengths[0]) !=
         std::ssize(lengths))
@@ -154,32 +207,35 @@ bool RequestBody::more() {
 void RequestBody::nextChunk() {
   const Framing before = std::exchange(framing_, Framing::broken);
   if (before == Framing::broken ||
-      (before == Framing::chunk && !line().empty()))
+      (before == Framing::chunk && !line(400).empty()))
     throw HTTPError(400, "Bad end of a chunk");
-  const std::string head = line();
+  const std::string head = line(400);
   std::string_view size = std::string_view(head).substr(0, head.find(';'));
   size = size.substr(0, size.find_last_not_of(" \t") + 1);
   const std::size_t length = parseLength(size, 16);
   if (length > room_) throw HTTPError(413);
   room_ -= length;
   left_ = length;
+  spare_ =
+      std::min(mostBeside, spare_ + 16 + 2 * std::min(length, mostBeside));
   if (length == 0) {
     // Trailers have the form of headers. A server may drop them (RFC 9110
     // section 6.5.1).
-    Headers trailers;
-    for (std::string next = line(); !next.empty(); next = line()) {
-      if (trailers.size() == 100) throw HTTPError(431);
-      if (!trailers.add(next)) throw HTTPError(400, "Bad trailer");
-    }
+    for (std::string next = line(431); !next.empty(); next = line(431))
+      if (!Headers().add(next)) throw HTTPError(400, "Bad trailer");
   }
   framing_ = length > 0 ? Framing::chunk : Framing::length;
 }
 
 // Only CR LF ends the line, because some programs take LF alone for a part of
 // an extension.
-std::string RequestBody::line() {
+std::string RequestBody::line(int tooLong) {
   constexpr std::size_t longest = 4096;  // bytes: a number, and extensions
-  return readHTTPLine(connection_, longest, 400, false);
+  std::string line =
+      readHTTPLine(connection_, std::min(longest, spare_), tooLong, false);
+  lines_ += line.size() + 2;
+  spare_ -= line.size() + 2;
+  return line;
 }
 // [/body-chunks]
 
@@ -201,13 +257,61 @@ std::string RequestBody::take(std::size_t n, bool byLine) {
 }
 
 bool RequestBody::skip(std::size_t most) {
+  std::size_t dropped = 0;
+  const std::size_t before = lines_;
   while (more()) {
-    if (left_ > most) return false;
-    most -= left_;
+    dropped += left_;
+    if (dropped + lines_ - before > most) return false;
     read(left_);
   }
   return true;
 }
 // [/body-read]
+
+// [body-write]
+// Begins a piece of at most n bytes. Returns how many of them the body takes.
+std::size_t ResponseBody::begin(std::size_t n) {
+  if (framing_ == Framing::head)
+    throw std::logic_error("the body of an answer comes after end_headers()");
+  dropped_ = dropped_ || n > room_;
+  n = framing_ == Framing::none ? 0 : std::min(n, room_);
+  if (framing_ == Framing::length) room_ -= n;
+  if (framing_ == Framing::chunks && n > 0) {
+    std::array<char, 32> line;
+    std::snprintf(line.data(), line.size(), "%zx\r\n", n);
+    connection_.write(line.data());
+  }
+  return n;
+}
+
+void ResponseBody::endPiece() {
+  if (framing_ == Framing::chunks) connection_.write("\r\n");
+}
+
+void ResponseBody::write(std::string_view data) {
+  data = data.substr(0, begin(data.size()));
+  if (data.empty()) return;  // an empty chunk would end the body
+  connection_.write(data);
+  endPiece();
+}
+
+std::size_t ResponseBody::sendfile(int file, off_t offset,
+                                   std::size_t nbytes) {
+  nbytes = begin(nbytes);
+  if (nbytes == 0) return 0;
+  const std::size_t sent = connection_.sendfile(file, offset, nbytes);
+  if (framing_ == Framing::chunks && sent < nbytes)
+    throw std::runtime_error("a file ended within the chunk that sends it");
+  if (framing_ == Framing::length) room_ += nbytes - sent;
+  endPiece();
+  return sent;
+}
+
+void ResponseBody::end() {
+  begin(0);
+  if (framing_ == Framing::chunks) connection_.write("0\r\n\r\n");
+  if (framing_ != Framing::length) start(Framing::none);
+}
+// [/body-write]
 
 }  // namespace naglfar

@@ -1,18 +1,24 @@
 /// @file http/message.hpp
-/// The parts of an HTTP request: its headers, and its body.
+/// The parts of an HTTP message: headers, the body of a request, and the body
+/// of an answer.
 ///
 /// The next request begins where the body ends. If a server and a proxy in
 /// front of it disagree about that place, a client can smuggle requests past
 /// the proxy (RFC 9112 section 11.2). So the library refuses every request
 /// whose end can be read in two ways.
 ///
-/// Invariant: RequestBody never takes a byte of the next request from the
-/// connection, and throws rather than end before the body does.
+/// Invariants:
+/// - RequestBody never takes a byte of the next request from the connection,
+///   and throws rather than end before the body does.
+/// - ResponseBody never sends a byte past the end of the body that the head
+/// of
+///   the answer has announced.
 ///
 /// Asks of the layer below: ScheduledFile.
 
 #pragma once
 
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -85,6 +91,10 @@ class Headers {
   bool contains(std::string_view name) const {
     return !get_all(name).empty();
   }
+  /// Replaces all headers of a name by one.
+  /// @param name The header's name.
+  /// @param value Its value.
+  void set(std::string_view name, std::string_view value);
   /// @return How many headers there are.
   std::size_t size() const { return fields_.size(); }
   /// Removes all headers.
@@ -99,6 +109,26 @@ class Headers {
 /// @param b Another word.
 /// @return True if they differ at most in the case of their letters.
 bool sameName(std::string_view a, std::string_view b);
+
+/// @param text A text.
+/// @return True if it is a token (RFC 9110 section 5.6.2), as the names of
+///         methods and headers are.
+bool isToken(std::string_view text);
+
+/// @param list Words with commas between them (RFC 9110 section 5.6.1).
+/// @param word A word.
+/// @return True if the word is one of them, in any case of letters.
+bool hasWord(std::string_view list, std::string_view word);
+
+/// @param text What a client calls the server.
+/// @return True if it is empty, a host, or a host, a colon and a port
+///         (RFC 9110 section 7.2).
+bool isHost(std::string_view text);
+
+/// @param digits Digits, and nothing else.
+/// @param base 10 or 16.
+/// @return The number; nothing if it is none, or does not fit.
+std::optional<std::size_t> parseNumber(std::string_view digits, int base);
 // [/headers]
 
 // [request-body]
@@ -131,20 +161,22 @@ class RequestBody {
   /// section 6.3); without headers there is no body.
   /// @param headers The headers of the request.
   /// @param mayBeChunked Whether the client's version knows chunks.
-  /// @throws HTTPError 400 if the headers contradict each other or the length
-  ///         is no number, 413 if the body is longer than `limit`, 501 for
-  ///         another coding than chunks.
+  /// @throws HTTPError 400 if the headers contradict each other, the length
+  ///         is no number, or the last coding is not chunks; 413 if the body
+  ///         is longer than `limit`; 501 for another coding before chunks.
   void start(const Headers& headers, bool mayBeChunked);
   /// @return True if the whole body was read.
   bool atEnd() const { return left_ == 0 && framing_ == Framing::length; }
   /// Reads the rest of the body and drops it.
-  /// @param most How many bytes to drop at most.
+  /// @param most How many bytes to drop at most, with those around chunks.
   /// @return False if the rest is longer.
   /// @throws HTTPError As read().
   /// @throws std::system_error As read().
   bool skip(std::size_t most);
 
   /// How many bytes a body may have, also if the handler does not read it.
+  /// The lines around its chunks may have twice as many, and 16 for each
+  /// chunk, and 16 KiB; so have the trailers behind the last.
   std::size_t limit = std::size_t{64} << 20;
 
  private:
@@ -154,15 +186,88 @@ class RequestBody {
   enum class Framing { length, firstChunk, chunk, broken };
   bool more();
   void nextChunk();
-  std::string line();
+  std::string line(int tooLong);
   std::string take(std::size_t n, bool byLine);
 
   ScheduledFile& connection_;
   Framing framing_ = Framing::length;
-  std::size_t left_ = 0;  // unread bytes of the body, or of the chunk
-  std::size_t room_ = 0;  // bytes of chunks that the limit still allows
+  std::size_t left_ = 0;   // unread bytes of the body, or of the chunk
+  std::size_t room_ = 0;   // bytes of chunks that the limit still allows
+  std::size_t lines_ = 0;  // bytes of lines around the chunks so far
+  std::size_t spare_ = 0;  // bytes that such lines may still have
 };
 // [/request-body]
+
+// [response-body]
+/// The body of an answer, as a file that ends where the head of the answer
+/// says. It drops what is written past that end: all of it in an answer to
+/// HEAD and in one with a status that allows no body.
+class ResponseBody {
+ public:
+  /// @param connection Where to send the body to.
+  explicit ResponseBody(ScheduledFile& connection)
+      : connection_(connection) {}
+
+  /// Adds to the body.
+  /// @param data The bytes.
+  /// @throws std::logic_error Between send_response() and end_headers(),
+  ///         where the bytes would be headers.
+  /// @throws std::system_error As ScheduledFile::write().
+  void write(std::string_view data);
+  /// Sends what was written.
+  /// @throws std::system_error As ScheduledFile::flush().
+  void flush() { connection_.flush(); }
+  /// Adds a part of a file to the body.
+  /// @param file A descriptor of a regular file, which stays open meanwhile.
+  /// @param offset Where in it to start, in bytes.
+  /// @param nbytes How many bytes to send.
+  /// @return How many were sent: fewer only if the file or the body ends
+  ///         before.
+  /// @throws std::logic_error As write().
+  /// @throws std::runtime_error If the file ends within a chunk.
+  /// @throws std::system_error As ScheduledFile::sendfile().
+  std::size_t sendfile(int file, off_t offset, std::size_t nbytes);
+  /// @return The connection's descriptor.
+  int fileno() const { return connection_.fileno(); }
+
+  /// What the handler tells the body about its answer.
+  enum class Framing {
+    raw,     ///< No head: every byte is sent as it is.
+    head,    ///< The head has begun and not ended.
+    none,    ///< There is no body: what is written is dropped.
+    length,  ///< The body has a length.
+    chunks,  ///< The body goes in chunks.
+    close    ///< The body ends with the connection.
+  };
+  /// Starts a part of the answer.
+  /// @param framing What the part is.
+  /// @param length How many bytes the body has, if that is known.
+  void start(Framing framing, std::size_t length = unlimited) {
+    framing_ = framing;
+    room_ = length;
+    dropped_ = false;
+  }
+  /// Ends the body, unless it has a length. After it, each byte is dropped.
+  /// @throws std::logic_error As write().
+  void end();
+  /// @return Where the answer stands.
+  Framing framing() const { return framing_; }
+  /// @return True if what was written is the body that the head announced.
+  bool whole() const {
+    return framing_ == Framing::none ||
+           (framing_ == Framing::length && room_ == 0 && !dropped_);
+  }
+
+ private:
+  std::size_t begin(std::size_t n);
+  void endPiece();
+
+  ScheduledFile& connection_;
+  Framing framing_ = Framing::raw;
+  std::size_t room_ = unlimited;  // bytes that the body may still have
+  bool dropped_ = false;          // whether bytes past the end were written
+};
+// [/response-body]
 
 /// @}
 

@@ -1,21 +1,21 @@
 // How the handler writes a response.
 //
 // Invariants:
-// - A text with CR, LF or NUL never gets into a status line or a header.
-// - The library sends no second answer to a request whose final status line
-//   is sent: handle_one_request() cuts the answer off. A client sees this if
-//   the answer has a length or chunks, and not if the answer ends with the
-//   connection.
+// - No control character but a tab gets into a status line or a header.
+// - A request gets one final answer. What the head of that answer says about
+//   its end is true: ResponseBody holds the body to it, and handle() closes
+//   the connection if bytes of the body are missing.
+// - An answer is replaced by an error only if no byte of it has left.
 //
-// It asks for ScheduledFile::write and flush, and the C library for the date.
+// It asks for ScheduledFile::write and takeBack, ResponseBody, and the C
+// library for the date.
 
 #include "naglfar/http.hpp"
 
+#include <algorithm>
 #include <array>
-#include <cstdio>
 #include <ctime>
 #include <iomanip>
-#include <iostream>
 #include <locale>
 #include <sstream>
 #include <stdexcept>
@@ -23,103 +23,181 @@
 
 namespace naglfar {
 
+// [statuses]
+// Whether RFC 9110 section 8.6 allows an answer to have a Content-Length.
+static bool mayHaveLength(int code, std::string_view command) {
+  return code >= 200 && code != 204 && code != 205 &&
+         (command != "CONNECT" || code >= 300);
+}
+
+static bool mayHaveBody(int code, std::string_view command) {
+  return mayHaveLength(code, command) && code != 304 && command != "HEAD";
+}
+
+// After it the connection is no longer one of HTTP.
+static bool switchesProtocol(int code, std::string_view command) {
+  return code == 101 || (command == "CONNECT" && code >= 200 && code < 300);
+}
+
+// Whether the answer may have what HTTP/1.0 does not know.
+bool BaseHTTPRequestHandler::bothSpeak11() const {
+  return protocol_version >= "HTTP/1.1" && request_version >= "HTTP/1.1";
+}
+// [/statuses]
+
 // [send-response]
-static void refuseLineEnds(std::string_view text) {
-  if (text.find_first_of(std::string_view("\r\n\0", 3)) !=
-      std::string_view::npos)
+static void refuseControls(std::string_view text) {
+  if (std::any_of(text.begin(), text.end(), [](unsigned char c) {
+        return (c < ' ' && c != '\t') || c == 0x7f;
+      }))
     throw std::invalid_argument(
-        "a line end or NUL in what becomes one line of a response");
+        "a line end or another control character in what becomes one line of "
+        "a response");
 }
 
 void BaseHTTPRequestHandler::send_response(int code,
                                            std::string_view message) {
-  log_request(code);
   send_response_only(code, message);
+  log_request(code);
   send_header("Server", version_string());
   send_header("Date", date_time_string());
 }
 
 void BaseHTTPRequestHandler::send_response_only(int code,
                                                 std::string_view message) {
-  refuseLineEnds(message);
-  if (code < 100 || code > 999)
-    throw std::invalid_argument("a status of other than three digits");
+  refuseControls(message);
+  if (code < 100 || code > 599)
+    throw std::invalid_argument(
+        "a status of other than three digits, from 100 to 599");
+  if (status_ >= 200)
+    throw std::logic_error("a second answer to one request");
   status_ = code;
-  framed_ = code < 200 || code == 204 || code == 304 || command == "HEAD";
-  chunked_ = saidConnection_ = false;
-  if (request_version == "HTTP/0.9") return;
-  wfile.write(protocol_version);
-  wfile.write(' ' + std::to_string(code) + ' ');
-  wfile.write(message.empty() ? reasonPhrase(code) : message);
-  wfile.write("\r\n");
-}
-
-void BaseHTTPRequestHandler::send_header(std::string_view keyword,
-                                         std::string_view value) {
-  refuseLineEnds(keyword);
-  refuseLineEnds(value);
-  if (sameName(keyword, "Content-Length") ||
-      sameName(keyword, "Transfer-Encoding"))
-    framed_ = true;
-  if (sameName(keyword, "Connection")) {
-    saidConnection_ = true;
-    if (sameName(value, "close")) close_connection = true;
-    if (sameName(value, "keep-alive")) close_connection = false;
-  }
-  if (request_version == "HTTP/0.9") return;
-  wfile.write(keyword);
-  wfile.write(": ");
-  wfile.write(value);
-  wfile.write("\r\n");
-}
-
-void BaseHTTPRequestHandler::end_headers() {
-  if (!framed_ || server.stopping()) close_connection = true;
-  if (close_connection && !saidConnection_ && status_ >= 200 &&
-      protocol_version >= "HTTP/1.1")
-    send_header("Connection", "close");
-  if (request_version != "HTTP/0.9") wfile.write("\r\n");
+  silent_ = request_version == "HTTP/0.9" || (code < 200 && !bothSpeak11());
+  length_.reset();
+  saidClose_ = false;
+  wfile.start(ResponseBody::Framing::head);
+  if (silent_) return;
+  connection.write(protocol_version);
+  connection.write(' ' + std::to_string(code) + ' ');
+  connection.write(message.empty() ? reasonPhrase(code) : message);
+  connection.write("\r\n");
 }
 // [/send-response]
 
+// [send-header]
+void BaseHTTPRequestHandler::send_header(std::string_view keyword,
+                                         std::string_view value) {
+  if (wfile.framing() != ResponseBody::Framing::head)
+    throw std::logic_error(
+        "send_header() goes between send_response() and end_headers()");
+  if (!isToken(keyword))
+    throw std::invalid_argument("the name of a header is no token");
+  refuseControls(value);
+  if (sameName(keyword, "Transfer-Encoding"))
+    throw std::invalid_argument(
+        "Transfer-Encoding by hand: call startChunks() for it");
+  if (sameName(keyword, "Content-Length")) {
+    const auto length = parseNumber(value, 10);
+    if (!length || length_)
+      throw std::invalid_argument("a Content-Length is one number");
+    if (!mayHaveLength(status_, command)) return;
+    length_ = length;
+  }
+  if (sameName(keyword, "Connection")) {
+    if (sameName(value, "keep-alive")) return;
+    if (hasWord(value, "close")) saidClose_ = close_connection = true;
+  }
+  writeHeader(keyword, value);
+}
+
+void BaseHTTPRequestHandler::writeHeader(std::string_view keyword,
+                                         std::string_view value) {
+  if (silent_) return;
+  connection.write(keyword);
+  connection.write(": ");
+  connection.write(value);
+  connection.write("\r\n");
+}
+// [/send-header]
+
+// [end-headers]
+void BaseHTTPRequestHandler::end_headers() {
+  using Framing = ResponseBody::Framing;
+  const bool chunks = wfile.framing() == Framing::chunks;
+  if (!chunks && wfile.framing() != Framing::head)
+    throw std::logic_error("end_headers() comes once, after send_response()");
+  const bool hasBody = mayHaveBody(status_, command);
+  const bool switches = switchesProtocol(status_, command);
+  if (status_ >= 200 && !switches) {
+    const bool ends = !hasBody || length_ || chunks;
+    if (!ends || silent_ || saidClose_ || server.stopping())
+      close_connection = true;
+    // A client of HTTP/1.1 expects to go on, whatever the server's version
+    // is.
+    if (close_connection && !saidClose_ &&
+        std::max(protocol_version, request_version) >= "HTTP/1.1")
+      writeHeader("Connection", "close");
+    if (!close_connection && !bothSpeak11())
+      writeHeader("Connection", "keep-alive");
+    // A 205 is not among the answers that end with their head.
+    if (!close_connection && status_ == 205)
+      writeHeader("Content-Length", "0");
+  }
+  if (!silent_) connection.write("\r\n");
+  if (status_ < 200 && !switches) begun_ = position();  // of the final answer
+  if (chunks)
+    wfile.start(Framing::chunks);
+  else if (switches && !silent_)
+    wfile.start(Framing::raw);
+  else if (!hasBody)
+    wfile.start(Framing::none);
+  else if (length_)
+    wfile.start(Framing::length, *length_);
+  else
+    wfile.start(Framing::close);
+}
+// [/end-headers]
+
 // [send-chunks]
 void BaseHTTPRequestHandler::startChunks() {
-  chunked_ = protocol_version >= "HTTP/1.1" && request_version >= "HTTP/1.1";
-  if (chunked_) send_header("Transfer-Encoding", "chunked");
+  if (wfile.framing() == ResponseBody::Framing::head && bothSpeak11() &&
+      !length_ && mayHaveBody(status_, command)) {
+    writeHeader("Transfer-Encoding", "chunked");
+    wfile.start(ResponseBody::Framing::chunks);
+  }
   end_headers();
 }
 
 void BaseHTTPRequestHandler::sendChunk(std::string_view data) {
-  // An empty chunk would end the body.
-  if (data.empty() || command == "HEAD") return;
-  if (chunked_) {
-    std::array<char, 32> line;
-    std::snprintf(line.data(), line.size(), "%zx\r\n", data.size());
-    wfile.write(line.data());
-  }
+  if (data.empty()) return;
   wfile.write(data);
-  if (chunked_) wfile.write("\r\n");
   wfile.flush();
 }
 
 void BaseHTTPRequestHandler::endChunks() {
-  if (chunked_ && command != "HEAD") wfile.write("0\r\n\r\n");
+  wfile.end();
 }
 // [/send-chunks]
 
 // [send-error]
+// The text may quote the client: in the page it is text, and in a terminal
+// too.
 static std::string escaped(std::string_view text) {
   std::string html;
-  for (const char c : text)
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    const bool control =
+        (byte < ' ' && c != '\n' && c != '\t') || byte == 0x7f;
     html += c == '&'   ? "&amp;"
             : c == '<' ? "&lt;"
             : c == '>' ? "&gt;"
-                       : std::string(1, c);
+                       : std::string(1, control ? '?' : c);
+  }
   return html;
 }
 
-// Makes a reason phrase, which may quote the client, printable.
-static std::string oneLine(std::string_view text) {
+// A text that may quote the client, fit for a line of the response.
+static std::string printable(std::string_view text) {
   std::string line(text);
   for (char& c : line)
     if (c < ' ' || c > '~') c = '?';
@@ -129,7 +207,7 @@ static std::string oneLine(std::string_view text) {
 void BaseHTTPRequestHandler::send_error(int code, std::string_view message,
                                         std::string_view explain) {
   const std::string reason =
-      oneLine(message.empty() ? reasonPhrase(code) : message);
+      printable(message.empty() ? reasonPhrase(code) : message);
   log_error("code " + std::to_string(code) + ", message " + reason);
   const std::string body =
       "<!DOCTYPE html>\n<title>Error " + std::to_string(code) +
@@ -144,7 +222,19 @@ void BaseHTTPRequestHandler::send_error(int code, std::string_view message,
     send_header("Content-Length", std::to_string(body.size()));
   }
   end_headers();
-  if (hasBody && command != "HEAD") wfile.write(body);
+  wfile.write(body);
+}
+
+// False if a part of the answer has left, so that no other can take its
+// place.
+bool BaseHTTPRequestHandler::sendInstead(int code, std::string_view message) {
+  const std::size_t written = position() - begun_;
+  if (written > connection.unsent()) return false;
+  connection.takeBack(written);
+  wfile.start(ResponseBody::Framing::raw);
+  status_ = 0;
+  send_error(code, message);
+  return true;
 }
 // [/send-error]
 
@@ -155,8 +245,8 @@ void BaseHTTPRequestHandler::log_request(int code, std::string_view size) {
 }
 
 void BaseHTTPRequestHandler::log_message(std::string_view message) {
-  std::cerr << address_string() + " - - [" + log_date_time_string() + "] " +
-                   oneLine(message) + "\n";
+  sys::log(
+      {address_string(), " - - [", log_date_time_string(), "] ", message});
 }
 // [/log]
 
@@ -171,18 +261,21 @@ static std::string written(const std::tm& time, const char* format) {
 
 std::string_view BaseHTTPRequestHandler::date_time_string() {
   static thread_local std::time_t formatted = -1;
-  static thread_local std::string text;
-  const std::time_t now = std::time(nullptr);
+  // No string: see ScheduledFile::fill().
+  static thread_local std::array<char, 32> text;
+  static thread_local std::size_t size = 0;
+  const std::time_t now = sys::date();
   if (now != formatted) {
     std::tm utc{};
-    text = written(*gmtime_r(&now, &utc), "%a, %d %b %Y %H:%M:%S GMT");
+    size = written(*gmtime_r(&now, &utc), "%a, %d %b %Y %H:%M:%S GMT")
+               .copy(text.data(), text.size());
     formatted = now;
   }
-  return text;
+  return {text.data(), size};
 }
 
 std::string BaseHTTPRequestHandler::log_date_time_string() {
-  const std::time_t now = std::time(nullptr);
+  const std::time_t now = sys::date();
   std::tm local{};
   return written(*localtime_r(&now, &local), "%d/%b/%Y %H:%M:%S");
 }

@@ -13,7 +13,6 @@
 #include <poll.h>
 
 #include <algorithm>
-#include <cassert>
 #include <climits>
 
 namespace naglfar {
@@ -55,20 +54,21 @@ static std::size_t attempt(int fd, Interest interest, const char* name,
 
 // [go-read]
 std::size_t goReadSome(int fd, std::span<char> buffer, Deadline deadline) {
-  assert(!buffer.empty());
+  if (buffer.empty()) sys::fail(EINVAL, "read into an empty buffer");
   return attempt(fd, Interest::read, "read", deadline,
                  [&] { return sys::read(fd, buffer.data(), buffer.size()); });
 }
 
+// The string grows with what has come, because a peer may send much less.
 std::string goRead(int fd, std::size_t n, Deadline deadline) {
-  std::string data(n, '\0');
-  std::span<char> rest(data);
-  while (!rest.empty()) {
-    const std::size_t got = goReadSome(fd, rest, deadline);
+  std::string data;
+  for (std::size_t had = 0; had < n; had = data.size()) {
+    data.resize(had + std::min(n - had, std::max<std::size_t>(had, 32768)));
+    const std::size_t got =
+        goReadSome(fd, std::span(data).subspan(had), deadline);
+    data.resize(had + got);
     if (got == 0) break;
-    rest = rest.subspan(got);
   }
-  data.resize(n - rest.size());
   return data;
 }
 
@@ -81,13 +81,12 @@ std::string goRead(int fd, Deadline deadline) {
 
 // [go-write]
 std::size_t tryWrite(int fd, std::string_view data, bool last) {
-  assert(!data.empty());
+  if (data.empty()) sys::fail(EINVAL, "write of nothing");
   for (;;) {
     const ssize_t n = last ? sys::writeLast(fd, data.data(), data.size())
                            : sys::write(fd, data.data(), data.size());
     if (n != -1) return static_cast<std::size_t>(n);
     if (errno == EAGAIN || errno == EWOULDBLOCK) return 0;
-    if (errno == ENOTSOCK && last) return tryWrite(fd, data);  // a pipe
     if (errno != EINTR) sys::fail(errno, "write");
   }
 }
@@ -105,8 +104,11 @@ std::size_t goWrite(int fd, std::string_view data, Deadline deadline) {
 // [go-sendfile]
 std::size_t goSendfileSome(int file, int fd, off_t offset, std::size_t nbytes,
                            Deadline deadline) {
+  // The kernel refuses more than a ssize_t can tell.
+  constexpr std::size_t most = std::numeric_limits<std::int32_t>::max();
+  const std::size_t n = std::min(nbytes, most);
   return attempt(fd, Interest::write, "sendfile", deadline,
-                 [&] { return sys::sendfile(fd, file, offset, nbytes); });
+                 [&] { return sys::sendfile(fd, file, offset, n); });
 }
 
 std::size_t goSendfile(int file, int fd, off_t offset, std::size_t nbytes,
@@ -140,9 +142,9 @@ sys::Fd goAccept(int listener, sys::Address& client, sys::Mode mode,
 // loop, which accepts and hands on. Otherwise a program that connects in a
 // loop outruns the accept loop of its own thread, and the backlog overflows.
 void goConnect(int fd, const sys::Address& address, Deadline deadline) {
-  for (;;) {
+  for (bool begun = false;; begun = true) {
     Scheduler::spend(fd);
-    if (sys::connect(fd, address) == 0 || errno == EISCONN) return;
+    if (sys::connect(fd, address) == 0 || (begun && errno == EISCONN)) return;
     if (errno == EINTR || errno == EINPROGRESS) continue;
     if (errno != EALREADY) sys::fail(errno, "connect");
     goWait(fd, Interest::write, deadline);
@@ -162,17 +164,23 @@ void goClose(int fd) {
 // [/go-close]
 
 // [hangup-watch-members]
-bool peerIsThere(int fd, bool endMeansGone) {
+bool peerIsThere(int fd, bool endMeansGone, bool* crowded) {
   sys::Ended ended{};
-  while (sys::ended(fd, ended) == -1)
+  int news = 0;
+  while ((news = sys::ended(fd, ended)) == -1)
     if (errno != EINTR) sys::fail(errno, "poll");
+  if (crowded != nullptr && news > 0)
+    *crowded = sys::peek(fd, mostUnread) == ssize_t{mostUnread};
   return ended == sys::Ended::nothing ||
          (ended == sys::Ended::input && !endMeansGone);
 }
 
 HangupWatch::HangupWatch(int fd, std::function<void()> gone,
-                         bool endMeansGone)
-    : fd_(fd), gone_(std::move(gone)), endMeansGone_(endMeansGone) {
+                         bool endMeansGone, std::function<void()> crowded)
+    : fd_(fd),
+      gone_(std::move(gone)),
+      endMeansGone_(endMeansGone),
+      crowded_(std::move(crowded)) {
   Scheduler& scheduler = Scheduler::current();
   // No system call has said EAGAIN. If this descriptor was read from before,
   // the news that the peer has left may have come and gone.
@@ -185,10 +193,12 @@ HangupWatch::HangupWatch(int fd, std::function<void()> gone,
 // tells. A poller that is level triggered would tell of unread data for ever.
 void HangupWatch::run() {
   Scheduler& scheduler = Scheduler::current();
+  bool crowded = false;
   waiter_.unwatch();
   if (scheduler.poller().stale(waiter_) || waiter_.error != 0 ||
-      !peerIsThere(fd_, endMeansGone_))
+      !peerIsThere(fd_, endMeansGone_, crowded_ ? &crowded : nullptr))
     return std::exchange(gone_, nullptr)();  // it may end this object
+  if (crowded) std::exchange(crowded_, nullptr)();
   if (Poller::levelTriggered && sys::peek(fd_) >= 0) return;
   scheduler.watch(fd_, Interest::read, waiter_);
 }

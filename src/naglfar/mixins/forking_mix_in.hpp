@@ -2,19 +2,41 @@
 /// A mix-in that serves each request in a child process (in Python,
 /// socketserver.ForkingMixIn).
 ///
+/// What becomes of the server's own things in a child:
+///
+/// | in the parent              | in the child                              |
+/// |----------------------------|-------------------------------------------|
+/// | the listening socket       | closed: the port is free when the parent  |
+/// |                            | has closed it or is dead                  |
+/// | the connection             | the child's; the parent closes its own    |
+/// | the order to stop          | shared: shutdown() in either reaches both |
+/// | the pipe of ended children | shared: the child writes its number       |
+/// | the scheduler, coroutines  | none: the child's thread waits itself     |
+/// | Waiters                    | a copy, which no other process sees       |
+/// | SharedWaiters              | shared                                    |
+/// | standard error             | shared                                    |
+/// | signal handlers            | the same; those of Signals are not there  |
+/// | other descriptors          | open until the child ends                 |
+/// | other threads              | not there: fork while there are none      |
+///
 /// Invariants:
-/// - The server waits for each of its children, so that none stays a zombie.
+/// - The server waits for each of its children, so that none stays a zombie:
+///   for one that ends by itself at once, for one that is killed within a
+///   second.
 /// - A child never runs a coroutine of its parent, nor the destructors and
 ///   exit functions of its parent's objects.
+/// - No child outlives its server's grace period.
 ///
 /// Asks of the server layer: TCPServer; of the scheduler: abandon; of sys:
-/// fork, waitpid, a pipe, flushLedger.
+/// fork, waitpid, a pipe, flushLedger; of the system: kill(2).
 
 #pragma once
 
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <csignal>
 #include <optional>
 #include <vector>
 
@@ -32,76 +54,99 @@ namespace naglfar {
 template <class Base>
 class ForkingMixIn : public Base {
  public:
-  using Base::Base;
-  /// Waits for the requests that are being served.
-  ~ForkingMixIn() override { collectChildren(0); }
+  /// Takes what Base takes.
+  template <class... Args>
+  explicit ForkingMixIn(Args&&... args) : Base(std::forward<Args>(args)...) {
+    this->serviceInput = ended_.reader.get();
+  }
+  /// Waits for the children as server_close() does, but tells them nothing.
+  /// This thread waits, with all its coroutines.
+  ~ForkingMixIn() override { endChildren(nullptr); }
+
+  /// Waits until the requests that are being served have ended, and kills the
+  /// children that serve those that have not when the grace period is over.
+  void server_close() override {
+    this->shutdown();
+    Base::server_close();
+    endChildren(Scheduler::ofThread());
+  }
 
   /// How many connections may be open at a time, each with its process.
   /// Further connections wait in the backlog of the listener until a child
   /// ends. To be set before the server serves.
   std::size_t maxConnections = unlimited;
+  /// How long server_close() waits.
+  sys::Duration gracePeriod = std::chrono::seconds(5);
 
  private:
   // [forking-room]
-  // A child that has written its number exits at once, so the wait for it is
-  // short. A child that is killed writes nothing, so the parent looks for it.
   std::optional<TCPServer::Request> get_request() override {
-    if (maxConnections == unlimited) return Base::get_request();
-    if (!ended_) ended_.emplace();
-    do {
-      pid_t child = 0;
-      while (sys::read(ended_->reader.get(), reinterpret_cast<char*>(&child),
-                       sizeof child) == sizeof child)
-        if (hasEnded(child, 0)) std::erase(children_, child);
-      if (children_.size() >= maxConnections) collectChildren(WNOHANG);
-    } while (children_.size() >= maxConnections &&
-             this->awaitInput(ended_->reader.get(), TCPServer::lookEveryMs));
+    collectChildren();
+    while (children_.size() >= maxConnections &&
+           this->awaitInput({ended_.reader.get()}, TCPServer::lookEveryMs)) {
+      lookAt_ = {};
+      collectChildren();
+    }
     return Base::get_request();
+  }
+
+  int service_actions() override {
+    collectChildren();
+    return children_.empty() ? -1 : static_cast<int>(lookEvery.count());
   }
   // [/forking-room]
 
   // [forking-process]
   void process_request(TCPServer::Request request) override {
-    // Not at each request: to ask for n children at n requests would take
-    // n * n system calls.
-    if (children_.size() >= collectAt_) {
-      collectChildren(WNOHANG);
-      collectAt_ = 2 * children_.size() + 16;
-    }
+    children_.push_back(0);  // before there is a child that could be lost
     const pid_t child = sys::fork();
     if (child == 0) serveInChild(request);
-    if (child != -1)
-      children_.push_back(child);
-    else
-      this->handle_error(
-          request.client,
-          std::system_error(errno, std::generic_category(), "fork"));
+    children_.back() = child;
+    if (child != -1) return;
+    children_.pop_back();
+    sys::fail(errno, "fork");
   }
 
-  [[noreturn]] void serveInChild(TCPServer::Request& request) {
+  // noexcept: what left it would go through the frames of the parent.
+  [[noreturn]] void serveInChild(TCPServer::Request& request) noexcept {
     Scheduler::abandon();
+    this->closeListener();
     try {
       this->serve(request);
     } catch (...) {
-      // handle_error() threw, and the child has no caller of its own.
+      endChild();  // the handler ends its thread, which is the only one
     }
+    endChild();
+  }
+
+  [[noreturn]] void endChild() noexcept {
     flushLedger();
-    if (ended_) {
-      const pid_t self = ::getpid();
-      sys::write(ended_->writer.get(), reinterpret_cast<const char*>(&self),
-                 sizeof self);  // if it fails, the parent looks anyway
-    }
+    const pid_t self = ::getpid();
+    sys::write(ended_.writer.get(), reinterpret_cast<const char*>(&self),
+               sizeof self);  // if it fails, the parent looks anyway
     _exit(0);  // destructors would undo what belongs to the parent
   }
   // [/forking-process]
 
   // [forking-collect]
-  // Asks for each child by its number: the program may have other children,
-  // and waits for them itself.
-  void collectChildren(int options) {
-    std::erase_if(children_, [options](pid_t child) {
-      return hasEnded(child, options);
-    });
+  // A child that has written its number exits at once, so the wait for it is
+  // short. A child that is killed writes nothing, so the parent looks for it,
+  // and not at each request: to ask for n children at n requests would take
+  // n * n system calls. It looks before it reads: if a child has been found,
+  // and its number given to a new one, its message is not in the pipe any
+  // more. It asks for each child by its number, because the program may have
+  // other children, and waits for them itself.
+  void collectChildren() {
+    if (sys::now() >= lookAt_) {
+      std::erase_if(children_, [](pid_t c) { return hasEnded(c, WNOHANG); });
+      lookAt_ = after(lookEvery);
+    }
+    pid_t child = 0;
+    while (sys::read(ended_.reader.get(), reinterpret_cast<char*>(&child),
+                     sizeof child) == sizeof child)
+      std::erase_if(children_, [child](pid_t c) {
+        return c == child && hasEnded(c, 0);
+      });
   }
 
   static bool hasEnded(pid_t child, int options) {
@@ -112,10 +157,33 @@ class ForkingMixIn : public Base {
   }
   // [/forking-collect]
 
+  // [forking-end]
+  // The children have been told, and one that is idle or busy may not hear.
+  // One that is killed writes nothing, so the parent looks now and then. In a
+  // scheduler serve_forever() may still wait for the pipe.
+  void endChildren(Scheduler* scheduler) {
+    const int pipe[] = {scheduler == nullptr ? ended_.reader.get() : -1};
+    constexpr std::chrono::milliseconds often(TCPServer::lookEveryMs);
+    const Deadline end = after(gracePeriod);
+    lookAt_ = {};
+    for (;;) {
+      collectChildren();
+      const sys::Time now = sys::now();
+      if (children_.empty() || now >= end) break;
+      lookAt_ = std::min(lookAt_, now + often);
+      TCPServer::await(pipe, 10, scheduler);
+    }
+    for (const pid_t child : children_) sys::kill(child, SIGKILL);
+    for (const pid_t child : children_) hasEnded(child, 0);
+    children_.clear();
+  }
+  // [/forking-end]
+
+  static constexpr std::chrono::milliseconds lookEvery{1000};
   std::vector<pid_t> children_;
-  std::size_t collectAt_ = 16;
-  // A child that ends writes its number. Only a limit needs it.
-  std::optional<sys::Pipe> ended_;
+  sys::Time lookAt_ =
+      sys::now() + lookEvery;  // for children that were killed
+  sys::Pipe ended_;            // a child that ends writes its number
 };
 // [/forking-mix-in]
 

@@ -24,12 +24,41 @@ namespace naglfar {
 // [table]
 // Each slot has a condition variable of its own: glibc lets a call that
 // notifies wait for threads which were notified before, and so for ever if
-// such a child was killed.
+// such a child was killed. The waiting request holds the slot's mutex
+// `owner`: if its child is killed, the next look finds that out, without a
+// system call. macOS has no robust mutexes: there the slot is lost.
 struct SharedWaiters::Slot {
   static constexpr std::size_t free = 0;
   static constexpr std::size_t waiting = unlimited;
+  // Makes the slot free if its child was killed.
+  bool isWaiting() {
+#ifndef __APPLE__
+    if (state != free && pthread_mutex_trylock(&owner) != EBUSY) {
+      state = free;
+      initCondition();  // it counts the dead request as one that waits
+      pthread_mutex_consistent(&owner);
+      pthread_mutex_unlock(&owner);
+    }
+#endif
+    return state == waiting;
+  }
+  // The slot is free and the table locked, so no other request has the mutex.
+  // It is only tried, because a request that waits locks it before the table.
+  void lockOwner() {
+#ifndef __APPLE__
+    if (pthread_mutex_trylock(&owner) == EOWNERDEAD)  // of a killed child
+      pthread_mutex_consistent(&owner);
+#endif
+  }
+  void unlockOwner() {
+#ifndef __APPLE__
+    pthread_mutex_unlock(&owner);
+#endif
+  }
+  void initCondition();
   std::size_t state = free;  // or how many requests were notified with it
   pthread_cond_t notified{};
+  pthread_mutex_t owner{};
 };
 
 struct alignas(64) SharedWaiters::Table {
@@ -65,6 +94,25 @@ struct alignas(64) SharedWaiters::Table {
 // [/table]
 
 // [table-life]
+static void initShared(pthread_mutex_t& mutex) {
+  pthread_mutexattr_t attributes;
+  pthread_mutexattr_init(&attributes);
+  pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+#ifndef __APPLE__
+  pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+#endif
+  pthread_mutex_init(&mutex, &attributes);
+  pthread_mutexattr_destroy(&attributes);
+}
+
+void SharedWaiters::Slot::initCondition() {
+  pthread_condattr_t attributes;
+  pthread_condattr_init(&attributes);
+  pthread_condattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+  pthread_cond_init(&notified, &attributes);
+  pthread_condattr_destroy(&attributes);
+}
+
 SharedWaiters::SharedWaiters(std::size_t capacity, bool endMeansGone,
                              sys::Duration lookEvery) {
   if (capacity > (SIZE_MAX - sizeof(Table)) / sizeof(Slot))
@@ -74,15 +122,7 @@ SharedWaiters::SharedWaiters(std::size_t capacity, bool endMeansGone,
   table_.reset(new (memory) Table{.capacity = capacity,
                                   .endMeansGone = endMeansGone,
                                   .lookEvery = lookEvery});
-
-  pthread_mutexattr_t mutex;
-  pthread_mutexattr_init(&mutex);
-  pthread_mutexattr_setpshared(&mutex, PTHREAD_PROCESS_SHARED);
-#ifndef __APPLE__
-  pthread_mutexattr_setrobust(&mutex, PTHREAD_MUTEX_ROBUST);
-#endif
-  pthread_mutex_init(&table_->mutex, &mutex);
-  pthread_mutexattr_destroy(&mutex);
+  initShared(table_->mutex);
 }
 
 void SharedWaiters::Unmap::operator()(Table* table) const {
@@ -101,35 +141,49 @@ static std::timespec fromNow(sys::Duration duration) {
   return {seconds.count(), (time - seconds).count()};
 }
 
-std::size_t SharedWaiters::wait(int connection) {
+std::size_t SharedWaiters::wait(int connection, sys::Time deadline) {
   Table& table = *table_;
   const std::lock_guard lock(table);
-  Slot* const slot =
-      std::find_if(table.begin(), table.end(),
-                   [](const Slot& s) { return s.state == Slot::free; });
+  const auto freeSlot = [&table] {
+    return std::find_if(table.begin(), table.end(),
+                        [](const Slot& s) { return s.state == Slot::free; });
+  };
+  Slot* slot = freeSlot();
+  if (slot == table.end() && table.made == table.capacity) {
+    table.waiting();  // frees the slots of children that were killed
+    slot = freeSlot();
+  }
   if (slot == table.end()) {
     if (table.made == table.capacity)
       sys::fail(ENOSPC, "a slot for one more waiting request");
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
-    pthread_cond_init(&(new (slot) Slot)->notified, &attributes);
-    pthread_condattr_destroy(&attributes);
+    (new (slot) Slot)->initCondition();
+    initShared(slot->owner);
     ++table.made;
   }
   struct Occupied {
     explicit Occupied(Slot& which) : slot(which) {
+      slot.lockOwner();
       slot.state = Slot::waiting;
     }
-    ~Occupied() { slot.state = Slot::free; }
+    ~Occupied() {
+      slot.state = Slot::free;
+      slot.unlockOwner();
+    }
     Slot& slot;
   } const occupied(*slot);
+  sys::Time tooLong = sys::Time::max();  // for a client that sends on
   while (slot->state == Slot::waiting) {
     // notifyAll() notifies; otherwise the wait ends when it is time to look.
-    table.wait(*slot, fromNow(table.lookEvery));
-    if (slot->state == Slot::waiting &&
-        !peerIsThere(connection, table.endMeansGone))
+    const sys::Duration left = deadline - std::min(deadline, sys::now());
+    table.wait(*slot, fromNow(std::min(table.lookEvery, left)));
+    if (slot->state != Slot::waiting) return slot->state;
+    bool sends = false;
+    if (!peerIsThere(connection, table.endMeansGone, &sends) ||
+        sys::now() >= tooLong)
       sys::fail(ECONNRESET, "the client left while it waited");
+    if (sends) tooLong = std::min(tooLong, sys::now() + unreadPatience);
+    if (sys::now() >= deadline)
+      sys::fail(ETIMEDOUT, "wait for a notification");
   }
   return slot->state;
 }
@@ -139,8 +193,7 @@ std::size_t SharedWaiters::wait(int connection) {
 // The caller holds the mutex.
 std::size_t SharedWaiters::Table::waiting() {
   return static_cast<std::size_t>(std::count_if(
-      begin(), end(),
-      [](const Slot& slot) { return slot.state == Slot::waiting; }));
+      begin(), end(), [](Slot& slot) { return slot.isWaiting(); }));
 }
 
 std::size_t SharedWaiters::notifyAll() {

@@ -7,13 +7,15 @@
 ///
 ///     free --- wait() ---> waiting --- notifyAll() ---> told ---> free
 ///
-/// If the client leaves first, the slot goes from waiting to free.
+/// If the client leaves first, the slot goes from waiting to free. So does
+/// the slot of a child that is killed while it waits, with the next call that
+/// counts the waiting requests.
 ///
 /// Invariants:
 /// - A slot changes only under the table's mutex, and in one step. So a child
 ///   that is killed at any point leaves a valid table.
-/// - Only the waiting request frees its slot. A child that is killed while it
-///   waits never does.
+/// - A killed child is not counted, and its slot serves again. On macOS,
+///   which has no robust mutexes, it is counted until it is notified.
 ///
 /// Asks of io: peerIsThere; of sys: memory that children share; of the
 /// system: process-shared mutexes and condition variables
@@ -51,11 +53,15 @@ class SharedWaiters {
   /// Waits for notifyAll(). The thread waits on a condition variable, which
   /// tells nothing about the connection; so now and then it looks whether the
   /// client is still there.
-  /// @param connection The request's socket.
+  /// @param connection The request's socket. A client that sends
+  ///        `mostUnread` bytes while it waits counts as one that has left,
+  ///        `unreadPatience` later.
+  /// @param deadline When to give up.
   /// @return How many requests were notified together with this one.
   /// @throws std::system_error ECONNRESET if the client leaves before, ENOSPC
-  ///         if the table has no free slot.
-  std::size_t wait(int connection);
+  ///         if the table has no free slot, errc::timed_out, and what
+  ///         peerIsThere() throws, such as EBADF.
+  std::size_t wait(int connection, sys::Time deadline = sys::Time::max());
   /// Notifies all requests that wait, in one step.
   /// @return How many.
   std::size_t notifyAll();

@@ -5,12 +5,13 @@
 ///
 /// Invariant: no thread of a request outlives the server.
 ///
-/// Asks of the server layer: TCPServer; of sys: flushLedger.
+/// Asks of the server layer: TCPServer; of sys: a pipe, flushLedger.
 
 #pragma once
 
 #include <condition_variable>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 #include "naglfar/server.hpp"
@@ -27,7 +28,8 @@ template <class Base>
 class ThreadingMixIn : public Base {
  public:
   using Base::Base;
-  /// Waits for the requests that are being served.
+  /// Waits for the requests that are being served. This thread waits, with
+  /// all its coroutines: a thread cannot be ended from outside.
   ~ThreadingMixIn() override {
     std::unique_lock lock(mutex_);
     ended_.wait(lock, [this] { return running_ == 0; });
@@ -39,42 +41,56 @@ class ThreadingMixIn : public Base {
   std::size_t maxConnections = unlimited;
 
  private:
-  // [threading-process]
-  // A signal handler may call shutdown(), so shutdown() cannot notify the
-  // condition variable: the server looks for shutdown() now and then.
+  // [threading-room]
+  // A thread that ends writes a byte. To read before the count is looked at
+  // loses none: a thread counts first.
   std::optional<TCPServer::Request> get_request() override {
-    std::unique_lock lock(mutex_);
-    while (running_ >= maxConnections && this->awaitInput(-1, 0))
-      ended_.wait_for(lock,
-                      std::chrono::milliseconds(TCPServer::lookEveryMs));
-    lock.unlock();
+    if (maxConnections == unlimited) return Base::get_request();
+    if (!room_) room_.emplace();
+    const int reader = room_->reader.get();
+    do {
+      char bytes[64];
+      while (sys::read(reader, bytes, sizeof bytes) > 0) continue;
+    } while (!hasRoom() && this->awaitInput({reader}, -1));
     return Base::get_request();
   }
 
+  bool hasRoom() {
+    const std::lock_guard lock(mutex_);
+    return running_ < maxConnections;
+  }
+  // [/threading-room]
+
+  // [threading-process]
   void process_request(TCPServer::Request request) override {
-    const sys::Address client = request.client;
-    try {
-      // The thread cannot end before it is counted.
-      const std::lock_guard counting(mutex_);
-      std::thread([this, request = std::move(request)]() mutable {
-        this->serve(request);
-        flushLedger();
-        // The thread notifies before it unlocks: after that the destructor
-        // may find that no request runs, and the condition variable is gone.
-        const std::lock_guard ending(mutex_);
-        --running_;
-        ended_.notify_all();
-      }).detach();
-      ++running_;
-    } catch (const std::system_error& error) {  // std::thread throws it
-      this->handle_error(client, error);
-    }
+    // The thread cannot end before it is counted.
+    const std::lock_guard counting(mutex_);
+    std::thread([this, request = std::move(request)]() mutable {
+      const Ending ending{*this};
+      this->serve(request);
+    }).detach();
+    ++running_;
   }
   // [/threading-process]
+
+  // However a thread ends, by pthread_exit(3) for instance, it is counted. It
+  // notifies before it unlocks: after that the destructor may find that no
+  // request runs, and the condition variable is gone.
+  struct Ending {
+    ThreadingMixIn& server;
+    ~Ending() {
+      flushLedger();
+      const std::lock_guard ending(server.mutex_);
+      --server.running_;
+      if (server.room_) sys::write(server.room_->writer.get(), "", 1);
+      server.ended_.notify_all();
+    }
+  };
 
   std::mutex mutex_;
   std::condition_variable ended_;  // notified when a request has ended
   std::size_t running_ = 0;        // how many requests run
+  std::optional<sys::Pipe> room_;  // only a limit needs it
 };
 // [/threading-mix-in]
 

@@ -25,10 +25,13 @@ namespace naglfar {
 // [epoll-backend]
 const bool Poller::levelTriggered = false;
 
-// A child closes the inherited epoll first, which takes nothing from its
-// parent: now there is a descriptor for the child's own.
-void Poller::open() {
+// A child closes the inherited epoll, which takes nothing from its parent:
+// now there is a descriptor for the child's own.
+void Poller::letGo() noexcept {
   kernel_ = sys::Fd();
+}
+
+void Poller::open() {
   kernel_ = sys::Fd(sys::check(sys::epollCreate(), "epoll_create1"));
 }
 // [/epoll-backend]
@@ -68,6 +71,7 @@ static int milliseconds(sys::Duration timeout) {
 }
 
 void Poller::poll(sys::Duration timeout, JobQueue& ready) {
+  if (inherited_ && startAnew(ready)) timeout = sys::Duration::zero();
   std::array<epoll_event, 256> events;
   const int n =
       sys::epollWait(kernel_.get(), events.data(),

@@ -7,9 +7,10 @@
 //
 // Invariants:
 // - A bit of a slot's `registered` says that the kernel has the filter or
-//   that it stands in `added_`.
-// - `added_` names no deregistered descriptor: when the kernel reads the
-//   list, that number may be another file's.
+//   that it stands in `added_`. In the latter case `added` has the bit, too.
+// - An entry of `added_` whose slot has not that bit is void: the descriptor
+//   was deregistered, and its number may be another file's. So to deregister
+//   needs no search in the list.
 //
 // It asks sys for kqueue and kevent.
 
@@ -30,10 +31,13 @@ const bool Poller::levelTriggered = false;
 
 // A child of fork(2) has not inherited the kqueue. The number of the kqueue
 // may by now be a file of the child, which the poller must not close.
-void Poller::open() {
+void Poller::letGo() noexcept {
   kernel_.release();
-  kernel_ = sys::Fd(sys::check(sys::kqueue(), "kqueue"));
   added_.clear();
+}
+
+void Poller::open() {
+  kernel_ = sys::Fd(sys::check(sys::kqueue(), "kqueue"));
 }
 // [/kqueue-backend]
 
@@ -53,6 +57,7 @@ static Event change(int fd, Interest interest, int flags) {
 void Poller::attach(int fd, Interest interest, Slot& slot) {
   added_.emplace_back(fd, interest);
   slot.registered |= bit(interest);
+  slot.added |= bit(interest);
 }
 // [/kqueue-attach]
 
@@ -66,11 +71,10 @@ void Poller::attach(int fd, Interest interest, Slot& slot) {
 void Poller::detach(int fd, Slot& slot) {
   Event deletions[2];
   int n = 0;
-  for (const Interest interest : {Interest::read, Interest::write}) {
-    if ((slot.registered & bit(interest)) == 0) continue;
-    if (std::erase(added_, std::pair(fd, interest)) == 0)
+  for (const Interest interest : {Interest::read, Interest::write})
+    if ((slot.registered & ~slot.added & bit(interest)) != 0)
       deletions[n++] = change(fd, interest, EV_DELETE | EV_RECEIPT);
-  }
+  slot.added = 0;
   const timespec none{};
   if (n > 0) sys::kevent(kernel_.get(), deletions, n, deletions, n, &none);
 }
@@ -96,17 +100,20 @@ static timespec limited(sys::Duration timeout) {
 // with an entry. There must be room for an entry for each change. The kernel
 // reads a change before it writes there, so that one array serves for both.
 void Poller::poll(sys::Duration timeout, JobQueue& ready) {
+  if (inherited_ && startAnew(ready)) timeout = sys::Duration::zero();
   static thread_local std::vector<Event> events(256);
   if (events.size() < added_.size()) events.resize(added_.size());
   int n = 0;
   for (const auto& [fd, interest] : added_)
-    events[static_cast<std::size_t>(n++)] =
-        change(fd, interest, EV_ADD | EV_CLEAR);
+    if ((slot(fd).added & bit(interest)) != 0)
+      events[static_cast<std::size_t>(n++)] =
+          change(fd, interest, EV_ADD | EV_CLEAR);
   const timespec wait = limited(timeout);
   n = sys::kevent(kernel_.get(), events.data(), n, events.data(),
                   static_cast<int>(events.size()),
                   timeout.count() < 0 ? nullptr : &wait);
   if (n == -1 && errno != EINTR) sys::fail(errno, "kevent");
+  for (const auto& [fd, interest] : added_) slot(fd).added &= ~bit(interest);
   added_.clear();
   // [/kqueue-poll]
 

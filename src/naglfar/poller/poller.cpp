@@ -4,8 +4,10 @@
 // - watching_ is the number of waiters in slots_. unreferenced_ is the number
 //   of those with `unref`.
 // - A waiter stands in slots_ exactly while its poller_ is this poller.
+// - While inherited_ is true, the backend is asked for nothing, and the bits
+//   `registered` mean nothing.
 //
-// It asks the backend for open, attach and detach.
+// It asks the backend for letGo, open, attach and detach.
 
 #include "naglfar/poller.hpp"
 
@@ -19,28 +21,46 @@ Poller::~Poller() {
     for (Waiter*& place : slot.waiters) remove(place);
 }
 
-void Poller::reopen() {
+void Poller::reopen() noexcept {
+  inherited_ = true;
+  letGo();
+}
+
+// The first poll() in a child. True if a waiter was woken, because its
+// descriptor cannot be watched: it may be closed.
+bool Poller::startAnew(JobQueue& ready) {
   open();
+  inherited_ = false;
+  bool woken = false;
   for (std::size_t fd = 0; fd < slots_.size(); ++fd) {
     Slot& slot = slots_[fd];
-    slot.registered = 0;
-    for (const Interest interest : {Interest::read, Interest::write})
-      if (slot.waiters[static_cast<int>(interest)] != nullptr)
+    slot.registered = slot.added = 0;
+    for (const Interest interest : {Interest::read, Interest::write}) {
+      if (slot.waiters[static_cast<int>(interest)] == nullptr) continue;
+      try {
         attach(static_cast<int>(fd), interest, slot);
+      } catch (const std::system_error& error) {
+        wake(slot, interest, error.code().value(), ready);
+        woken = true;
+      }
+    }
   }
+  return woken;
 }
 // [/poller-life]
 
 // [watch]
 void Poller::watch(int fd, Interest interest, Waiter& waiter) {
-  assert(fd >= 0 && !waiter.watching());
+  assert(!waiter.watching());
+  if (fd < 0) sys::fail(EBADF, "watch");
   Slot& slot = this->slot(fd);
   Waiter*& place = slot.waiters[static_cast<int>(interest)];
   if (place != nullptr)
     sys::fail(EBUSY, interest == Interest::read
                          ? "watch: another waiter waits to read from it"
                          : "watch: another waiter waits to write to it");
-  if ((slot.registered & bit(interest)) == 0) attach(fd, interest, slot);
+  if (!inherited_ && (slot.registered & bit(interest)) == 0)
+    attach(fd, interest, slot);
   waiter.error = 0;
   waiter.poller_ = this;
   waiter.fd_ = fd;
@@ -74,7 +94,7 @@ void Poller::deregister(int fd, JobQueue& ready) {
   Slot& slot = this->slot(fd);
   wake(slot, Interest::read, ECANCELED, ready);
   wake(slot, Interest::write, ECANCELED, ready);
-  if (slot.registered != 0) detach(fd, slot);
+  if (!inherited_ && slot.registered != 0) detach(fd, slot);
   slot.registered = 0;
   ++slot.generation;
 }

@@ -32,6 +32,8 @@ static bool isClosed(int fd) {
   return sys::localAddress(fd, ignored) == -1 && errno == EBADF;
 }
 
+void Poller::letGo() noexcept {}
+
 void Poller::open() {}
 
 void Poller::attach(int fd, Interest /*interest*/, Slot& slot) {
@@ -65,6 +67,7 @@ static timeval limited(sys::Duration timeout) {
 
 // [select-poll]
 void Poller::poll(sys::Duration timeout, JobQueue& ready) {
+  if (inherited_ && startAnew(ready)) timeout = sys::Duration::zero();
   const auto end = std::min<std::size_t>(slots_.size(), setSize);
   fd_set sets[2];
   for (fd_set& set : sets) FD_ZERO(&set);

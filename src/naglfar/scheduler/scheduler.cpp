@@ -12,8 +12,7 @@
 #include <pthread.h>
 
 #include <cassert>
-#include <csignal>
-#include <iostream>
+#include <ostream>
 #include <sstream>
 
 namespace naglfar {
@@ -24,25 +23,39 @@ Scheduler::Scheduler() {
     throw std::logic_error("this thread has a Scheduler already");
   current_ = this;
   sys::beforeClose = [](int fd) { current_->deregister(fd); };
-  sys::ignoreSignal(SIGPIPE);
+  sys::afterOpen = [](int fd) {
+    if (current_->poller_.registered(fd)) current_->deregister(fd);
+  };
   static const int once = pthread_atfork(nullptr, nullptr, [] {
     if (current_ != nullptr) current_->poller_.reopen();
   });
   (void)once;
 }
 
+// The owner of a coroutine that has destroyed its scheduler. After exit(3)
+// the coroutine never goes on. If it does, there is no loop to go back to.
+static struct Orphans final : Coroutine::Owner {
+  void ended(Coroutine& coroutine,
+             const std::exception_ptr& /*escaped*/) noexcept override {
+    sys::log({"naglfar: ", coroutine.describe(),
+              " has destroyed the scheduler that runs it"});
+    std::abort();
+  }
+} orphans;
+
 // Groups may outlive the scheduler. An exception of their coroutines that no
 // call can be told of any more is at least printed.
 Scheduler::~Scheduler() {
-  assert(Coroutine::current() == nullptr);
   cancel();
   if (escaped_) print(escaped_);
   while (TaskGroup* group = groups_.pop()) {
     while (const std::exception_ptr escaped = group->unclaimed())
       print(escaped);
+    while (Coroutine* running = group->members_.pop())
+      running->owner = &orphans;
     group->scheduler_ = nullptr;
   }
-  sys::beforeClose = nullptr;
+  sys::beforeClose = sys::afterOpen = nullptr;
   current_ = nullptr;
 }
 
@@ -65,16 +78,26 @@ inline void Scheduler::runOne(Job& job) {
   try {
     job.run();
   } catch (...) {
+    if (std::current_exception() == nullptr) throw;  // the thread ends
     fail(std::current_exception());  // of a job that is no coroutine
   }
   runsJob_ = false;
   if (escaped_) throwEscaped();
 }
 
+// The job that runs next, or null at the end. Before the end the poller looks
+// at the waiters that are no reason to go on: a shutdown() may be under way.
+Job* Scheduler::next() {
+  if (ready_.empty() && poller_.watching() > 0)
+    poller_.poll(sys::Duration{0}, ready_);
+  return ready_.pop();
+}
+
 void Scheduler::run() {
-  assert(Coroutine::current() == nullptr);
+  if (Coroutine::current() != nullptr)
+    throw std::logic_error("run: called in a coroutine, which run() runs");
   if (escaped_) throwEscaped();  // of a Task that was dropped meanwhile
-  while (Job* job = ready_.pop()) runOne(*job);
+  while (Job* job = next()) runOne(*job);
   for (TaskGroup* g = groups_.first(); g != nullptr; g = groups_.next(*g))
     if (!escaped_) escaped_ = g->unclaimed();
   if (escaped_) throwEscaped();
@@ -101,24 +124,35 @@ void Scheduler::throwEscaped() {
 }
 
 // A coroutine that is cancelled may destroy groups, also the next one. So
-// each time the search begins anew, behind those that were cancelled.
+// each time the search begins anew, behind those that were cancelled. It may
+// also start coroutines in a group that was cancelled before.
 void Scheduler::cancel() noexcept {
-  List<TaskGroup> cancelled;
-  while (TaskGroup* group = groups_.first()) {
-    cancelled.append(*group);
-    group->cancel();
+  for (std::size_t rounds = 0; !allCancelled(); ++rounds) {
+    if (rounds == TaskGroup::mostStarted) TaskGroup::cancelWithoutEnd();
+    List<TaskGroup> cancelled;
+    while (TaskGroup* group = groups_.first()) {
+      cancelled.append(*group);
+      group->cancel();
+    }
+    groups_.append(cancelled);
   }
-  groups_.append(cancelled);
+}
+
+// Whether only coroutines are left that run, which are unwound later.
+bool Scheduler::allCancelled() const {
+  bool all = true;
+  forEachCoroutine(
+      [&all](const Coroutine& c) { all = all && c.cancelled(); });
+  return all;
 }
 
 void Scheduler::print(const std::exception_ptr& escaped) {
   try {
     std::rethrow_exception(escaped);
   } catch (const std::exception& error) {
-    std::cerr << std::string("naglfar: a coroutine ended by an exception: ") +
-                     error.what() + "\n";
+    sys::log({"naglfar: a coroutine ended by an exception: ", error.what()});
   } catch (...) {
-    std::cerr << "naglfar: a coroutine ended by an unknown exception\n";
+    sys::log({"naglfar: a coroutine ended by an unknown exception"});
   }
 }
 // [/escaped]
@@ -144,7 +178,7 @@ bool Scheduler::park(const char* waitsFor, int waitsOn, Deadline deadline) {
 // until its own turn comes.
 void Scheduler::runOthers(const char* waitsFor) {
   for (Job* job = nullptr; job != &main_;) {
-    job = ready_.pop();
+    job = next();
     if (job == nullptr)
       throw Deadlock(std::string(noJobCanRun) + "  main waits for " +
                      waitsFor + '\n' + describe());
@@ -219,11 +253,11 @@ void Scheduler::watch(int fd, Interest interest, Waiter& waiter) {
 // for news or for the next timer.
 void Scheduler::pollOnce() {
   if (!somethingToPollFor()) return;
-  sys::Duration timeout{0};
+  sys::Duration timeout;
   if (ready_.empty()) {
     const Deadline next = timers_.next();
-    timeout =
-        next == never ? sys::Duration{-1} : next - std::min(next, sys::now());
+    timeout = std::chrono::nanoseconds(-1);  // for ever
+    if (next != never) timeout = next - std::min(next, sys::now());
   }
   if (poller_.watching() > 0 || timeout.count() > 0)
     poller_.poll(timeout, ready_);  // else timers only, and others can run

@@ -71,6 +71,7 @@ TaskGroup::~TaskGroup() {
   if (scheduler_ == nullptr) return;
   cancel();
   TaskGroup& outermost = scheduler_->tasks_;
+  waiting_.notifyAll();
   if (this == &outermost) return;
   // Only those that run are left: the caller, and those that have resumed it.
   while (Coroutine* coroutine = members_.first()) {
@@ -110,8 +111,12 @@ bool TaskGroup::waitOne(Deadline deadline) {
 void TaskGroup::wait(Deadline deadline) {
   const Coroutine* self = Coroutine::current();
   const std::size_t own = self != nullptr && self->owner == this ? 1 : 0;
-  while (size_ > own)  // ended() notifies
+  Alive alive;
+  alive_.append(alive);
+  while (size_ > own) {  // ended() notifies, and the destructor
     WaitQueue::Entry(waiting_).wait("a task group to end", deadline);
+    if (!alive.linked()) return;
+  }
   if (escaped_) std::rethrow_exception(std::exchange(escaped_, nullptr));
 }
 
@@ -120,11 +125,20 @@ void TaskGroup::wait(Deadline deadline) {
 // cancelled by the same loop.
 void TaskGroup::cancel() noexcept {
   List<Coroutine> running;
+  std::size_t left = size_ + mostStarted;
   while (Coroutine* coroutine = members_.first()) {
+    if (left-- == 0) cancelWithoutEnd();
     running.append(*coroutine);
     Coroutine::destroy(*coroutine);
   }
   members_.append(running);
+}
+
+void TaskGroup::cancelWithoutEnd() {
+  sys::log(
+      {"naglfar: cancel: each coroutine that is cancelled starts another, "
+       "without end"});
+  std::terminate();
 }
 // [/task-group-wait]
 

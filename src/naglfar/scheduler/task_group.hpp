@@ -137,10 +137,10 @@ class TaskGroup final : public List<TaskGroup>::Link,
         }));
   }
 
-  /// Waits until all coroutines of the group have ended. A coroutine of the
-  /// group that calls this waits for all others. The first exception that
-  /// left a coroutine without a Task is thrown here; it has cancelled the
-  /// others when it left that coroutine.
+  /// Waits until all coroutines of the group have ended, or the group was
+  /// destroyed. A coroutine of the group that calls this waits for all
+  /// others. The first exception that left a coroutine without a Task is
+  /// thrown here; it has cancelled the others when it left that coroutine.
   /// @param deadline When to give up.
   /// @throws std::system_error errc::timed_out at the deadline: the group
   ///         goes on.
@@ -155,7 +155,10 @@ class TaskGroup final : public List<TaskGroup>::Link,
   /// Cancels all coroutines of the group, in the order in which they were
   /// made. Those that wait are gone when this returns; a coroutine that runs,
   /// such as the caller, is unwound where it waits next. To cancel twice
-  /// changes nothing, and new coroutines can be made afterwards.
+  /// changes nothing, and new coroutines can be made afterwards. Those that
+  /// are made meanwhile, by destructors that call `go`, are cancelled, too.
+  /// If there is no end of it, after 100,000 of them, the program is ended
+  /// with a message (std::terminate).
   void cancel() noexcept;
 
   /// @return How many coroutines of the group there are.
@@ -167,6 +170,7 @@ class TaskGroup final : public List<TaskGroup>::Link,
   // [task-group-private]
   friend class Scheduler;
   friend class Task;
+  struct Alive : List<Alive>::Link {};  // linked until the group is destroyed
   explicit TaskGroup(Scheduler& scheduler);  // the outermost
   StackPool& stacks();
   Task start(Coroutine& coroutine) noexcept;
@@ -174,6 +178,9 @@ class TaskGroup final : public List<TaskGroup>::Link,
              const std::exception_ptr& escaped) noexcept override;
   void fail(const std::exception_ptr& escaped) noexcept;
   std::exception_ptr unclaimed() noexcept;
+  // How many coroutines may be started by those that a call cancels.
+  static constexpr std::size_t mostStarted = 100'000;
+  [[noreturn]] static void cancelWithoutEnd();
 
   Scheduler* scheduler_;  // null once it has ended
   List<Coroutine> members_;
@@ -181,6 +188,7 @@ class TaskGroup final : public List<TaskGroup>::Link,
   List<Task> unjoined_;         // handles that hold an exception
   std::exception_ptr escaped_;  // of a member without a handle
   WaitQueue waiting_;
+  List<Alive> alive_;  // of each wait()
   // [/task-group-private]
 };
 // [/task-group]

@@ -29,7 +29,7 @@ using Deadline = sys::Time;
 /// The deadline that never comes.
 inline constexpr Deadline never = Deadline::max();
 
-/// @param duration How long from now.
+/// @param duration How long from now, in any unit. Less than 0 is past.
 /// @return The deadline that is so far away; `never` if that is past all
 ///         time.
 inline Deadline after(sys::Duration duration) {

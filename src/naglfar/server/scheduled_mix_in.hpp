@@ -24,7 +24,9 @@ namespace naglfar {
 
 // [scheduled-mix-in]
 /// Serves each request in a new coroutine (`ScheduledMixIn` in the 2009
-/// library). The thread needs a Scheduler.
+/// library). The thread needs a Scheduler. shutdown() also ends the wait of
+/// the connections that wait for a request, as soon as the scheduler's thread
+/// hears of it.
 /// @tparam Base TCPServer, or a class derived from it.
 template <class Base>
 class ScheduledMixIn : public Base {
@@ -36,6 +38,7 @@ class ScheduledMixIn : public Base {
       : Base(std::forward<Args>(args)...) {
     acceptor_ = go([this] { acceptConnections(); });
     acceptor_.name = "accept loop";
+    stop_.run();  // waits from now on
   }
   /// Stops accepting, and cancels the requests that are being served.
   ~ScheduledMixIn() override {
@@ -44,23 +47,12 @@ class ScheduledMixIn : public Base {
   }
 
   // [scheduled-mix-in-end]
-  /// Ends serve_forever() and stops accepting, and ends the wait of the
-  /// connections that wait for a request. From this thread only: a signal
-  /// gets here through Signals.
-  void shutdown() override {
-    Base::shutdown();
-    acceptStream_.close();
-    acceptor_.cancel();
-    Scheduler* const scheduler = requests_.scheduler();
-    for (std::size_t fd = 0; fd < idle_.size() && scheduler != nullptr; ++fd)
-      if (idle_[fd]) scheduler->deregister(static_cast<int>(fd));
-  }
-
   /// Waits until the requests that are being served have ended, and cancels
   /// those that have not when the grace period is over. A handler may call
-  /// this: it waits for the other requests.
+  /// this: it waits for the other requests. From this thread only.
   void server_close() override {
-    shutdown();
+    this->shutdown();
+    stopAccepting();
     Base::server_close();
     if (requests_.scheduler() == nullptr) return;
     acceptStream_.readWaiting();  // closes connections not served yet
@@ -95,9 +87,35 @@ class ScheduledMixIn : public Base {
     return request;
   }
 
+  // [scheduled-mix-in-stop]
+  // shutdown() may be called in another thread or a signal handler, where
+  // only a byte can be written to a pipe: this job acts on it, in the
+  // scheduler's thread. It is no reason for the program to go on.
+  struct Stop final : Job {
+    explicit Stop(ScheduledMixIn& owner) : server(owner) {
+      waiter.unref = true;
+    }
+    void run() override {
+      if (server.stopping()) return server.stopAccepting();
+      Scheduler::current().watch(server.stopInput(), Interest::read, waiter);
+    }
+    ScheduledMixIn& server;
+    Waiter waiter{*this};
+  };
+
+  // Also ends the wait of the connections that wait for a request.
+  void stopAccepting() {
+    acceptStream_.close();
+    acceptor_.cancel();
+    Scheduler* const scheduler = requests_.scheduler();
+    for (std::size_t fd = 0; fd < idle_.size() && scheduler != nullptr; ++fd)
+      if (idle_[fd]) scheduler->deregister(static_cast<int>(fd));
+  }
+  // [/scheduled-mix-in-stop]
+
   // [scheduled-mix-in-accept]
   void acceptConnections() {
-    for (;;) {
+    while (!this->stopping()) {
       try {
         // Those in the stream are open, too.
         if (requests_.size() + acceptStream_.size() >= maxConnections) {
@@ -106,16 +124,20 @@ class ScheduledMixIn : public Base {
         }
         TCPServer::Request request;
         request.connection = goAccept(this->fileno(), request.client);
+        if (this->stopping()) return;
+        this->hasAccepted();
         acceptStream_.write(std::move(request));
       } catch (const std::system_error& error) {
-        if (TCPServer::connectionGone(error)) continue;
-        if (!TCPServer::outOfResources(error)) {
+        const bool gone = TCPServer::connectionGone(error);
+        if (gone && !this->failedTooOften()) continue;
+        if (!gone && !TCPServer::outOfResources(error)) {
           acceptStream_.close();
           throw;  // to get_request()
         }
         // The end of a request frees a descriptor. So may other parts of the
         // program, which do not say so: the accept loop tries again in time.
-        requests_.waitOne(after(std::chrono::milliseconds(100)));
+        requests_.waitOne(
+            after(std::chrono::milliseconds(TCPServer::lookEveryMs)));
       }
     }
   }
@@ -123,24 +145,11 @@ class ScheduledMixIn : public Base {
 
   // [scheduled-mix-in-serve]
   void process_request(TCPServer::Request request) override {
-    const sys::Address client = request.client;
-    try {
-      requests_
-          .go([this, request = std::move(request)]() mutable {
-            try {
-              this->serve(request);
-            } catch (const Unwind&) {
-              throw;
-            } catch (...) {  // from handle_error(): the other requests go on
-              const auto& told = Scheduler::current().unhandled;
-              told ? told(std::current_exception())
-                   : Scheduler::print(std::current_exception());
-            }
-          })
-          .name = "request";
-    } catch (const std::system_error& error) {  // no memory for a stack
-      this->handle_error(client, error);
-    }
+    requests_
+        .go([this, request = std::move(request)]() mutable {
+          this->serve(request);
+        })
+        .name = "request";
   }
   // [/scheduled-mix-in-serve]
 
@@ -150,6 +159,7 @@ class ScheduledMixIn : public Base {
   Channel<TCPServer::Request> acceptStream_{1024};
   TaskGroup requests_;
   Task acceptor_;
+  Stop stop_{*this};
   std::vector<bool> idle_;  // by descriptor
 };
 // [/scheduled-mix-in]

@@ -1,10 +1,11 @@
 // The server without a mix-in: it listens, accepts a connection, serves it,
 // and accepts the next.
 //
-// Invariant: the server waits for connections only in poll(2), where it sees
+// Invariant: the server waits for connections only in await(), where it sees
 // shutdown(), too: the listener does not block.
 //
-// It asks for ScheduledFile and goClose, and sys for the calls.
+// It asks for ScheduledFile and goClose, the scheduler for watch and park,
+// and sys for the calls.
 
 #include "naglfar/server.hpp"
 
@@ -12,10 +13,9 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <csignal>
 #include <initializer_list>
-#include <iostream>
 #include <iterator>
+#include <new>
 
 namespace naglfar {
 
@@ -33,10 +33,36 @@ TCPServer::TCPServer(const sys::Address& address, Handler handler,
 
 TCPServer::TCPServer(sys::Fd listener, Handler handler)
     : socket_(std::move(listener)), handler_(handler) {
-  sys::ignoreSignal(SIGPIPE);  // the Scheduler does it, but may be absent
+  using Flag = std::atomic<bool>;
+  static_assert(Flag::is_always_lock_free);
+  stopped_.reset(new (sys::check(sys::mapShared(sizeof(Flag)), "mmap"))
+                     Flag(false));
   sys::check(sys::localAddress(fileno(), server_address), "getsockname");
+  // A listener that is no socket of TCP has no such options.
+  if (sys::sendAtOnce(fileno()) == 0)
+    probeClients(std::chrono::seconds(60), std::chrono::seconds(10), 6);
+}
+
+void TCPServer::Unmap::operator()(std::atomic<bool>* flag) const {
+  sys::unmap(flag, sizeof *flag);
 }
 // [/tcp-server-life]
+
+// [probe-clients]
+// Linux takes no more than 32,767 seconds, and 127 probes.
+void TCPServer::probeClients(sys::Duration idle, sys::Duration interval,
+                             int probes) {
+  const auto inSeconds = [](sys::Duration time) {
+    using std::chrono::seconds;
+    const auto whole = std::chrono::ceil<seconds>(
+        std::clamp<sys::Duration>(time, seconds(1), seconds(32767)));
+    return static_cast<int>(whole.count());
+  };
+  sys::check(sys::probePeer(fileno(), inSeconds(idle), inSeconds(interval),
+                            std::clamp(probes, 1, 127)),
+             "setsockopt");
+}
+// [/probe-clients]
 
 // [serve-forever]
 void TCPServer::serve_forever() {
@@ -46,23 +72,35 @@ void TCPServer::serve_forever() {
 bool TCPServer::handle_request() {
   std::optional<Request> request = get_request();
   if (!request) return false;
-  process_request(std::move(*request));
+  const sys::Address client = request->client;
+  try {
+    process_request(std::move(*request));
+  } catch (const Unwind&) {
+    throw;
+  } catch (...) {
+    report(client);
+  }
   return true;
 }
 
-// A busy server never waits in poll(2), so it looks at the flag between two
-// requests. The byte wakes a server that waits, and reaches one in a child
-// process, which does not see the flag. The code that a signal handler
-// interrupts may depend on errno, so errno stays as it is.
+// A busy server never waits, so it looks at the flag between two requests.
+// The byte wakes a server that waits. Only the first call writes it: then the
+// pipe is empty, and a write that fails is worth another try. The code that a
+// signal handler interrupts may depend on errno, so errno stays as it is.
 void TCPServer::shutdown() {
   const int interrupted = errno;
-  stopped_ = true;
-  while (sys::write(stop_.writer.get(), "", 1) == -1 && errno == EINTR)
-    continue;
+  if (!stopped_->exchange(true))
+    while (sys::write(stop_.writer.get(), "", 1) == -1 &&
+           (errno == EINTR || errno == EAGAIN))
+      continue;
   errno = interrupted;
 }
 
 void TCPServer::server_close() {
+  closeListener();
+}
+
+void TCPServer::closeListener() {
   if (socket_) goClose(socket_.release());
 }
 // [/serve-forever]
@@ -72,52 +110,117 @@ void TCPServer::serve(Request& request) {
   ScheduledFile file(std::move(request.connection));
   try {
     finish_request(file, request.client);
-    file.close();
-  } catch (const std::exception& error) {
-    handle_error(request.client, error);
+    file.finish();
   } catch (const Unwind&) {
     throw;  // this coroutine is being destroyed
   } catch (...) {
-    handle_error(request.client, std::runtime_error("unknown exception"));
+    report(request.client);
   }
 }
 
+// The error may quote the client.
 void TCPServer::handle_error(const sys::Address& client,
                              const std::exception& error) {
-  std::cerr << "Exception while serving " + client.host() + ":" +
-                   std::to_string(client.port()) + ": " + error.what() + "\n";
+  sys::log({"Exception while serving ", client.host(), ":",
+            std::to_string(client.port()), ": ", error.what()});
 }
 // [/serve]
+
+// [report]
+static void print(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const std::exception& known) {
+    sys::log({"Exception in the handling of an error: ", known.what()});
+  } catch (...) {
+    sys::log({"Unknown exception in the handling of an error"});
+  }
+}
+
+// What becomes of an error for which no caller is left: the server goes on.
+static void lastResort(const std::exception_ptr& error) {
+  Scheduler* const scheduler = Scheduler::ofThread();
+  try {
+    if (scheduler != nullptr && scheduler->unhandled)
+      return scheduler->unhandled(error);
+  } catch (...) {
+    print(std::current_exception());
+  }
+  print(error);
+}
+
+// Called while an exception is being handled.
+void TCPServer::report(const sys::Address& client) {
+  if (std::current_exception() == nullptr) throw;  // the thread ends
+  try {
+    try {
+      throw;
+    } catch (const std::exception& error) {
+      handle_error(client, error);
+    } catch (...) {
+      handle_error(client, std::runtime_error("unknown exception"));
+    }
+  } catch (const Unwind&) {
+    throw;
+  } catch (...) {
+    lastResort(std::current_exception());
+  }
+}
+// [/report]
 
 // [await-input]
 // No server reads the byte that shutdown() writes, so the pipe stays readable
 // for every process that serves from the same listener.
-bool TCPServer::awaitInput(int fd, int timeoutMs) {
-  pollfd entries[] = {{fd, POLLIN, 0}, {stop_.reader.get(), POLLIN, 0}};
-  const int n = sys::poll(entries, std::size(entries), timeoutMs);
-  if (n == -1 && errno != EINTR) sys::fail(errno, "poll");
-  if (n > 0 && entries[1].revents != 0) stopped_ = true;
-  return !stopped_;
+bool TCPServer::awaitInput(std::initializer_list<int> fds, int timeoutMs) {
+  if (stopping()) return false;
+  int all[3] = {-1, -1, stopInput()};
+  std::copy(fds.begin(), fds.end(), all);
+  await(all, timeoutMs);
+  return !stopping();
+}
+
+void TCPServer::await(std::span<const int> fds, int timeoutMs,
+                      Scheduler* scheduler) {
+  if (scheduler == nullptr) {
+    pollfd entries[3];
+    std::transform(fds.begin(), fds.end(), entries, [](int fd) {
+      return pollfd{fd, POLLIN, 0};
+    });
+    const int n = sys::poll(entries, fds.size(), timeoutMs);
+    if (n == -1 && errno != EINTR) sys::fail(errno, "poll");
+    return;
+  }
+  Job& self = scheduler->self();
+  Waiter waiters[3] = {Waiter{self}, Waiter{self}, Waiter{self}};
+  for (std::size_t i = 0; i < fds.size(); ++i)
+    if (fds[i] != -1) scheduler->watch(fds[i], Interest::read, waiters[i]);
+  scheduler->park(
+      "a connection", fds.front(),
+      timeoutMs < 0 ? never : after(std::chrono::milliseconds(timeoutMs)));
 }
 // [/await-input]
 
 // [get-request]
 std::optional<TCPServer::Request> TCPServer::get_request() {
-  while (!stopped_) {
+  while (!stopping()) {
+    const int patience = service_actions();
     Request request;
     request.connection = sys::Fd(
         sys::accept(fileno(), request.client, sys::Mode::nonblocking));
-    if (request.connection) return request;
+    if (request.connection) {
+      hasAccepted();
+      return request;
+    }
     if (errno == EAGAIN || errno == EWOULDBLOCK) {
-      awaitInput(fileno(), -1);
+      awaitInput({fileno(), serviceInput}, patience);
       continue;
     }
     const std::system_error error(errno, std::generic_category(), "accept4");
-    if (connectionGone(error)) continue;
-    if (!outOfResources(error)) throw error;
+    if (connectionGone(error) && !failedTooOften()) continue;
+    if (!connectionGone(error) && !outOfResources(error)) throw error;
     // The connection is still in the backlog, so the listener is readable. A
     // descriptor that is closed elsewhere makes nothing readable.
-    awaitInput(-1, lookEveryMs);
+    awaitInput({}, lookEveryMs);
   }
   return std::nullopt;
 }
@@ -134,12 +237,12 @@ bool TCPServer::outOfResources(const std::system_error& error) {
 }
 
 // Linux reports here errors that the connection has already met (accept(2),
-// "Error handling").
+// "Error handling"). EOPNOTSUPP is among them, but it is also what a socket
+// that cannot listen says to each call, and TCP never says it otherwise.
 bool TCPServer::connectionGone(const std::system_error& error) {
-  return isOneOf(
-      {ECONNABORTED, ECONNRESET, EPROTO, EPERM, ENETDOWN, ENOPROTOOPT,
-       EHOSTDOWN, EHOSTUNREACH, EOPNOTSUPP, ENETUNREACH, EINTR},
-      error);
+  return isOneOf({ECONNABORTED, ECONNRESET, EPROTO, EPERM, ENETDOWN,
+                  ENOPROTOOPT, EHOSTDOWN, EHOSTUNREACH, ENETUNREACH, EINTR},
+                 error);
 }
 // [/classify]
 

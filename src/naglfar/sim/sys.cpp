@@ -42,6 +42,7 @@ int install(const FilePointer& file, sys::Mode mode) {
   ++file->descriptors;
   if (file->descriptors == 1)
     file->nonblocking = mode == sys::Mode::nonblocking;
+  if (sys::afterOpen != nullptr) sys::afterOpen(fd);
   return fd;
 }
 
@@ -248,6 +249,14 @@ int pendingError(int fd, int& error) {
 int reuseAddress(int fd) {
   return fileCall(Call::setsockopt, fd, [](File&) { return 0; });
 }
+
+// The simulated kernel keeps nothing back, and its peers do not vanish.
+int sendAtOnce(int fd) {
+  return fileCall(Call::setsockopt, fd, [](File&) { return 0; });
+}
+int probePeer(int fd, int, int, int) {
+  return fileCall(Call::setsockopt, fd, [](File&) { return 0; });
+}
 // [/sim-accept]
 
 // [sim-pairs]
@@ -312,14 +321,15 @@ ssize_t write(int fd, const char* data, std::size_t n) {
 }
 
 ssize_t writeLast(int fd, const char* data, std::size_t n) {
-  return waitingCall(Call::send, fd, onSocket([&](Socket& socket) {
-                       return socket.write(data, transfer(socket, n));
-                     }));
+  return waitingCall(Call::send, fd, [&](File& file) {
+    return file.write(data, transfer(file, n));
+  });
 }
 
-ssize_t peek(int fd) {
-  char byte;
-  const auto attempt = [&](File& file) { return file.read(&byte, 1, true); };
+ssize_t peek(int fd, std::size_t n) {
+  static thread_local char bytes[16384];
+  n = std::min(n, sizeof bytes);
+  const auto attempt = [&](File& file) { return file.read(bytes, n, true); };
   return waitingCall(Call::recv, fd, attempt, false);
 }
 
@@ -343,7 +353,7 @@ int ended(int fd, Ended& what) {
     what = (ready & (EPOLLHUP | EPOLLERR)) != 0 ? Ended::both
            : (ready & EPOLLRDHUP) != 0          ? Ended::input
                                                 : Ended::nothing;
-    return what == Ended::nothing ? 0 : 1;
+    return what == Ended::nothing && (ready & EPOLLIN) == 0 ? 0 : 1;
   };
   return waitingCall(Call::poll, fd, attempt, false);
 }
@@ -482,6 +492,12 @@ int poll(pollfd* entries, std::size_t n, int timeoutMs) {
 // but look at the clock reaches its deadline.
 Time now() {
   return state().clock += std::chrono::nanoseconds(20);
+}
+
+std::time_t date() {
+  using std::chrono::seconds;
+  return std::chrono::duration_cast<seconds>(now().time_since_epoch())
+      .count();
 }
 
 }  // namespace naglfar::sys

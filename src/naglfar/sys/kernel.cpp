@@ -5,15 +5,21 @@
 // - A function retries nothing, and returns what its call returned. Two
 //   functions translate: `ended` makes EBADF of POLLNVAL, and `sendfile`
 //   returns the bytes that left before an error, as Linux does everywhere.
+// - No function sends the program SIGPIPE.
 // - Systems differ in accept4, pipe2, sendfile, poll and their flags. The
 //   layers above see no such difference.
 //
 // It asks the C library for the calls.
 
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include <algorithm>
+#include <climits>
 
 #include "naglfar/sys.hpp"
 
@@ -34,16 +40,48 @@ namespace naglfar::sys {
 static int setFlags(int fd, Mode mode) {
   if (fd == -1) return fd;
   count(Call::fcntl);
-  if (fcntl(fd, F_SETFD, FD_CLOEXEC) == -1) return -1;
+  const bool closesOnExec = fcntl(fd, F_SETFD, FD_CLOEXEC) != -1;
   count(Call::fcntl);
   const int flags = mode == Mode::nonblocking ? O_NONBLOCK : 0;
-  return fcntl(fd, F_SETFL, flags) == -1 ? -1 : fd;
+  if (closesOnExec && fcntl(fd, F_SETFL, flags) != -1) return fd;
+  const int error = errno;
+  close(fd);
+  errno = error;
+  return -1;
+}
+
+// Both ends, or none.
+static int setFlags(int (&ends)[2], Mode mode) {
+  const bool first = setFlags(ends[0], mode) != -1;
+  const int error = errno;
+  if (first && setFlags(ends[1], mode) != -1) return 0;
+  if (first) {
+    const int second = errno;
+    close(ends[0]);
+    errno = second;
+  } else {
+    close(ends[1]);
+    errno = error;
+  }
+  return -1;
 }
 #else
 static int socketFlags(Mode mode) {
   return SOCK_CLOEXEC | (mode == Mode::nonblocking ? SOCK_NONBLOCK : 0);
 }
 #endif
+
+// A number that the kernel gives out was free, whatever the poller knows.
+static int opened(int fd) {
+  if (fd != -1 && afterOpen != nullptr) afterOpen(fd);
+  return fd;
+}
+
+static int opened(int result, const int (&ends)[2]) {
+  if (result != -1)
+    for (const int fd : ends) opened(fd);
+  return result;
+}
 
 static constexpr socklen_t addressSize = sizeof(sockaddr_in);
 
@@ -55,11 +93,11 @@ static sockaddr* generic(const Address& address) {
 // [socket-calls]
 int socket(Mode mode) {
 #ifdef __APPLE__
-  return setFlags(counted(Call::socket, ::socket, AF_INET, SOCK_STREAM, 0),
-                  mode);
+  return opened(setFlags(
+      counted(Call::socket, ::socket, AF_INET, SOCK_STREAM, 0), mode));
 #else
-  return counted(Call::socket, ::socket, AF_INET,
-                 SOCK_STREAM | socketFlags(mode), 0);
+  return opened(counted(Call::socket, ::socket, AF_INET,
+                        SOCK_STREAM | socketFlags(mode), 0));
 #endif
 }
 
@@ -74,11 +112,11 @@ int listen(int fd, int backlog) {
 int accept(int fd, Address& client, Mode mode) {
   socklen_t size = addressSize;
 #ifdef __APPLE__
-  return setFlags(
-      counted(Call::accept4, ::accept, fd, generic(client), &size), mode);
+  return opened(setFlags(
+      counted(Call::accept4, ::accept, fd, generic(client), &size), mode));
 #else
-  return counted(Call::accept4, ::accept4, fd, generic(client), &size,
-                 socketFlags(mode));
+  return opened(counted(Call::accept4, ::accept4, fd, generic(client), &size,
+                        socketFlags(mode)));
 #endif
 }
 
@@ -104,6 +142,37 @@ int reuseAddress(int fd) {
                  &on, socklen_t{sizeof on});
 }
 
+static int setOption(int fd, int level, int option, int value) {
+  return counted(Call::setsockopt, ::setsockopt, fd, level, option, &value,
+                 socklen_t{sizeof value});
+}
+
+int sendAtOnce(int fd) {
+  return setOption(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+}
+
+// macOS has another name for the time before the first probe.
+int probePeer(int fd, int idle, int interval, int probes) {
+#ifdef __APPLE__
+  constexpr int beforeFirst = TCP_KEEPALIVE;
+#else
+  constexpr int beforeFirst = TCP_KEEPIDLE;
+#endif
+  int result = setOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+  if (result == 0) result = setOption(fd, IPPROTO_TCP, beforeFirst, idle);
+  if (result == 0)
+    result = setOption(fd, IPPROTO_TCP, TCP_KEEPINTVL, interval);
+  if (result == 0) result = setOption(fd, IPPROTO_TCP, TCP_KEEPCNT, probes);
+#ifdef TCP_USER_TIMEOUT
+  const long long whole = (idle + 1LL * interval * probes) * 1000;
+  const auto milliseconds =
+      static_cast<int>(std::min<long long>(whole, INT_MAX));
+  if (result == 0)
+    result = setOption(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, milliseconds);
+#endif
+  return result;
+}
+
 int endWriting(int fd) {
   return counted(Call::shutdown, ::shutdown, fd, SHUT_WR);
 }
@@ -112,9 +181,10 @@ int socketpair(int (&ends)[2], Mode mode) {
   count(Call::socketpair);
 #ifdef __APPLE__
   if (::socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == -1) return -1;
-  return setFlags(ends[0], mode) == -1 ? -1 : (setFlags(ends[1], mode), 0);
+  return opened(setFlags(ends, mode), ends);
 #else
-  return ::socketpair(AF_UNIX, SOCK_STREAM | socketFlags(mode), 0, ends);
+  return opened(
+      ::socketpair(AF_UNIX, SOCK_STREAM | socketFlags(mode), 0, ends), ends);
 #endif
 }
 // [/socket-calls]
@@ -129,7 +199,7 @@ int ended(int fd, Ended& what) {
   constexpr short both = POLLERR;
   constexpr short input = POLLHUP;
 #endif
-  pollfd entry{fd, input, 0};
+  pollfd entry{fd, input | POLLIN, 0};
   const int n = counted(Call::poll, ::poll, &entry, 1, 0);
   if ((entry.revents & POLLNVAL) != 0) {
     errno = EBADF;
@@ -147,65 +217,132 @@ int pipe(int (&ends)[2], Mode mode) {
   count(Call::pipe);
 #ifdef __APPLE__
   if (::pipe(ends) == -1) return -1;
-  return setFlags(ends[0], mode) == -1 ? -1 : (setFlags(ends[1], mode), 0);
+  return opened(setFlags(ends, mode), ends);
 #else
   const int flags = mode == Mode::nonblocking ? O_NONBLOCK : 0;
-  return ::pipe2(ends, O_CLOEXEC | flags);
+  return opened(::pipe2(ends, O_CLOEXEC | flags), ends);
 #endif
 }
 
 int dup(int fd) {
-  return counted(Call::dup, ::fcntl, fd, F_DUPFD_CLOEXEC, 0);
+  return opened(counted(Call::dup, ::fcntl, fd, F_DUPFD_CLOEXEC, 0));
 }
 
 ssize_t read(int fd, char* buffer, std::size_t size) {
   return counted(Call::read, ::read, fd, buffer, size);
 }
 
+ssize_t peek(int fd, std::size_t n) {
+  static thread_local char bytes[16384];
+  return counted(Call::recv, ::recv, fd, bytes, std::min(n, sizeof bytes),
+                 MSG_PEEK | MSG_DONTWAIT);
+}
+
+// Destructors close. pthread_cancel(3) must not unwind them, so it waits.
+int close(int fd) {
+  int state = 0;
+  pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+  const int result = counted(Call::close, ::close, fd);
+  const int error = errno;
+  pthread_setcancelstate(state, nullptr);
+  errno = error;
+  return result;
+}
+// [/descriptor-calls]
+
+// [without-sigpipe]
+// A write that no peer can read any more sends SIGPIPE to its thread, and the
+// default ends the process. For a call that has no flag against it: the
+// signal is blocked meanwhile, and the one that the call has sent is taken
+// away. One that was pending before stays, for it is the program's.
+template <class SystemCall>
+static ssize_t withoutSigpipe(SystemCall systemCall) {
+  sigset_t sigpipe;
+  sigset_t before;
+  sigset_t pending;
+  sigemptyset(&sigpipe);
+  sigemptyset(&pending);
+  sigaddset(&sigpipe, SIGPIPE);
+  counted(Call::rt_sigprocmask, pthread_sigmask, SIG_BLOCK, &sigpipe,
+          &before);
+  if (sigismember(&before, SIGPIPE) == 1) sigpending(&pending);
+  const bool mine = sigismember(&pending, SIGPIPE) != 1;
+  errno = 0;
+  const ssize_t result = systemCall();
+  const int error = errno;
+  if (error == EPIPE && mine) {
+    sigpending(&pending);  // not so if the program ignores it
+    if (int taken; sigismember(&pending, SIGPIPE) == 1)
+      sigwait(&sigpipe, &taken);
+  }
+  counted(Call::rt_sigprocmask, pthread_sigmask, SIG_SETMASK, &before,
+          nullptr);
+  errno = error;
+  return result;
+}
+// [/without-sigpipe]
+
+// [write-calls]
+#ifdef MSG_NOSIGNAL
+constexpr int noSignal = MSG_NOSIGNAL;
+#else
+constexpr int noSignal = 0;  // then withoutSigpipe() serves sockets, too
+#endif
+#ifdef __linux__
+constexpr int moreToCome = MSG_MORE;
+#else
+constexpr int moreToCome = 0;
+#endif
+
+// send(2), or write(2) on what is no socket. The kind is that of a call that
+// a socket has taken.
+static ssize_t writeWith(int flags, Call kind, int fd, const char* data,
+                         std::size_t n) {
+  if (noSignal != 0) {
+    const ssize_t sent = ::send(fd, data, n, flags | noSignal);
+    if (sent != -1 || errno != ENOTSOCK) {
+      count(kind);
+      return sent;
+    }
+    count(Call::send);
+  }
+  return withoutSigpipe(
+      [&] { return counted(Call::write, ::write, fd, data, n); });
+}
+
 ssize_t write(int fd, const char* data, std::size_t n) {
-  return counted(Call::write, ::write, fd, data, n);
+  return writeWith(0, Call::write, fd, data, n);
 }
 
 ssize_t writeLast(int fd, const char* data, std::size_t n) {
-#ifdef __linux__
-  return counted(Call::send, ::send, fd, data, n, MSG_MORE);
-#else
-  return counted(Call::send, ::send, fd, data, n, 0);
-#endif
-}
-
-ssize_t peek(int fd) {
-  char byte;
-  return counted(Call::recv, ::recv, fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  return writeWith(moreToCome, Call::send, fd, data, n);
 }
 
 ssize_t sendfile(int fd, int file, off_t offset, std::size_t n) {
   count(Call::sendfile);
 #if defined(__linux__)
-  return ::sendfile(fd, file, &offset, n);
+  return withoutSigpipe([&] { return ::sendfile(fd, file, &offset, n); });
 #else
   // macOS and FreeBSD report the bytes that left before an EAGAIN beside the
   // error.
-#if defined(__APPLE__)
-  off_t sent = static_cast<off_t>(n);
-  const int result = ::sendfile(file, fd, offset, &sent, nullptr, 0);
-#else
   off_t sent = 0;
-  const int result = ::sendfile(file, fd, offset, n, nullptr, &sent, 0);
+  const ssize_t result = withoutSigpipe([&] {
+#if defined(__APPLE__)
+    sent = static_cast<off_t>(n);
+    return ssize_t{::sendfile(file, fd, offset, &sent, nullptr, 0)};
+#else
+    return ssize_t{::sendfile(file, fd, offset, n, nullptr, &sent, 0)};
 #endif
+  });
   return result == -1 && sent == 0 ? -1 : static_cast<ssize_t>(sent);
 #endif
 }
-
-int close(int fd) {
-  return counted(Call::close, ::close, fd);
-}
-// [/descriptor-calls]
+// [/write-calls]
 
 // [readiness]
 #ifdef __linux__
 int epollCreate() {
-  return counted(Call::epoll_create1, ::epoll_create1, EPOLL_CLOEXEC);
+  return opened(counted(Call::epoll_create1, ::epoll_create1, EPOLL_CLOEXEC));
 }
 
 int epollCtl(int epoll, int op, int fd, epoll_event* event) {
@@ -242,6 +379,10 @@ int poll(pollfd* entries, std::size_t n, int timeoutMs) {
 
 Time now() {
   return std::chrono::steady_clock::now();
+}
+
+std::time_t date() {
+  return std::time(nullptr);
 }
 
 }  // namespace naglfar::sys

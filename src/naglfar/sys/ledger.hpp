@@ -27,8 +27,9 @@ namespace naglfar {
 // [calls-by-kind]
 /// The table of the system calls that the ledger tells apart, by the names of
 /// their manual pages. `accept4` counts accept(2) on a system that has no
-/// accept4(2), `pipe` counts pipe2(2) where there is one, and `dup` counts
-/// fcntl(2) with F_DUPFD_CLOEXEC.
+/// accept4(2), `pipe` counts pipe2(2) where there is one, `dup` counts
+/// fcntl(2) with F_DUPFD_CLOEXEC, and `write` counts also send(2) to a socket
+/// with no flag but MSG_NOSIGNAL, which is what write(2) does there.
 // clang-format off
 #define NAGLFAR_SYSTEM_CALLS(CALL)                                          \
   CALL(socket) CALL(bind) CALL(listen) CALL(accept4) CALL(connect)          \
@@ -38,7 +39,7 @@ namespace naglfar {
   CALL(epoll_ctl) CALL(epoll_wait) CALL(kqueue) CALL(kevent) CALL(select)   \
   CALL(poll) CALL(rt_sigprocmask) CALL(rt_sigaction) CALL(sigaltstack)      \
   CALL(mmap) CALL(munmap) CALL(mprotect) CALL(madvise)                      \
-  CALL(process_madvise) CALL(fork) CALL(waitpid)
+  CALL(process_madvise) CALL(fork) CALL(waitpid) CALL(kill)
 // clang-format on
 
 /// Makes an enumerator of an entry of the table.

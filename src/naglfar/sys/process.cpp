@@ -4,8 +4,9 @@
 // because stacks need true memory. So they use no descriptors.
 //
 // It asks the C library for the calls. `guard` succeeds from Linux 6.13 on,
-// and `guardAll` where Linux has PIDFD_SELF_THREAD besides. Elsewhere they
-// fail: the caller uses `guard` for each page, or else `protect`.
+// and `guardAll` and `giveBackAll` where Linux has PIDFD_SELF_THREAD besides.
+// Elsewhere they fail: the caller uses `guard` and `giveBack` for each range,
+// or `protect` where `guard` fails, too.
 
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -51,14 +52,30 @@ int protect(void* page, std::size_t n) {
 #ifdef __linux__
 constexpr int guardInstall = 102;  // MADV_GUARD_INSTALL, since Linux 6.13
 
+static ssize_t adviseAll(const iovec* pages, std::size_t n, int advice) {
+  constexpr int self = -10000;  // PIDFD_SELF_THREAD; else EBADF
+  return counted(Call::process_madvise, ::syscall, SYS_process_madvise, self,
+                 pages, n, advice, 0);
+}
+
 int guard(void* page, std::size_t n) {
   return counted(Call::madvise, ::madvise, page, n, guardInstall);
 }
 
 ssize_t guardAll(const iovec* pages, std::size_t n) {
-  constexpr int self = -10000;  // PIDFD_SELF_THREAD; else EBADF
-  return counted(Call::process_madvise, ::syscall, SYS_process_madvise, self,
-                 pages, n, guardInstall, 0);
+  return adviseAll(pages, n, guardInstall);
+}
+
+int keepPagesSmall(void* memory, std::size_t n) {
+  return counted(Call::madvise, ::madvise, memory, n, MADV_NOHUGEPAGE);
+}
+
+int giveBack(void* pages, std::size_t n) {
+  return counted(Call::madvise, ::madvise, pages, n, MADV_DONTNEED);
+}
+
+ssize_t giveBackAll(const iovec* pages, std::size_t n) {
+  return adviseAll(pages, n, MADV_DONTNEED);
 }
 #else
 int guard(void*, std::size_t) {
@@ -70,34 +87,47 @@ ssize_t guardAll(const iovec*, std::size_t) {
   errno = ENOSYS;
   return -1;
 }
+
+int keepPagesSmall(void*, std::size_t) {
+  return 0;
+}
+
+int giveBack(void* pages, std::size_t n) {
+  return counted(Call::madvise, ::madvise, pages, n, MADV_FREE);
+}
+
+ssize_t giveBackAll(const iovec*, std::size_t) {
+  errno = ENOSYS;
+  return -1;
+}
 #endif
 // [/memory]
 
 // [signals-and-processes]
 int signalAction(int signal, void (*handler)(int, siginfo_t*, void*),
-                 int flags) {
+                 int flags, struct sigaction* former) {
   struct sigaction action {};
   action.sa_sigaction = handler;
   action.sa_flags = SA_SIGINFO | flags;
-  return counted(Call::rt_sigaction, ::sigaction, signal, &action, nullptr);
+  return counted(Call::rt_sigaction, ::sigaction, signal, &action, former);
 }
 
-int defaultSignal(int signal) {
-  const auto old = counted(Call::rt_sigaction, std::signal, signal, SIG_DFL);
-  return old == SIG_ERR ? -1 : 0;
+int signalAction(int signal, const struct sigaction* action,
+                 struct sigaction* old) {
+  return counted(Call::rt_sigaction, ::sigaction, signal, action, old);
 }
 
-int ignoreSignal(int signal) {
-  const auto old = counted(Call::rt_sigaction, std::signal, signal, SIG_IGN);
-  return old == SIG_ERR ? -1 : 0;
+int restoreSignal(int signal, void (*handler)(int, siginfo_t*, void*),
+                  const struct sigaction& former) {
+  struct sigaction present {};
+  const int result =
+      counted(Call::rt_sigaction, ::sigaction, signal, nullptr, &present);
+  if (result == -1 || present.sa_sigaction != handler) return result;
+  return counted(Call::rt_sigaction, ::sigaction, signal, &former, nullptr);
 }
 
-int signalStack(void* memory, std::size_t n) {
-  stack_t stack{};
-  stack.ss_sp = memory;
-  stack.ss_size = n;
-  if (memory == nullptr) stack.ss_flags = SS_DISABLE;
-  return counted(Call::sigaltstack, ::sigaltstack, &stack, nullptr);
+int signalStack(const stack_t* stack, stack_t* old) {
+  return counted(Call::sigaltstack, ::sigaltstack, stack, old);
 }
 
 pid_t fork() {
@@ -108,6 +138,10 @@ pid_t fork() {
 
 pid_t waitpid(pid_t child, int* status, int options) {
   return counted(Call::waitpid, ::waitpid, child, status, options);
+}
+
+int kill(pid_t process, int signal) {
+  return counted(Call::kill, ::kill, process, signal);
 }
 // [/signals-and-processes]
 

@@ -34,8 +34,9 @@ static std::string advice(int error) {
       return " (no free port, or an address that this machine does not "
              "have; `sysctl net.ipv4.ip_local_port_range` tells the ports)";
     case ENOMEM:
-      return " (out of memory or of mappings; "
-             "`sysctl -w vm.max_map_count=NUMBER` raises the latter)";
+      return " (out of memory, of address space, or of mappings; "
+             "`ulimit -v unlimited` raises the second, and "
+             "`sysctl -w vm.max_map_count=NUMBER` the third)";
     default:
       return "";
   }

@@ -1,0 +1,354 @@
+// Arguments at their ends. A length of time, a deadline, a size, an offset or
+// a count that is 0, less than 0 or the largest that there is has a meaning,
+// or is an error with a name: the same in each build.
+
+#include <doctest/doctest.h>
+
+#include <chrono>
+#include <limits>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+#include <vector>
+
+#include "helpers.hpp"
+#include "naglfar/http.hpp"
+#include "naglfar/mixins.hpp"
+
+using namespace naglfar;
+using namespace helpers;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr std::size_t largest = std::numeric_limits<std::size_t>::max();
+
+// A listening socket.
+struct Listener {
+  Listener() {
+    sys::check(sys::bind(fd.get(), sys::Address("localhost", 0)), "bind");
+    sys::check(sys::listen(fd.get(), 5), "listen");
+    sys::check(sys::localAddress(fd.get(), address), "getsockname");
+  }
+  sys::Fd fd{sys::check(sys::socket(sys::Mode::nonblocking), "socket")};
+  sys::Address address;
+};
+
+// Calls a function with the greatest and the least length of each unit, and
+// with what is just past nanoseconds.
+template <class Function>
+void eachExtreme(Function function) {
+  const auto unit = [&]<class Length>(Length) {
+    function(Length::max(), true);
+    function(Length::min(), false);
+  };
+  using Real = std::chrono::duration<double>;
+  unit(std::chrono::nanoseconds());
+  unit(std::chrono::microseconds());
+  unit(std::chrono::milliseconds());
+  unit(std::chrono::seconds());
+  unit(std::chrono::minutes());
+  unit(std::chrono::hours());
+  unit(std::chrono::days());
+  unit(std::chrono::years());
+  function(Real::max(), true);
+  function(Real::min(), false);
+  function(Real(std::numeric_limits<double>::infinity()), true);
+  function(std::chrono::years(293), true);
+  function(-std::chrono::years(293), false);
+}
+
+}  // namespace
+
+TEST_SUITE("extremes: time") {
+  TEST_CASE("a length of time saturates in every unit") {
+    eachExtreme([](auto length, bool positive) {
+      CHECK(sys::Duration(length) ==
+            (positive ? sys::Duration::max() : sys::Duration::min()));
+    });
+    CHECK(sys::Duration(1s) == 1'000'000'000ns);
+    CHECK(sys::Duration(-1s) == -1'000'000'000ns);
+    CHECK(sys::Duration(std::chrono::years(292)) ==
+          std::chrono::nanoseconds(std::chrono::years(292)));
+    CHECK(sys::Duration(std::chrono::duration<double>(1.5)) == 1500ms);
+    CHECK(sys::Duration() == 0s);
+  }
+
+  TEST_CASE("after is never for what is too long, and past for the least") {
+    eachExtreme([](auto length, bool positive) {
+      const Deadline now = sys::now();
+      CHECK((after(length) == never) == positive);
+      CHECK((after(length) < now) == !positive);
+    });
+    const Deadline now = after(0s);
+    const Deadline past = after(-1s);
+    CHECK(now <= sys::now());
+    CHECK(past < now);
+  }
+
+  // Each call that takes a deadline, or a length of time. A deadline that has
+  // passed ends the wait, and one that never comes does not.
+  TEST_CASE_FIXTURE(Run, "every wait takes every deadline") {
+    using Wait = void (*)(Deadline);
+    const Wait waits[] = {
+        [](Deadline d) { Channel<int>().next(d); },
+        [](Deadline d) { Channel<int>().read(d); },
+        [](Deadline d) { Channel<int>().wait(d); },
+        [](Deadline d) { Channel<int>(0).write(1, d); },
+        [](Deadline d) {
+          Channel<int> full(1);
+          full.write(0);
+          full.write(1, d);
+        },
+        [](Deadline d) { go([] { naglfar::sleep(1h); }).join(d); },
+        [](Deadline d) {
+          TaskGroup group;
+          group.go([] { naglfar::sleep(1h); });
+          group.wait(d);
+        },
+        [](Deadline d) {
+          WaitQueue queue;
+          WaitQueue::Entry(queue).wait("nothing", d);
+        },
+        [](Deadline d) {
+          Sockets pair;
+          char byte;
+          goReadSome(pair.a.get(), {&byte, 1}, d);
+        },
+        [](Deadline d) {
+          Sockets pair;
+          goWait(pair.a.get(), Interest::read, d);
+        },
+        [](Deadline d) {
+          Sockets pair;
+          fill(pair.a.get());
+          goWrite(pair.a.get(), "x", d);
+        },
+        [](Deadline d) {
+          Listener listener;
+          sys::Address client;
+          goAccept(listener.fd.get(), client, sys::Mode::nonblocking, d);
+        },
+        [](Deadline d) {
+          Sockets pair;
+          ScheduledFile file(std::move(pair.a));
+          file.deadline = d;
+          file.readline();
+        }};
+    for (const Wait& wait : waits) {
+      CAPTURE(&wait - waits);
+      for (const Deadline past :
+           {Deadline::min(), Deadline(), sys::now() - 1ns, after(-1h),
+            after(0s), after(sys::Duration::min())}) {
+        CHECK(errorOf([&] { wait(past); }) == ETIMEDOUT);
+      }
+      for (const Deadline late :
+           {never, after(sys::Duration::max()), never - 1ns,
+            after(std::chrono::hours::max())}) {
+        bool ended = false;
+        Task task = go([&] {
+          errorOf([&] { wait(late); });
+          ended = true;
+        });
+        for (int i = 0; i < 5; ++i) yield();
+        CHECK_FALSE(ended);
+        task.cancel();
+      }
+    }
+  }
+
+  TEST_CASE_FIXTURE(Run, "every sleep ends at once or never") {
+    eachExtreme([](auto length, bool positive) {
+      Task task = go([=] { naglfar::sleep(length); });
+      for (int i = 0; i < 5; ++i) yield();
+      CHECK(task.done() == !positive);
+      task.cancel();
+    });
+    naglfar::sleep(0s);
+    naglfar::sleep(-1s);
+  }
+
+  TEST_CASE_FIXTURE(Run, "a time-out of a file and of a server saturates") {
+    eachExtreme([](auto length, bool positive) {
+      Sockets pair;
+      ScheduledFile file(std::move(pair.a));
+      file.timeout = length;
+      int error = 0;
+      Task task = go([&] { error = errorOf([&] { file.readline(); }); });
+      for (int i = 0; i < 5; ++i) yield();
+      CHECK(task.done() == !positive);
+      CHECK(error == (positive ? 0 : ETIMEDOUT));
+      task.cancel();
+    });
+    ScheduledMixIn<HTTPServer> server(sys::Address("localhost", 0),
+                                      handlerFor<BaseHTTPRequestHandler>);
+    server.gracePeriod = std::chrono::hours::max();
+    CHECK(server.gracePeriod == sys::Duration::max());
+  }
+}
+
+TEST_SUITE("extremes: sizes") {
+  TEST_CASE_FIXTURE(Run, "reading everything takes what there is") {
+    Sockets pair;
+    goWrite(pair.b.get(), "all of it");
+    pair.b = sys::Fd();
+    CHECK(goRead(pair.a.get(), 0) == "");
+    CHECK(goRead(pair.a.get(), 1) == "a");
+    CHECK(goRead(pair.a.get(), unlimited) == "ll of it");
+    CHECK(goRead(pair.a.get(), largest - 1) == "");
+    char byte;
+    CHECK(errorOf([&] { goReadSome(pair.a.get(), {&byte, 0}); }) == EINVAL);
+  }
+
+  // What a peer has announced is not what it has sent.
+  TEST_CASE_FIXTURE(Run, "reading takes memory for what has come") {
+    Sockets pair;
+    goWrite(pair.b.get(), "little");
+    pair.b = sys::Fd();
+    const std::string text = goRead(pair.a.get(), std::size_t{1} << 40);
+    CHECK(text == "little");
+    CHECK(text.capacity() <= 65536);
+  }
+
+  TEST_CASE_FIXTURE(Run, "writing nothing is an error, or nothing") {
+    Sockets pair;
+    CHECK(errorOf([&] { tryWrite(pair.a.get(), ""); }) == EINVAL);
+    CHECK(goWrite(pair.a.get(), "") == 0);
+  }
+
+  TEST_CASE_FIXTURE(Run, "a part of a file ends with the file") {
+    const TempFile file("content");
+    Sockets pair;
+    const int to = pair.a.get();
+    CHECK(goSendfile(file.fd(), to, 0, 0) == 0);
+    CHECK(goSendfile(file.fd(), to, 0, unlimited) == 7);
+    CHECK(goSendfile(file.fd(), to, 3, largest - 1) == 4);
+    CHECK(goSendfile(file.fd(), to, 7, 1) == 0);
+    constexpr off_t end = std::numeric_limits<off_t>::max();
+    CHECK(errorOf([&] { goSendfile(file.fd(), to, -1, 1); }) == EINVAL);
+    const int far = errorOf([&] { goSendfile(file.fd(), to, end, 1); });
+    CHECK((far == 0 || far == EINVAL || far == EOVERFLOW));
+    CHECK(goRead(pair.b.get(), 11) == "contenttent");
+  }
+
+  TEST_CASE_FIXTURE(Run, "a file reads and writes at the ends") {
+    Sockets pair;
+    ScheduledFile a(std::move(pair.a));
+    ScheduledFile b(std::move(pair.b));
+    for (const std::size_t size : {std::size_t{0}, std::size_t{1}, largest}) {
+      a.bufferSize = size;
+      a.write("a line\n");
+      a.write("");
+      a.flush();
+      CHECK(b.readline(0) == "");
+      CHECK(b.readline(1) == "a");
+      CHECK(b.readline(largest) == " line\n");
+    }
+    CHECK_THROWS_AS(b.readline(1, ""), std::invalid_argument);
+    CHECK(b.read(0) == "");
+    a.close();
+    CHECK(b.read(largest) == "");
+    for (const std::size_t most : {std::size_t{0}, largest}) {
+      Sockets more;
+      ScheduledFile file(std::move(more.a));
+      more.b = sys::Fd();
+      file.lingeringClose(std::chrono::hours::max(), most);
+      CHECK(file.fileno() == -1);
+    }
+    Sockets more;
+    ScheduledFile file(std::move(more.a));
+    file.lingeringClose(-1h, largest);
+    CHECK(file.fileno() == -1);
+  }
+
+  TEST_CASE_FIXTURE(Run, "a channel has any limit") {
+    for (const std::size_t limit :
+         {std::size_t{0}, std::size_t{1}, largest}) {
+      Channel<int> channel(limit);
+      std::vector<int> read;
+      Task reader = go([&] {
+        for (const int message : channel) read.push_back(message);
+      });
+      for (int i = 0; i < 3; ++i) channel.write(i);
+      channel.close();
+      reader.join();
+      CHECK(read == std::vector{0, 1, 2});
+    }
+  }
+
+  TEST_CASE("waiters of other processes have any capacity or say why not") {
+    Sockets pair;
+    SharedWaiters none(0);
+    CHECK(errorOf([&] { none.wait(pair.a.get()); }) == ENOSPC);
+    CHECK(none.notifyAll() == 0);
+    CHECK(errorOf([] { const SharedWaiters all(unlimited); }) == ENOMEM);
+    CHECK(errorOf([] { const SharedWaiters all(largest / 64); }) == ENOMEM);
+  }
+
+  TEST_CASE_FIXTURE(Run, "a server listens with any backlog") {
+    for (const int backlog : {0, -1, std::numeric_limits<int>::max(),
+                              std::numeric_limits<int>::min()}) {
+      ScheduledMixIn<TCPServer> server(
+          sys::Address("localhost", 0),
+          [](ScheduledFile& request, const sys::Address&, TCPServer&) {
+            request.write("hello");
+          },
+          backlog);
+      Task task = go([&] { server.serve_forever(); });
+      ScheduledFile client = ScheduledFile::connectTcp(server.server_address);
+      CHECK(client.read() == "hello");
+      server.shutdown();
+      task.join();
+    }
+  }
+}
+
+TEST_SUITE("extremes: descriptors") {
+  // None is -1, and this one is closed.
+  TEST_CASE_FIXTURE(Run, "no descriptor is EBADF to every call") {
+    const TempFile file("x");
+    const sys::Address address("localhost", 1);
+    for (const int fd : {-1, -2, std::numeric_limits<int>::min()}) {
+      CAPTURE(fd);
+      char byte;
+      sys::Address client;
+      CHECK(errorOf([&] { goReadSome(fd, {&byte, 1}); }) == EBADF);
+      CHECK(errorOf([&] { goRead(fd, 1); }) == EBADF);
+      CHECK(errorOf([&] { goWrite(fd, "x"); }) == EBADF);
+      CHECK(errorOf([&] { tryWrite(fd, "x"); }) == EBADF);
+      CHECK(errorOf([&] { tryWrite(fd, "x", true); }) == EBADF);
+      CHECK(errorOf([&] { goSendfile(file.fd(), fd, 0, 1); }) == EBADF);
+      CHECK(errorOf([&] { goSendfile(fd, file.fd(), 0, 1); }) == EBADF);
+      CHECK(errorOf([&] { goAccept(fd, client); }) == EBADF);
+      CHECK(errorOf([&] { goConnect(fd, address); }) == EBADF);
+      CHECK(errorOf([&] { goClose(fd); }) == EBADF);
+      CHECK(errorOf([&] { goWait(fd, Interest::read); }) == EBADF);
+      CHECK(errorOf([&] { HangupWatch(fd, [] {}); }) == EBADF);
+      CHECK_FALSE(scheduler.poller().registered(fd));
+      scheduler.deregister(fd);
+    }
+  }
+
+  TEST_CASE_FIXTURE(Run, "a socket that is connected is EISCONN") {
+    Listener first;
+    Listener second;
+    const sys::Fd fd(
+        sys::check(sys::socket(sys::Mode::nonblocking), "socket"));
+    goConnect(fd.get(), first.address);
+    CHECK(errorOf([&] { goConnect(fd.get(), second.address); }) == EISCONN);
+  }
+
+  TEST_CASE_FIXTURE(Run, "run in a coroutine is an error") {
+    bool thrown = false;
+    go([&] {
+      try {
+        scheduler.run();
+      } catch (const std::logic_error&) {
+        thrown = true;
+      }
+    });
+    scheduler.run();
+    CHECK(thrown);
+  }
+}
