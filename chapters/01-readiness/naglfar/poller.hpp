@@ -5,13 +5,11 @@
 /// Invariant: no wake-up is lost for a waiter whose last system call on that
 /// direction said EAGAIN. A wake-up may come in vain.
 ///
-/// It asks for jobs and their queue, and sys for the calls of the kernel.
+/// It asks for Job and List, and sys for the calls of epoll or kqueue.
 
 #pragma once
 
-#include <cstddef>
-#include <utility>
-#include <vector>
+#include <deque>  //[4
 
 #include "naglfar/job.hpp"
 #include "naglfar/sys.hpp"
@@ -21,125 +19,131 @@ namespace naglfar {
 /// A direction of a descriptor.
 enum class Interest { read, write };
 
-class Poller;
-
-/// A wait for one direction of a descriptor. It stands where the waiting is
-/// done, and is over when it is woken or destroyed.
-class Waiter {
+/// A wait for one direction of one descriptor, on behalf of a job. It stands
+/// where the waiting is done, and is over when it is woken or destroyed.
+class Waiter : public List<Waiter>::Link {
  public:
   /// @param job Appended to the queue when there is news.
   explicit Waiter(Job& job) : job_(job) {}
-  ~Waiter() { unwatch(); }
-  Waiter& operator=(Waiter&&) = delete;  // nor may it be copied
-
+  //[8
   /// @return True from Poller::watch() until it is woken or unwatched.
-  bool watching() const { return poller_ != nullptr; }
+  bool watching() const { return linked(); }
   /// Ends the wait.
-  void unwatch();
-
+  void unwatch() { unlink(); }
+  //]
+  //[9
   int error = 0;  ///< Why it was woken: an errno value, or 0 for readiness.
+  //]
 
  private:
   friend class Poller;
   Job& job_;
-  Poller* poller_ = nullptr;
-  int fd_ = -1;
-  Interest interest_ = Interest::read;
 };
 
 /// Watches descriptors.
 class Poller {
  public:
+  //[2
   Poller();
-  ~Poller() {
-    for (Slot& slot : slots_)
-      for (Waiter*& place : slot.waiters) remove(place);
-  }
 
+  //]
   /// Waits for one direction of a descriptor, after a system call has said
   /// EAGAIN. The waiter is woken once.
+  //[8
   /// @throws std::system_error EBUSY if another waiter waits there.
+  //]
+  //[1-1 void watch(int, Interest, Waiter& waiter) { waiting_.append(waiter); }
+  //[2
   void watch(int fd, Interest interest, Waiter& waiter) {
+    //[2-3 attach(fd, interest, waiter);
+    //[4
     Slot& slot = this->slot(fd);
-    Waiter*& place = slot.waiters[static_cast<int>(interest)];
-    if (place != nullptr) sys::fail(EBUSY, "watch: another waiter waits");
+    List<Waiter>& waiting = slot.waiting[static_cast<int>(interest)];
+    if (!waiting.empty()) sys::fail(EBUSY, "watch: another waits");  //[8
     attach(fd, interest, slot);
-    waiter.error = 0;
-    waiter.poller_ = this;
-    waiter.fd_ = fd;
-    waiter.interest_ = interest;
-    place = &waiter;
-    ++watching_;
+    waiter.error = 0;  //[9
+    waiting.append(waiter);
+    //]
+    //[2-3 waiting_.append(waiter);
   }
+  //]
 
-  /// Prepares for a descriptor's close: its waiters are woken with ECANCELED,
-  /// and news of its number until now concern no later waiter.
+  /// Asks the kernel for news, and appends the jobs of the waiters concerned.
+  /// @param timeout How long to wait for news; less than 0 is for ever.
+  /// @param ready Where the jobs go.
+  //[1-2 void poll(sys::Duration, JobQueue& ready) {
+  //[1-2   while (Waiter* waiter = waiting_.pop()) ready.append(waiter->job_);
+  //[1-2 }
+  void poll(sys::Duration timeout, JobQueue& ready);  //[3
+  //[9
+
+  /// Prepares for a descriptor's close, and wakes its waiters with ECANCELED.
   void deregister(int fd, JobQueue& ready) {
     if (fd < 0) return;
     Slot& slot = this->slot(fd);
-    wake(slot, Interest::read, ECANCELED, ready);
-    wake(slot, Interest::write, ECANCELED, ready);
+    wake(slot, Interest::read, ready, ECANCELED);
+    wake(slot, Interest::write, ready, ECANCELED);
     detach(fd, slot);
     slot.registered = 0;
-    ++slot.generation;
+    ++slot.generation;  //[10
   }
+  //]
+  //[10
 
   /// @return How often the number was deregistered. If that changes, it
-  ///         stands for another file now.
+  ///         stands for another file now, or soon.
   unsigned generation(int fd) { return slot(fd).generation; }
-
-  /// Asks the kernel for news and appends the jobs of the waiters concerned.
-  /// @param timeout How long to wait for news; less than 0: for ever.
-  void poll(sys::Duration timeout, JobQueue& ready);
-
-  /// @return How many waiters there are.
-  std::size_t watching() const { return watching_; }
+  //]
 
  private:
-  friend class Waiter;
+  //[2-3 void attach(int fd, Interest interest, Waiter& waiter);
+  //[4
   struct Slot {
-    Waiter* waiters[2] = {nullptr, nullptr};
-    unsigned registered = 0;  // what the kernel watches: a bit each
-    unsigned generation = 0;
+    // At most one for each Interest.
+    List<Waiter> waiting[2];
+    //[5
+    // What the kernel watches for us: a bit for each Interest.
+    unsigned registered = 0;
+    //]
+    unsigned generation = 0;  //[10
   };
 
   Slot& slot(int fd) {
-    const auto index = static_cast<std::size_t>(fd);
-    if (index >= slots_.size()) slots_.resize(2 * index + 64);
-    return slots_[index];
+    if (fd < 0) sys::fail(EBADF, "watch");
+    while (slots_.size() <= static_cast<std::size_t>(fd))
+      slots_.emplace_back();
+    return slots_[static_cast<std::size_t>(fd)];
   }
-  Waiter* remove(Waiter*& place) {
-    Waiter* waiter = std::exchange(place, nullptr);
-    if (waiter == nullptr) return nullptr;
-    waiter->poller_ = nullptr;
-    --watching_;
-    return waiter;
-  }
-  void wake(Slot& slot, Interest interest, int error, JobQueue& ready) {
-    Waiter* waiter = remove(slot.waiters[static_cast<int>(interest)]);
+  //[4-8 void wake(Slot& slot, Interest interest, JobQueue& ready) {
+  void wake(Slot& slot, Interest interest, JobQueue& ready, int error = 0) {  //[9
+    Waiter* waiter = slot.waiting[static_cast<int>(interest)].pop();
     if (waiter == nullptr) return;
-    waiter->error = error;
+    waiter->error = error;  //[9
     ready.append(waiter->job_);
   }
-  // The part that differs from kernel to kernel.
-  void attach(int fd, Interest interest, Slot& slot);
-  void detach(int fd, Slot& slot);
 
-  sys::Fd kernel_;  // the epoll or the kqueue
-  std::vector<Slot> slots_;
-  std::size_t watching_ = 0;
+  // What differs from kernel to kernel, besides poll().
+  void attach(int fd, Interest interest, Slot& slot);
+  void detach(int fd, Slot& slot);  //[9
+
+  //]
+  //[2
+  // The epoll or the kqueue.
+  sys::Fd kernel_;
+  //]
+  //[1-3 List<Waiter> waiting_;
+  //[4
+  // Found by the number of the descriptor.
+  std::deque<Slot> slots_;
+  //]
 };
 
-inline void Waiter::unwatch() {
-  if (poller_ == nullptr) return;
-  Poller::Slot& slot = poller_->slot(fd_);
-  poller_->remove(slot.waiters[static_cast<int>(interest_)]);
-}
-
 }  // namespace naglfar
+//[2
 
 #ifdef NAGLFAR_KQUEUE
 #include "naglfar/poller/kqueue.hpp"
 #else
 #include "naglfar/poller/epoll.hpp"
 #endif
+//]

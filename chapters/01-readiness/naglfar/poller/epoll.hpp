@@ -1,6 +1,7 @@
+//[2
 /// @file poller/epoll.hpp
-/// The part of the poller that asks epoll(7): edge triggered, and registered
-/// once for both directions.
+/// The part of the poller that asks epoll(7): edge triggered, each descriptor
+/// registered once, for both directions.
 ///
 /// Why this loses no wake-up: a waiter on a registered descriptor comes here
 /// only after its system call said EAGAIN. Readiness that comes later is an
@@ -10,10 +11,9 @@
 
 #include <sys/epoll.h>
 
-#include <algorithm>
-#include <chrono>
-#include <climits>
-#include <cstdint>
+#include <algorithm>  //[11
+#include <chrono>  //[3
+#include <climits>  //[11
 
 #include "naglfar/poller.hpp"
 
@@ -22,41 +22,67 @@ namespace naglfar {
 inline Poller::Poller()
     : kernel_(sys::check(sys::epollCreate(), "epoll_create1")) {}
 
-// An event carries the number of the descriptor and its generation.
+//[2-3 inline void Poller::attach(int fd, Interest interest, Waiter& waiter) {
+//[4-4 inline void Poller::attach(int fd, Interest interest, Slot&) {
+//[5
 inline void Poller::attach(int fd, Interest, Slot& slot) {
   if (slot.registered != 0) return;
+  //]
   epoll_event event{};
-  event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
-  event.data.u64 =
-      std::uint64_t{slot.generation} << 32 | static_cast<std::uint32_t>(fd);
+  //[2-4 event.events = EPOLLET | (interest == Interest::read ? EPOLLIN : EPOLLOUT);
+  event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;  //[5
+  //[2-3 event.data.ptr = &waiter;
+  event.data.fd = fd;  //[4
   sys::check(sys::epollCtl(kernel_.get(), EPOLL_CTL_ADD, fd, &event),
              "epoll_ctl");
-  slot.registered = 1;
+  slot.registered = 1;  //[5
 }
+//[9
 
-// To close a descriptor takes it out of the epoll.
+// The close of a descriptor takes it out of the epoll.
 inline void Poller::detach(int, Slot&) {}
+//]
 
+//[3
 inline void Poller::poll(sys::Duration timeout, JobQueue& ready) {
-  // Rounded up: rounded down, a wait of half a millisecond would be none, and
-  // the caller would ask again and again until its time has come.
-  const auto whole = std::chrono::ceil<std::chrono::milliseconds>(timeout);
-  epoll_event events[256];
-  const int n = sys::epollWait(
-      kernel_.get(), events, 256,
-      static_cast<int>(std::clamp<long long>(whole.count(), -1, INT_MAX)));
-  if (n == -1 && errno != EINTR) sys::fail(errno, "epoll_wait");
+  using std::chrono::milliseconds;
+  //[3-10 const auto wait = std::chrono::floor<milliseconds>(timeout);
+  //[11
+  // Rounded up: rounded down, half a millisecond would be none, and the
+  // caller would ask again and again until its time has come.
+  const sys::Duration longest = milliseconds(INT_MAX);
+  const auto wait = timeout.count() < 0
+                        ? milliseconds(-1)
+                        : std::chrono::ceil<milliseconds>(
+                              std::min<sys::Duration>(timeout, longest));
+  //]
+  //[3-5 constexpr int most = 1;
+  constexpr int most = 256;  //[6
+  epoll_event events[most];
+  const int n = sys::epollWait(kernel_.get(), events, most,
+                               static_cast<int>(wait.count()));
+  //[3-6 sys::check(n, "epoll_wait");
+  if (n == -1 && errno != EINTR) sys::fail(errno, "epoll_wait");  //[7
   for (int i = 0; i < n; ++i) {
-    const std::uint64_t tag = events[i].data.u64;
-    Slot& slot = this->slot(static_cast<int>(tag & 0xffffffff));
-    if (tag >> 32 != slot.generation) continue;  // of an earlier file
+    //[3-3 auto* waiter = static_cast<Waiter*>(events[i].data.ptr);
+    //[3-3 waiter->unlink();
+    //[3-3 ready.append(waiter->job_);
+    //[4
+    Slot& slot = this->slot(events[i].data.fd);
+    const unsigned news = events[i].events;
+    //]
+    //[4-6 if (news & EPOLLIN) wake(slot, Interest::read, ready);
+    //[4-6 if (news & EPOLLOUT) wake(slot, Interest::write, ready);
+    //[7
     // An error or a hang-up concerns both: the next system call tells it.
-    const bool broken = events[i].events & (EPOLLERR | EPOLLHUP);
-    if (broken || events[i].events & (EPOLLIN | EPOLLRDHUP))
-      wake(slot, Interest::read, 0, ready);
-    if (broken || events[i].events & EPOLLOUT)
-      wake(slot, Interest::write, 0, ready);
+    const bool broken = news & (EPOLLERR | EPOLLHUP);
+    if (broken || news & (EPOLLIN | EPOLLRDHUP))
+      wake(slot, Interest::read, ready);
+    if (broken || news & EPOLLOUT) wake(slot, Interest::write, ready);
+    //]
   }
 }
+//]
 
 }  // namespace naglfar
+//]
