@@ -109,7 +109,7 @@ class Poller {
   };
 
   Slot& slot(int fd) {
-    if (fd < 0) sys::fail(EBADF, "watch");
+    if (fd < 0) sys::fail(EBADF, "watch");  //[8
     while (slots_.size() <= static_cast<std::size_t>(fd))
       slots_.emplace_back();
     return slots_[static_cast<std::size_t>(fd)];

@@ -1,3 +1,4 @@
+//[2
 /// @file coroutine.hpp
 /// A coroutine: a function with a stack of its own, which can stop in the
 /// middle and go on later.
@@ -6,29 +7,30 @@
 /// - A coroutine suspends back to the stack that has resumed it.
 /// - A stack goes back to its pool only from another stack.
 ///
-/// It asks for a Job, so that a coroutine can stand in a queue, and sys for
-/// memory.
+/// It asks for Job, so that a coroutine can stand in a queue, for the switch,
+/// and sys for memory.
 
 #pragma once
 
-#include <cxxabi.h>
-#include <unistd.h>
+#include <cxxabi.h>  //[8
+#include <unistd.h>  //[5
 
-#include <exception>
-#include <memory>
-#include <new>
-#include <type_traits>
+#include <deque>        //[3
+#include <exception>    //[7
+#include <new>          //[4
+#include <type_traits>  //[4
 #include <utility>
-#include <vector>
+#include <vector>  //[3
 
 #include "naglfar/coroutine/switch.hpp"
-#include "naglfar/job.hpp"
-#include "naglfar/sys.hpp"
+#include "naglfar/job.hpp"  //[10
+#include "naglfar/sys.hpp"  //[3
 
 namespace naglfar {
+//[3
 
-/// Stacks of one size. The last one that was given back is the first one that
-/// is handed out, because its pages are still warm.
+/// Stacks of one size. The stack that was given back last is the first to be
+/// handed out, because the cache still has its pages.
 class StackPool {
  public:
   /// Bytes in a stack. A page that was never touched costs no memory.
@@ -36,45 +38,59 @@ class StackPool {
 
   /// @return The low end of a stack.
   char* acquire() {
-    if (free_.empty()) free_.push_back(map());
+    if (free_.empty()) map();
     char* stack = free_.back();
     free_.pop_back();
     return stack;
   }
-  /// Takes a stack back, on which no coroutine stands any more.
+  /// Takes a stack back. No coroutine may stand on it any more.
   void release(char* stack) noexcept { free_.push_back(stack); }
 
  private:
-  static std::size_t guard() {
-    return static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-  }
-  struct Unmap {
-    void operator()(char* memory) const {
-      sys::unmap(memory, guard() + stackSize);
-    }
+  //[5
+  // The lowest page cannot be touched: a coroutine that uses up its stack
+  // crashes there, and never writes on the next stack.
+  static inline const auto guardSize =
+      static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  //]
+  struct Mapping {
+    //[3-4 static constexpr std::size_t size = stackSize;
+    static inline const std::size_t size = guardSize + stackSize;  //[5
+    char* const memory =
+        static_cast<char*>(sys::check(sys::mapStacks(size), "mmap"));
+    ~Mapping() { sys::unmap(memory, size); }
   };
-  // Below the stack lies a page that cannot be touched: a coroutine that uses
-  // up its stack crashes there, and never writes on another stack.
-  char* map() {
-    std::unique_ptr<char, Unmap> memory(static_cast<char*>(
-        sys::check(sys::mapStacks(guard() + stackSize), "mmap")));
-    sys::check(sys::protect(memory.get(), guard()), "mprotect");
-    mapped_.push_back(std::move(memory));
-    free_.reserve(mapped_.capacity());  // so that release() allocates nothing
-    return mapped_.back().get() + guard();
+
+  void map() {
+    //[6
+    // So that release() allocates nothing.
+    if (free_.capacity() <= mappings_.size())
+      free_.reserve(2 * mappings_.size() + 8);
+    //]
+    char* memory = mappings_.emplace_back().memory;
+    //[3-4 free_.push_back(memory);
+    //[5
+    sys::check(sys::protect(memory, guardSize), "mprotect");
+    free_.push_back(memory + guardSize);
+    //]
   }
 
-  std::vector<std::unique_ptr<char, Unmap>> mapped_;
+  std::deque<Mapping> mappings_;
   std::vector<char*> free_;
 };
+//]
+//[9
 
 /// Thrown where a coroutine waits when it is destroyed: it runs the
 /// destructors on the stack. A `catch (...)` must rethrow it.
 struct Unwind {};
+//]
 
 /// A function that can be suspended and resumed.
-class Coroutine : public Job, public List<Coroutine>::Link {
+//[2-9 class Coroutine {
+class Coroutine : public Job, public List<Coroutine>::Link {  //[10
  public:
+  //[4
   /// Makes a coroutine, which does not run before it is resumed.
   /// @param pool Where its stack comes from and goes back to.
   /// @param function What it runs.
@@ -83,27 +99,41 @@ class Coroutine : public Job, public List<Coroutine>::Link {
   template <class Function>
   static Coroutine& make(StackPool& pool, Function&& function);
 
-  /// Goes on where it stopped, until it suspends or ends. What leaves its
-  /// function is thrown here.
-  void resume();
-  void run() override { resume(); }
+  //]
+  /// Goes on where it stopped, until it suspends or ends.
+  //[7
+  /// What leaves its function is thrown here.
+  //]
+  void resume() {
+    Coroutine* const resumer = std::exchange(current_, this);
+    ++ledger.switches;                           //[10
+    std::swap(exceptions_, threadExceptions());  //[8
+    switchContext(resumer_, context_);
+    std::swap(exceptions_, threadExceptions());  //[8
+    current_ = resumer;
+    if (done_) end();  //[6
+  }
+  void run() override { resume(); }  //[10
 
   /// Stops the running coroutine, and goes on where it was resumed.
+  //[2-8 static void suspend() { current_->leave(); }
+  //[9
+  /// @throws Unwind If it is destroyed.
   static void suspend() {
     Coroutine& self = *current_;
     if (!self.unwinding_) self.leave();
     if (self.unwinding_) throw Unwind{};
   }
 
-  /// Unwinds a coroutine that is suspended. It is gone when this returns.
-  static void destroy(Coroutine& coroutine) noexcept {
+  /// Unwinds a coroutine that is suspended or new. It is gone when this
+  /// returns. What its destructors throw does not concern the caller.
+  static void destroy(Coroutine& coroutine) noexcept try {
     coroutine.unwinding_ = true;
-    try {
-      coroutine.resume();
-    } catch (...) {
-      // What its destructors threw is of no concern to the caller.
-    }
+    coroutine.resume();
+  } catch (...) {
   }
+  //]
+  //[10
 
   /// @return The coroutine that runs, or null on the thread's own stack.
   static Coroutine* current() { return current_; }
@@ -111,17 +141,24 @@ class Coroutine : public Job, public List<Coroutine>::Link {
   const char* name = nullptr;      ///< For messages. A string that stays.
   const char* waitsFor = nullptr;  ///< What it waits for, or null.
   int waitsOn = -1;                ///< The descriptor it waits on, or -1.
+  //]
 
  protected:
+  //[2-3 Coroutine(char* stack, std::size_t size) {
+  //[4
   Coroutine(StackPool& pool, char* stack) : pool_(pool), stack_(stack) {
-    const auto size = reinterpret_cast<char*>(this) - stack;
-    makeContext(context_, stack, static_cast<std::size_t>(size), entry);
-    ++ledger.coroutines;
+    const auto size =
+        static_cast<std::size_t>(reinterpret_cast<char*>(this) - stack);
+    //]
+    makeContext(context_, stack, size, entry);
+    ++ledger.coroutines;  //[10
   }
   virtual ~Coroutine() = default;
-  virtual void body() = 0;  // runs the function and destroys it
+  /// Runs the function.
+  virtual void body() = 0;
 
  private:
+  //[8
   // What the C++ runtime keeps for each thread: the exceptions that are being
   // handled, and how many are in flight. Each stack needs its own.
   struct Exceptions {
@@ -131,23 +168,61 @@ class Coroutine : public Job, public List<Coroutine>::Link {
   static Exceptions& threadExceptions() {
     return *reinterpret_cast<Exceptions*>(abi::__cxa_get_globals());
   }
-  static void entry();
+
+  //]
+  // The first function on the stack: there is nothing below to return to.
+  static void entry() {
+    Coroutine& self = *current_;
+    //[2-6 self.body();
+    //[7-8 try {
+    //[7-8   self.body();
+    //[9
+    try {
+      if (!self.unwinding_) self.body();
+    } catch (const Unwind&) {
+      // It was destroyed.
+      //]
+    //[7
+    } catch (...) {
+      self.escaped_ = std::current_exception();
+    }
+    //]
+    self.done_ = true;  //[6
+    self.leave();
+  }
+  //[2-9 void leave() { switchContext(context_, resumer_); }
+  //[10
   void leave() {
     ++ledger.switches;
     switchContext(context_, resumer_);
   }
+  //]
+  //[6
+  // Runs on the resumer's stack.
+  void end() {
+    const std::exception_ptr escaped = std::move(escaped_);  //[7
+    StackPool& pool = pool_;
+    char* stack = stack_;
+    this->~Coroutine();
+    pool.release(stack);
+    if (escaped) std::rethrow_exception(escaped);  //[7
+  }
+  //]
 
   Context context_;
   Context resumer_;
+  //[4
   StackPool& pool_;
   char* stack_;
-  Exceptions exceptions_;
-  std::exception_ptr escaped_;
-  bool done_ = false;
-  bool unwinding_ = false;
+  //]
+  bool done_ = false;           //[6
+  std::exception_ptr escaped_;  //[7
+  Exceptions exceptions_;       //[8
+  bool unwinding_ = false;      //[9
 
   static inline thread_local Coroutine* current_ = nullptr;
 };
+//[4
 
 template <class Function>
 Coroutine& Coroutine::make(StackPool& pool, Function&& function) {
@@ -162,44 +237,18 @@ Coroutine& Coroutine::make(StackPool& pool, Function&& function) {
   };
   char* stack = pool.acquire();
   constexpr std::size_t size = (sizeof(Made) + 63) / 64 * 64;
+  char* const place = stack + StackPool::stackSize - size;
+  //[4-6 return *new (place) Made(pool, stack, std::forward<Function>(function));
+  //[7
   try {
-    return *new (stack + StackPool::stackSize - size)
-        Made(pool, stack, std::forward<Function>(function));
+    return *new (place) Made(pool, stack, std::forward<Function>(function));
   } catch (...) {
     pool.release(stack);
     throw;
   }
+  //]
 }
-
-inline void Coroutine::resume() {
-  Coroutine* const resumer = std::exchange(current_, this);
-  ++ledger.switches;
-  std::swap(exceptions_, threadExceptions());
-  switchContext(resumer_, context_);
-  std::swap(exceptions_, threadExceptions());
-  current_ = resumer;
-  if (!done_) return;
-
-  const std::exception_ptr escaped = std::move(escaped_);
-  StackPool& pool = pool_;
-  char* stack = stack_;
-  this->~Coroutine();
-  pool.release(stack);
-  if (escaped) std::rethrow_exception(escaped);
-}
-
-// The first function on every stack: nothing is below it to return to.
-inline void Coroutine::entry() {
-  Coroutine& self = *current_;
-  try {
-    if (!self.unwinding_) self.body();
-  } catch (const Unwind&) {
-    // It was destroyed.
-  } catch (...) {
-    self.escaped_ = std::current_exception();
-  }
-  self.done_ = true;
-  self.leave();
-}
+//]
 
 }  // namespace naglfar
+//]

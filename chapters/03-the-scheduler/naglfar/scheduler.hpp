@@ -2,30 +2,29 @@
 /// Which job runs next: one thread, one queue.
 ///
 /// The scheduler takes a job out of the queue and runs it until it waits;
-/// then the next one. Coroutines are jobs, and so is the poller. The thread's
-/// own stack takes part: when main waits, it runs the other jobs meanwhile.
+/// then the next one. Coroutines are jobs, and so is the poller.
 ///
 /// Invariants:
 /// - A coroutine that neither runs nor stands in the queue has said what it
-///   waits for, and a timer, the poller or a wait queue knows it.
+///   waits for, and the clock, the poller or a wait queue knows it.
 /// - A wait may end in vain, so every wait stands in a loop.
 ///
 /// It asks for Coroutine, StackPool and Poller, and sys for the clock.
 
 #pragma once
 
-#include <csignal>
-#include <functional>
-#include <set>
-#include <sstream>
-#include <stdexcept>
-#include <string>
+#include <functional>  //[13
+#include <set>         //[6
+#include <sstream>     //[4
+#include <stdexcept>   //[2
+#include <string>      //[4
 #include <utility>
 
 #include "naglfar/coroutine.hpp"
-#include "naglfar/poller.hpp"
+#include "naglfar/poller.hpp"  //[6
 
 namespace naglfar {
+//[5
 
 /// A point in time after which waiting is over.
 using Deadline = sys::Time;
@@ -38,29 +37,38 @@ inline Deadline after(sys::Duration duration) {
   const Deadline now = sys::now();
   return duration < never - now ? now + duration : never;
 }
+//]
+//[4
 
 /// No job can run, and some coroutines wait for ever. The message names them.
 class Deadlock : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
+//]
 
 /// The scheduler of one thread.
 class Scheduler {
  public:
+  //[1-1 Scheduler() { current_ = this; }
+  //[1-9 ~Scheduler() { current_ = nullptr; }
+  //[2
   Scheduler() {
     if (current_ != nullptr)
       throw std::logic_error("this thread has a Scheduler already");
     current_ = this;
-    sys::ignoreSignal(SIGPIPE);  // a write to a peer that is gone is an error
-    sys::beforeClose = [](int fd) { current_->deregister(fd); };
+    sys::beforeClose = [](int fd) { current_->deregister(fd); };  //[10
   }
+  //]
+  //[10
   ~Scheduler() {
-    cancel();
+    cancel();  //[12
     sys::beforeClose = nullptr;
     current_ = nullptr;
   }
-  Scheduler& operator=(Scheduler&&) = delete;
+  //]
+  Scheduler& operator=(Scheduler&&) = delete;  //[3
+  //[2
 
   /// @return This thread's scheduler.
   static Scheduler& current() {
@@ -69,186 +77,239 @@ class Scheduler {
     return *current_;
   }
 
+  //]
   /// Runs a callable in a new coroutine, when its turn comes.
-  template <class Callable>
-  Coroutine& go(Callable&& callable) {
-    Coroutine& coroutine =
-        Coroutine::make(stacks_, std::forward<Callable>(callable));
+  /// @return The coroutine, to give it a name.
+  //[1-12 template <class Callable>
+  //[1-12 Coroutine& go(Callable&& callable) {
+  //[1-12   Coroutine& coroutine =
+  //[1-12       Coroutine::make(stacks_, std::forward<Callable>(callable));
+  //[13
+  template <class Callable, class... Args>
+  Coroutine& go(Callable&& callable, Args&&... args) {
+    Coroutine& coroutine = Coroutine::make(
+        stacks_, [callable = std::forward<Callable>(callable),
+                  ... args = std::forward<Args>(args)]() mutable {
+          std::invoke(std::move(callable), std::move(args)...);
+        });
+    //]
     coroutines_.append(coroutine);
-    wake(coroutine);
+    ready_.append(coroutine);
     return coroutine;
   }
 
-  /// Runs until no job is left. An exception that leaves a coroutine is
-  /// thrown here, after the other coroutines were unwound.
+  /// Runs until no job is left.
+  //[12
+  /// An exception that leaves a coroutine is thrown here, after the other
+  /// coroutines were unwound.
   /// @throws Deadlock If coroutines are left then: they wait for ever.
-  void run() {
-    runUntil(nullptr);
-    if (!coroutines_.empty()) throw Deadlock(report());
+  //]
+  //[1-11 void run() {
+  void run() try {  //[12
+    //[1-5 while (Job* job = ready_.pop()) job->run();
+    //[6-10 do {
+    //[6-10   while (Job* job = ready_.pop()) job->run();
+    //[6-10 } while (pollOnce());
+    while (Job* job = ready_.pop()) job->run();              //[11
+    if (!coroutines_.empty()) throw Deadlock(report());      //[4
+    //[12
+  } catch (...) {
+    cancel();
+    throw;
+    //]
   }
-
+  //[12
   /// Unwinds all coroutines.
   void cancel() {
     while (Coroutine* coroutine = coroutines_.first())
       Coroutine::destroy(*coroutine);
   }
+  //]
+  //[2
+
+  /// Lets the others run first.
+  void yield() {
+    ready_.append(self());
+    Coroutine::suspend();
+  }
+  //]
+  //[3
 
   /// Waits until `wake` is called. May end in vain.
   /// @param waitsFor What for, for messages.
+  //[9
   /// @param waitsOn The descriptor that it waits on, or -1.
   /// @param deadline When to give up.
   /// @return False if the deadline has passed and no wake() came before.
+  //]
+  //[3-5 void park(const char* waitsFor) {
+  //[6-7 void park(const char* waitsFor, Deadline deadline = never) {
+  //[8-8 void park(const char* waitsFor, int waitsOn = -1,
+  //[8-8           Deadline deadline = never) {
+  //[9
   bool park(const char* waitsFor, int waitsOn = -1,
             Deadline deadline = never) {
-    const Timer timer(timers_, self(), deadline);
-    ready_.append(pollerJob_);
+    //]
+    Coroutine& self = this->self();
+    //[6-7 if (deadline != never) waits_.insert({deadline, &self});
+    //[8-8 if (waitsOn != -1 || deadline != never) waits_.insert({deadline, &self});
+    //[9
+    Wait wait(waits_, self, deadline);
+    if (waitsOn != -1 || deadline != never) waits_.insert({deadline, &wait});
+    //]
+    ready_.append(pollerJob_);  //[11
     ++ledger.parks;
-    leave(waitsFor, waitsOn);
-    return !timer.expired;
+    self.waitsFor = waitsFor;
+    self.waitsOn = waitsOn;  //[8
+    Coroutine::suspend();
+    self.waitsFor = nullptr;
+    self.waitsOn = -1;  //[8
+    //[6-8 waits_.erase({deadline, &self});
+    return !wait.expired;  //[9
   }
   /// Queues a job. A job that stands in the queue stays where it is.
   void wake(Job& job) { ready_.append(job); }
-  /// Lets the others run first.
-  void yield() {
-    wake(self());
-    ready_.append(pollerJob_);
-    leave(nullptr, -1);
+  //]
+  //[2
+  /// @return The coroutine that runs, to wake it later.
+  Coroutine& self() {
+    if (Coroutine* running = Coroutine::current()) return *running;
+    throw std::logic_error("only a coroutine can wait: start it with go()");
   }
-  /// @return The job that runs, to wake it later: a coroutine, or main.
-  Job& self() {
-    Coroutine* coroutine = Coroutine::current();
-    return coroutine != nullptr ? *coroutine : static_cast<Job&>(main_);
-  }
+  //]
+  //[8
 
   /// Waits for a descriptor, after a system call has said EAGAIN.
   /// @throws std::system_error ECANCELED if it was closed meanwhile,
   ///         errc::timed_out at the deadline.
   void wait(int fd, Interest interest, Deadline deadline = never) {
-    const unsigned generation = poller_.generation(fd);
+    const unsigned generation = poller_.generation(fd);  //[10
+    const char* const waitsFor = interest == Interest::read
+                                     ? "a descriptor to read from"
+                                     : "a descriptor to write to";
     Waiter waiter(self());
     poller_.watch(fd, interest, waiter);
-    const bool woken = park(interest == Interest::read
-                                ? "a descriptor to read from"
-                                : "a descriptor to write to",
-                            fd, deadline);
-    if (poller_.generation(fd) != generation) sys::fail(ECANCELED, "wait");
+    //[8-8 park(waitsFor, fd, deadline);
+    const bool inTime = park(waitsFor, fd, deadline);                   //[9
+    if (poller_.generation(fd) != generation) sys::fail(ECANCELED, "wait"); //[10
     if (waiter.error != 0) sys::fail(waiter.error, "wait");
-    if (!woken) sys::fail(ETIMEDOUT, "wait");
+    if (!inTime) sys::fail(ETIMEDOUT, "wait");                          //[9
   }
+  //]
+  //[10
   /// Wakes the coroutines that wait for a descriptor, before it is closed.
   void deregister(int fd) { poller_.deregister(fd, ready_); }
+  //]
+  //[4
 
   /// Lists the coroutines, and what each of them waits for.
   void dump(std::ostream& out) const {
     for (const Coroutine* c = coroutines_.first(); c != nullptr;
          c = coroutines_.next(*c)) {
-      out << "  " << (c->name != nullptr ? c->name : "coroutine");
+      out << "  " << (c->name != nullptr ? c->name : "a coroutine");
       if (c->waitsFor == nullptr)
         out << " is ready to run";
       else
         out << " waits for " << c->waitsFor;
-      if (c->waitsOn != -1) out << ", descriptor " << c->waitsOn;
+      if (c->waitsOn != -1) out << ", descriptor " << c->waitsOn;  //[8
       out << '\n';
     }
   }
+  //]
 
  private:
-  // A job that is due at a deadline. It stands on the stack that waits.
-  struct Timer {
-    using Set = std::set<std::pair<Deadline, Timer*>>;
-    Timer(Set& set, Job& who, Deadline at) : job(who), timers(set), due(at) {
-      if (due != never) timers.insert({due, this});
-    }
-    ~Timer() { timers.erase({due, this}); }
+  //[9
+  // A wait with a deadline. It stands on the stack of its coroutine.
+  struct Wait {
+    using Set = std::set<std::pair<Deadline, Wait*>>;
+    Wait(Set& set, Job& waiting, Deadline at)
+        : waits(set), job(waiting), due(at) {}
+    ~Wait() { waits.erase({due, this}); }
+    Set& waits;
     Job& job;
-    Set& timers;
     const Deadline due;
     bool expired = false;
   };
-  // The thread's own stack, as a job: its turn ends runUntil().
-  struct MainJob final : Job {
-    void run() override {}
-  };
+  //]
+  //[11
   struct PollerJob final : Job {
     explicit PollerJob(Scheduler& owner) : scheduler(owner) {}
     void run() override { scheduler.pollOnce(); }
     Scheduler& scheduler;
   };
-
-  // Runs jobs until this one has its turn, or none is left.
-  bool runUntil(const Job* last) try {
-    while (Job* job = ready_.pop()) {
-      if (job == last) return true;
-      job->run();
-    }
-    return false;
-  } catch (...) {
-    cancel();
-    throw;
-  }
-
-  void leave(const char* waitsFor, int waitsOn) {
-    if (Coroutine* self = Coroutine::current()) {
-      self->waitsFor = waitsFor;
-      self->waitsOn = waitsOn;
-      Coroutine::suspend();
-      self->waitsFor = nullptr;
-      self->waitsOn = -1;
-    } else if (!runUntil(&main_)) {
-      throw Deadlock(report() + "  main waits for " + waitsFor + '\n');
-    }
-  }
-
-  // The poller's turn. While other jobs can run it only looks; else it waits
-  // for news or for the first timer.
+  //]
+  //[6
+  //]
+  //[6-10 // Asks the kernel for news and the clock. False if nothing waits for them.
+  //[6-10 bool pollOnce() {
+  //[6-10   if (waits_.empty()) return false;
+    //[6-6 poller_.poll(sys::Duration(0), ready_);
+  //[11
+  // The poller's turn: asks the kernel for news, and the clock.
   void pollOnce() {
-    if (poller_.watching() == 0 && timers_.empty()) return;
-    sys::Duration timeout{0};
-    if (ready_.empty()) {
-      const Deadline now = sys::now();
-      timeout = timers_.empty() ? sys::Duration{-1}
-                                : std::max(timers_.begin()->first, now) - now;
-    }
+    if (waits_.empty()) return;
+    //]
+    //[7
+    // While other jobs can run, the poller only looks.
+    sys::Duration timeout(ready_.empty() ? -1 : 0);
+    const Deadline first = waits_.begin()->first;
+    if (ready_.empty() && first != never)
+      timeout = std::max(first - sys::now(), sys::Duration::zero());
     poller_.poll(timeout, ready_);
-    const Deadline now = timers_.empty() ? Deadline::min() : sys::now();
-    while (!timers_.empty() && timers_.begin()->first <= now) {
-      Timer& timer = *timers_.begin()->second;
-      timers_.erase(timers_.begin());
-      timer.expired = !timer.job.queued();  // else it was woken in time
-      wake(timer.job);
+    //]
+    //[6
+    const Deadline now = sys::now();
+    while (!waits_.empty() && waits_.begin()->first <= now) {
+      //[6-8 ready_.append(*waits_.begin()->second);
+      //[9
+      Wait& wait = *waits_.begin()->second;
+      wait.expired = !wait.job.queued();  // else it was woken in time
+      ready_.append(wait.job);
+      //]
+      waits_.erase(waits_.begin());
     }
-    ready_.append(pollerJob_);
+    //[6-10 return true;
+    ready_.append(pollerJob_);  //[11
   }
-
+  //]
+  //[4
   std::string report() const {
     std::ostringstream out;
     out << "deadlock: no job can run, and these wait for ever:\n";
     dump(out);
     return out.str();
   }
+  //]
 
   JobQueue ready_;
-  Poller poller_;
+  Poller poller_;  //[6
   StackPool stacks_;
-  Timer::Set timers_;
+  //[6-8 std::set<std::pair<Deadline, Job*>> waits_;
+  //[9
+  // Every coroutine that the clock or the poller will wake. Those without a
+  // deadline stand at the end.
+  Wait::Set waits_;
+  //]
   List<Coroutine> coroutines_;
-  MainJob main_;
-  PollerJob pollerJob_{*this};
+  PollerJob pollerJob_{*this};  //[11
 
   static inline thread_local Scheduler* current_ = nullptr;
 };
 
+//[2
 /// Runs a callable in a new coroutine. It starts when its turn comes.
 /// @param callable What to run.
 /// @param args Its arguments, copied or moved.
-/// @return The coroutine, so that it can be given a name.
+/// @return The coroutine, to give it a name.
+//[2-12 template <class Callable>
+//[2-12 Coroutine& go(Callable&& callable) {
+//[2-12   return Scheduler::current().go(std::forward<Callable>(callable));
+//[13
 template <class Callable, class... Args>
 Coroutine& go(Callable&& callable, Args&&... args) {
-  return Scheduler::current().go(
-      [callable = std::forward<Callable>(callable),
-       ... args = std::forward<Args>(args)]() mutable {
-        std::invoke(std::move(callable), std::move(args)...);
-      });
+  return Scheduler::current().go(std::forward<Callable>(callable),
+                                 std::forward<Args>(args)...);
+  //]
 }
 
 /// Lets the others run first.
@@ -256,11 +317,21 @@ inline void yield() {
   Scheduler::current().yield();
 }
 
+//]
+//[5
 /// Lets time pass.
 inline void sleep(sys::Duration duration) {
   const Deadline deadline = after(duration);
+  //[5-5 while (sys::now() < deadline) yield();
+  //[6-8 while (sys::now() < deadline)
+  //[6-7   Scheduler::current().park("time to pass", deadline);
+  //[8-8   Scheduler::current().park("time to pass", -1, deadline);
+  //[9
   while (Scheduler::current().park("time to pass", -1, deadline)) continue;
+  //]
 }
+//]
+//[14
 
 /// Coroutines that wait for the same thing, in the order in which they came.
 class WaitQueue {
@@ -268,8 +339,7 @@ class WaitQueue {
   /// A place in the queue, on the stack of the coroutine that waits.
   class Entry : public List<Entry>::Link {
    public:
-    explicit Entry(WaitQueue& queue)
-        : scheduler_(Scheduler::current()), job_(scheduler_.self()) {
+    explicit Entry(WaitQueue& queue) : job_(Scheduler::current().self()) {
       queue.entries_.append(*this);
     }
     /// @return True until the entry was notified.
@@ -278,29 +348,31 @@ class WaitQueue {
     /// @throws std::system_error errc::timed_out at the deadline.
     void wait(const char* waitsFor, Deadline deadline = never) {
       while (waiting())
-        if (!scheduler_.park(waitsFor, -1, deadline) && waiting())
+        if (!Scheduler::current().park(waitsFor, -1, deadline) && waiting())
           sys::fail(ETIMEDOUT, waitsFor);
     }
     /// Leaves the queue, and wakes its coroutine.
     void notify() {
       unlink();
-      scheduler_.wake(job_);
+      Scheduler::current().wake(job_);
     }
 
    private:
-    Scheduler& scheduler_;
     Job& job_;
   };
 
   /// @return The entry that came first, or null.
   Entry* first() const { return entries_.first(); }
+  //[15
   /// Notifies all entries.
   void notifyAll() {
     while (Entry* entry = first()) entry->notify();
   }
+  //]
 
  private:
   List<Entry> entries_;
 };
+//]
 
 }  // namespace naglfar

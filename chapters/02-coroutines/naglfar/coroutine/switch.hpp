@@ -3,6 +3,8 @@
 ///
 /// Invariant: a stack that has stopped goes on with the registers, the signal
 /// mask and the instruction as they were when it stopped.
+///
+/// It asks sys for check and the ledger.
 
 #pragma once
 
@@ -18,6 +20,7 @@ struct Context {
 };
 
 /// Prepares a context that starts a function on a stack of its own.
+/// @param context Where to keep it.
 /// @param stack The low end of the stack.
 /// @param size Its size in bytes.
 /// @param entry Called at the first switch; must never return.
@@ -32,6 +35,8 @@ inline void makeContext(Context& context, void* stack, std::size_t size,
 }
 
 /// Stops here and goes on there. Returns when a later switch comes back.
+/// @param here Where to keep where this stack stopped.
+/// @param there Where another stack stopped.
 inline void switchContext(Context& here, const Context& there) {
   count(Call::rt_sigprocmask);
   sys::check(swapcontext(&here.machine, &there.machine), "swapcontext");
