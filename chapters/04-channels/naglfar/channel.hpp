@@ -1,31 +1,31 @@
 /// @file channel.hpp
 /// How coroutines talk: one writes messages, another one reads them.
 ///
-/// A reader that finds no message waits with a slot for one. The next writer
-/// puts its message into the slot of the reader that came first and wakes
-/// only that reader: N readers and N messages cost N parks.
+/// A reader that finds no message waits with a place for one. The next writer
+/// puts its message there and wakes that reader only: N readers and N
+/// messages cost N parks.
 ///
 /// Invariant: messages wait only while no reader does, and readers only while
 /// no message does.
 ///
-/// It asks for WaitQueue.
+/// It asks the scheduler for WaitQueue.
 
 #pragma once
 
-#include <cerrno>
+#include <iterator>  //[5
 #include <list>
-#include <iterator>
-#include <optional>
-#include <type_traits>
+#include <optional>     //[3
+#include <type_traits>  //[5
 #include <utility>
-#include <vector>
+#include <vector>  //[7
 
 #include "naglfar/scheduler.hpp"
 
 namespace naglfar {
+//[5
 
-/// An input iterator over what a function returns, until it returns nothing.
-/// It is also the range of what is left.
+/// An iterator over what a function returns, until it returns nothing. It is
+/// also the range of what is left.
 template <class Next>
 class InputIterator {
  public:
@@ -45,6 +45,7 @@ class InputIterator {
   Next next_;
   std::invoke_result_t<Next&> value_;
 };
+//]
 
 /// A queue of messages between coroutines.
 template <class T>
@@ -52,37 +53,86 @@ class Channel {
  public:
   /// Writes a message.
   /// @throws std::system_error EPIPE if the channel is closed.
+  //[1-1 void write(T message) { messages_.push_back(std::move(message)); }
+  //[2
   void write(T message) {
-    if (closed_) sys::fail(EPIPE, "write to a closed channel");
+    if (closed_) sys::fail(EPIPE, "write to a closed channel");  //[4
+    //[3
     if (auto* reader = static_cast<Reader*>(readers_.first())) {
-      reader->slot.emplace(std::move(message));
+      reader->place.emplace(std::move(message));
       return reader->notify();
     }
+    //]
     messages_.push_back(std::move(message));
-    waiting_.notifyAll();
+    //[2-2 waiting_.notifyAll();
+    waiting_.notifyAll();  //[7
   }
+  //]
 
   /// Reads the next message; waits if there is none.
+  //[4
   /// @return The message, or nothing if the channel is closed and drained.
+  //]
+  //[6
   /// @throws std::system_error errc::timed_out at the deadline.
-  std::optional<T> next(Deadline deadline = never) {
+  //]
+  //[1-3 T read() {
+  //[4-5 std::optional<T> next() {
+  std::optional<T> next(Deadline deadline = never) {  //[6
+    //[1-1 while (messages_.empty()) yield();
+    //[2-2 while (messages_.empty()) WaitQueue::Entry(waiting_).wait("a message");
+    //[1-2 T message = std::move(messages_.front());
+    //[1-2 messages_.pop_front();
+    //[1-2 return message;
+    //[3
     std::optional<T> message;
     if (!messages_.empty()) {
       message.emplace(std::move(messages_.front()));
       messages_.pop_front();
-    } else if (!closed_) {
-      Reader(readers_, message).wait("a message", deadline);
+    //[3-3 } else {
+    } else if (!closed_) {  //[4
+      //[3-5 Reader(readers_, message).wait("a message");
+      Reader(readers_, message).wait("a message", deadline);  //[6
     }
-    return message;
+    //[3-3 return std::move(*message);
+    return message;  //[4
+    //]
   }
+  //[4
 
   /// Reads the next message where the end is an error.
   /// @throws std::system_error EPIPE if the channel is closed and drained.
+  //[4-5 T read() {
+  //[4-5   std::optional<T> message = next();
+  //[6
   T read(Deadline deadline = never) {
     std::optional<T> message = next(deadline);
+    //]
     if (!message) sys::fail(EPIPE, "read from a closed channel");
     return std::move(*message);
   }
+
+  /// Ends the channel: what was written can still be read, and then readers
+  /// see the end.
+  void close() {
+    closed_ = true;
+    readers_.notifyAll();
+    waiting_.notifyAll();  //[7
+  }
+  /// @return True once close() was called.
+  bool closed() const { return closed_; }
+  //]
+  /// @return How many messages wait to be read.
+  std::size_t size() const { return messages_.size(); }
+  //[5
+
+  /// Iterates over the messages, until the channel is closed and drained.
+  auto begin() {
+    return InputIterator([this] { return next(); });
+  }
+  std::default_sentinel_t end() { return {}; }
+  //]
+  //[7
 
   /// Waits until there is a message, and leaves it there.
   /// @return False if there will be none: the channel is closed.
@@ -91,7 +141,6 @@ class Channel {
       WaitQueue::Entry(waiting_).wait("a message", deadline);
     return !messages_.empty();
   }
-
   /// Takes all messages that are there.
   /// @param block Whether to wait for at least one.
   std::vector<T> readWaiting(bool block = false) {
@@ -101,37 +150,25 @@ class Channel {
     messages_.clear();
     return all;
   }
-
-  /// Ends the channel: what was written can still be read, then readers see
-  /// the end.
-  void close() {
-    closed_ = true;
-    readers_.notifyAll();
-    waiting_.notifyAll();
-  }
-
-  /// @return True once close() was called.
-  bool closed() const { return closed_; }
-  /// @return How many messages wait to be read.
-  std::size_t size() const { return messages_.size(); }
-
-  /// Iterates over the messages, until the channel is closed and drained.
-  auto begin() {
-    return InputIterator([this] { return next(); });
-  }
-  std::default_sentinel_t end() { return {}; }
+  //]
 
  private:
+  //[3
   struct Reader : WaitQueue::Entry {
     Reader(WaitQueue& queue, std::optional<T>& where)
-        : Entry(queue), slot(where) {}
-    std::optional<T>& slot;
+        : Entry(queue), place(where) {}
+    std::optional<T>& place;
   };
 
+  //]
   std::list<T> messages_;
-  WaitQueue readers_;
-  WaitQueue waiting_;  // coroutines in wait()
-  bool closed_ = false;
+  //[2-2 WaitQueue waiting_;
+  WaitQueue readers_;     //[3
+  bool closed_ = false;   //[4
+  //[7
+  // Coroutines in wait().
+  WaitQueue waiting_;
+  //]
 };
 
 }  // namespace naglfar

@@ -1,6 +1,6 @@
 /// @file io.hpp
-/// Reading, writing and connecting, as calls that wait for the coroutine and
-/// not for the thread.
+/// Reading, writing, accepting and connecting, as calls that wait for the
+/// coroutine and not for the thread.
 ///
 /// Invariant: a call tries its system call first, and waits only when the
 /// kernel says EAGAIN. EINTR never leaves this layer, and no error is taken
@@ -11,14 +11,15 @@
 #pragma once
 
 #include <span>
-#include <string>
-#include <string_view>
+#include <string>       //[2
+#include <string_view>  //[2
 
 #include "naglfar/scheduler.hpp"
 
 namespace naglfar {
 
 /// Makes a system call until it says something other than EINTR or EAGAIN.
+/// @return What the call returned, which is not negative.
 template <class SystemCall>
 std::size_t attempt(int fd, Interest interest, const char* name,
                     Deadline deadline, SystemCall systemCall) {
@@ -36,18 +37,18 @@ std::size_t attempt(int fd, Interest interest, const char* name,
 /// @return How many bytes were read; 0 at the end of file.
 inline std::size_t goReadSome(int fd, std::span<char> buffer,
                               Deadline deadline = never) {
-  return attempt(fd, Interest::read, "read", deadline, [&] {
-    return sys::read(fd, buffer.data(), buffer.size());
-  });
+  return attempt(fd, Interest::read, "read", deadline,
+                 [&] { return sys::read(fd, buffer.data(), buffer.size()); });
 }
+//[2
 
 /// Reads `n` bytes, or fewer if the end of file comes first.
 inline std::string goRead(int fd, std::size_t n, Deadline deadline = never) {
   std::string data(n, '\0');
   std::size_t have = 0;
   while (have < n) {
-    const std::size_t got =
-        goReadSome(fd, std::span(data).subspan(have), deadline);
+    const std::span<char> rest = std::span(data).subspan(have);
+    const std::size_t got = goReadSome(fd, rest, deadline);
     if (got == 0) break;
     have += got;
   }
@@ -60,14 +61,17 @@ inline std::string goRead(int fd, std::size_t n, Deadline deadline = never) {
 inline std::size_t goWrite(int fd, std::string_view data,
                            Deadline deadline = never) {
   for (std::string_view rest = data; !rest.empty();)
-    rest.remove_prefix(
-        attempt(fd, Interest::write, "write", deadline, [&] {
-          return sys::write(fd, rest.data(), rest.size());
-        }));
+    rest.remove_prefix(attempt(fd, Interest::write, "write", deadline, [&] {
+      return sys::write(fd, rest.data(), rest.size());
+    }));
   return data.size();
 }
+//]
+//[3
 
 /// Accepts a connection.
+/// @param listener A nonblocking socket that listens.
+/// @param client Becomes the address of the client.
 inline sys::Fd goAccept(int listener, sys::Address& client) {
   return sys::Fd(static_cast<int>(
       attempt(listener, Interest::read, "accept4", never, [&] {
@@ -78,7 +82,8 @@ inline sys::Fd goAccept(int listener, sys::Address& client) {
 /// Connects a socket.
 inline void goConnect(int fd, const sys::Address& address,
                       Deadline deadline = never) {
-  while (sys::connect(fd, address) == -1 && errno != EISCONN) {
+  for (bool waited = false; sys::connect(fd, address) == -1; waited = true) {
+    if (errno == EISCONN && waited) return;
     if (errno == EINTR) continue;
     if (errno != EINPROGRESS && errno != EALREADY)
       sys::fail(errno, "connect");
@@ -93,5 +98,6 @@ inline void goConnect(int fd, const sys::Address& address,
 inline void goClose(int fd) {
   sys::Fd closing(fd);
 }
+//]
 
 }  // namespace naglfar

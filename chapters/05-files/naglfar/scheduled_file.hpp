@@ -1,3 +1,4 @@
+//[4
 /// @file scheduled_file.hpp
 /// A descriptor as a file: buffered, read by lines, and waiting for the
 /// coroutine instead of the thread.
@@ -5,17 +6,18 @@
 /// Invariant: a byte that was read stays until a call takes it, and a byte to
 /// be written stays until the kernel has taken it.
 ///
-/// It asks io for goReadSome, goWrite and goConnect.
+/// It asks io for attempt, goReadSome and goConnect, and Channel for its
+/// InputIterator.
 
 #pragma once
 
-#include <algorithm>
-#include <optional>
+#include <algorithm>  //[7
+#include <optional>   //[9
 #include <string>
 #include <string_view>
 #include <utility>
 
-#include "naglfar/channel.hpp"
+#include "naglfar/channel.hpp"  //[9
 #include "naglfar/io.hpp"
 
 namespace naglfar {
@@ -26,6 +28,7 @@ class ScheduledFile {
  public:
   /// @param fd A nonblocking descriptor, which the file owns from now on.
   explicit ScheduledFile(sys::Fd fd) : fd_(std::move(fd)) {}
+  //[8
 
   /// Connects to a server. Each write is sent at once.
   static ScheduledFile connectTcp(const sys::Address& address,
@@ -36,57 +39,39 @@ class ScheduledFile {
     file.autoflush = true;
     return file;
   }
+  //]
 
   /// @return The descriptor, or -1 after close().
   int fileno() const { return fd_.get(); }
   /// @return True after close().
   bool closed() const { return !fd_; }
+  //[6
 
   /// Reads until `n` bytes are there or the file ends.
   std::string read(std::size_t n = unlimited) {
     while (incoming_.size() < n && fill()) continue;
     return take(n);
   }
+  //]
+  //[7
 
   /// Reads a line with its separator.
   /// @param n At most so many bytes.
   /// @return The line; empty only at the end of file.
   std::string readline(std::size_t n = unlimited,
                        std::string_view separator = "\n") {
-    std::size_t searched = 0;
-    for (;;) {
+    for (std::size_t searched = 0;;) {
       const std::size_t found = incoming_.find(separator, searched);
       if (found != std::string::npos)
         return take(std::min(n, found + separator.size()));
       // The separator may have begun with the last bytes that are there.
-      searched = incoming_.size() -
-                 std::min(incoming_.size(), separator.size() - 1);
+      searched =
+          incoming_.size() - std::min(incoming_.size(), separator.size() - 1);
       if (incoming_.size() >= n || !fill()) return take(n);
     }
   }
-
-  /// Reads up to a separator and with it.
-  /// @return An iterator over what comes, in chunks: a long stretch needs no
-  ///         buffer of its own size.
-  auto readUntil(std::string separator) {
-    return InputIterator([this, separator, found = false]() mutable {
-      std::size_t n = 0;
-      while (n == 0 && !found) {
-        const std::size_t place = incoming_.find(separator);
-        found = place != std::string::npos;
-        if (found) {
-          n = place + separator.size();
-        } else if (incoming_.size() >= separator.size()) {
-          // The last bytes might be the beginning of the separator.
-          n = incoming_.size() - separator.size() + 1;
-        } else if (!fill()) {
-          found = true;
-          n = unlimited;
-        }
-      }
-      return unlessEmpty(take(n));
-    });
-  }
+  //]
+  //[9
 
   /// Iterates over the lines until the end of file.
   auto begin() {
@@ -94,11 +79,33 @@ class ScheduledFile {
   }
   std::default_sentinel_t end() { return {}; }
 
+  /// Reads up to a separator and with it.
+  /// @return An iterator over what comes, in pieces: a long stretch needs no
+  ///         buffer of its own size.
+  auto readUntil(std::string separator) {
+    return InputIterator([this, separator, ended = false]() mutable {
+      std::size_t n = 0;
+      while (n == 0 && !ended) {
+        const std::size_t found = incoming_.find(separator);
+        ended = found != std::string::npos;
+        if (ended)
+          n = found + separator.size();
+        else if (incoming_.size() >= separator.size())
+          n = incoming_.size() - separator.size() + 1;
+        else if (ended = !fill(); ended)
+          n = unlimited;
+      }
+      return unlessEmpty(take(n));
+    });
+  }
+  //]
+
   /// Adds to what flush() and close() send; with `autoflush`, sends it.
   void write(std::string_view data) {
     if (closed()) sys::fail(EBADF, "write to a closed file");
     outgoing_ += data;
-    if (autoflush || outgoing_.size() > bufferSize) flush();
+    //[4-7 if (outgoing_.size() > bufferSize) flush();
+    if (autoflush || outgoing_.size() > bufferSize) flush();  //[8
   }
 
   /// Sends what was written.
@@ -111,6 +118,7 @@ class ScheduledFile {
           0, attempt(fileno(), Interest::write, "write", deadline, send));
     }
   }
+  //[5
 
   /// Sends what was written, and closes the descriptor in any case.
   void close() {
@@ -123,21 +131,30 @@ class ScheduledFile {
     }
     fd_ = sys::Fd();
   }
+  //]
 
-  bool autoflush = false;          ///< Whether each write() is sent at once.
-  std::size_t bufferSize = 65536;  ///< A write() beyond it sends all.
-  Deadline deadline = never;       ///< When each of the calls gives up.
+  /// A write() that makes more than so many bytes sends all of them.
+  std::size_t bufferSize = 65536;
+  //[8
+  /// Whether each write() is sent at once.
+  bool autoflush = false;
+  //]
+  /// When each of the calls gives up.
+  Deadline deadline = never;
 
  private:
+  //[9
   static std::optional<std::string> unlessEmpty(std::string text) {
     if (text.empty()) return std::nullopt;
     return text;
   }
+  //]
+  //[6
   // Appends what comes next. False at the end of file.
   bool fill() {
-    static thread_local char scratch[65536];
-    const std::size_t n = goReadSome(fileno(), scratch, deadline);
-    incoming_.append(scratch, n);
+    static thread_local char buffer[65536];
+    const std::size_t n = goReadSome(fileno(), buffer, deadline);
+    incoming_.append(buffer, n);
     return n > 0;
   }
   std::string take(std::size_t n) {
@@ -146,9 +163,11 @@ class ScheduledFile {
     return data;
   }
 
+  //]
   sys::Fd fd_;
-  std::string incoming_;
+  std::string incoming_;  //[6
   std::string outgoing_;
 };
 
 }  // namespace naglfar
+//]
