@@ -103,9 +103,14 @@ def at_step(lines, step):
     """A header as it stands at a step: clean, or empty if it is not there."""
     text = [line for line, first, last in lines
             if first <= step and (last is None or step <= last)]
-    return [line for number, line in enumerate(text)
-            if line or number and text[number - 1]
-            and not text[number - 1].endswith((" public:", " private:"))]
+    clean = []
+    for number, line in enumerate(text):
+        below = text[number + 1] if number + 1 < len(text) else ""
+        above = clean[-1] if clean else ""
+        if line or (above and not above.endswith((" public:", " private:"))
+                    and not below.startswith("};")):
+            clean.append(line)
+    return clean
 
 
 def steps_of(chapter):

@@ -56,10 +56,14 @@ naglfar_layer(server 06
   SOURCES server/server.cpp
   LINKS channel file)
 
+naglfar_layer(headers 06
+  HEADERS http/headers.hpp
+  SOURCES http/headers.cpp)
+
 naglfar_layer(http 06
   HEADERS http.hpp http/message.hpp
   SOURCES http/http.cpp http/message.cpp http/response.cpp
-  LINKS server)
+  LINKS headers server)
 
 naglfar_layer(mixins 07
   HEADERS mixins.hpp mixins/forking_mix_in.hpp mixins/shared_waiters.hpp

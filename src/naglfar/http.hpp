@@ -256,10 +256,6 @@ class HTTPServer : public TCPServer {
 };
 // [/http-server]
 
-/// @param code A status, such as 404.
-/// @return What RFC 9110 section 15 calls the status, or "".
-std::string_view reasonPhrase(int code);
-
 /// @}
 
 }  // namespace naglfar

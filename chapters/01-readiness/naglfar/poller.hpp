@@ -69,7 +69,8 @@ class Poller {
   //]
 
   /// Asks the kernel for news, and appends the jobs of the waiters concerned.
-  /// @param timeout How long to wait for news; less than 0 is for ever.
+  /// @param timeout How long to wait for news; less than 0 is for ever. The
+  ///        wait may end early.
   /// @param ready Where the jobs go.
   //[1-2 void poll(sys::Duration, JobQueue& ready) {
   //[1-2   while (Waiter* waiter = waiting_.pop()) ready.append(waiter->job_);
@@ -83,7 +84,6 @@ class Poller {
     Slot& slot = this->slot(fd);
     wake(slot, Interest::read, ready, ECANCELED);
     wake(slot, Interest::write, ready, ECANCELED);
-    detach(fd, slot);
     slot.registered = 0;
     ++slot.generation;  //[10
   }
@@ -122,9 +122,9 @@ class Poller {
     ready.append(waiter->job_);
   }
 
-  // What differs from kernel to kernel, besides poll().
+  // What differs from kernel to kernel, besides poll(). A descriptor that is
+  // closed is forgotten by the kernel.
   void attach(int fd, Interest interest, Slot& slot);
-  void detach(int fd, Slot& slot);  //[9
 
   //]
   //[2

@@ -41,8 +41,7 @@ inline Deadline after(sys::Duration duration) {
 //[4
 
 /// No job can run, and some coroutines wait for ever. The message names them.
-class Deadlock : public std::runtime_error {
- public:
+struct Deadlock : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 //]
@@ -163,7 +162,6 @@ class Scheduler {
     self.waitsOn = waitsOn;  //[8
     Coroutine::suspend();
     self.waitsFor = nullptr;
-    self.waitsOn = -1;  //[8
     //[6-8 waits_.erase({deadline, &self});
     return !wait.expired;  //[9
   }
@@ -184,13 +182,11 @@ class Scheduler {
   ///         errc::timed_out at the deadline.
   void wait(int fd, Interest interest, Deadline deadline = never) {
     const unsigned generation = poller_.generation(fd);  //[10
-    const char* const waitsFor = interest == Interest::read
-                                     ? "a descriptor to read from"
-                                     : "a descriptor to write to";
+    const char* const what = interest == Interest::read ? "input" : "room";
     Waiter waiter(self());
     poller_.watch(fd, interest, waiter);
-    //[8-8 park(waitsFor, fd, deadline);
-    const bool inTime = park(waitsFor, fd, deadline);                   //[9
+    //[8-8 park(what, fd, deadline);
+    const bool inTime = park(what, fd, deadline);  //[9
     if (poller_.generation(fd) != generation) sys::fail(ECANCELED, "wait"); //[10
     if (waiter.error != 0) sys::fail(waiter.error, "wait");
     if (!inTime) sys::fail(ETIMEDOUT, "wait");                          //[9
@@ -206,12 +202,11 @@ class Scheduler {
   void dump(std::ostream& out) const {
     for (const Coroutine* c = coroutines_.first(); c != nullptr;
          c = coroutines_.next(*c)) {
-      out << "  " << (c->name != nullptr ? c->name : "a coroutine");
-      if (c->waitsFor == nullptr)
-        out << " is ready to run";
-      else
-        out << " waits for " << c->waitsFor;
-      if (c->waitsOn != -1) out << ", descriptor " << c->waitsOn;  //[8
+      const bool waits = c->waitsFor != nullptr;
+      out << "  " << (c->name != nullptr ? c->name : "a coroutine")
+          << (waits ? " waits for " : " is ready to run")
+          << (waits ? c->waitsFor : "");
+      if (waits && c->waitsOn != -1) out << ", descriptor " << c->waitsOn;  //[8
       out << '\n';
     }
   }

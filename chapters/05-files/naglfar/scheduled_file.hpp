@@ -6,8 +6,8 @@
 /// Invariant: a byte that was read stays until a call takes it, and a byte to
 /// be written stays until the kernel has taken it.
 ///
-/// It asks io for attempt, goReadSome and goConnect, and Channel for its
-/// InputIterator.
+/// It asks io for attempt, goReadSome, goWrite and goConnect, and channel.hpp
+/// for InputIterator.
 
 #pragma once
 
@@ -123,13 +123,8 @@ class ScheduledFile {
   /// Sends what was written, and closes the descriptor in any case.
   void close() {
     if (closed()) return;
-    try {
-      flush();
-    } catch (...) {
-      fd_ = sys::Fd();
-      throw;
-    }
-    fd_ = sys::Fd();
+    const sys::Fd closing = std::move(fd_);
+    goWrite(closing.get(), outgoing_, deadline);
   }
   //]
 

@@ -1,3 +1,4 @@
+//[7
 /// @file http.hpp
 /// A request handler with the interface of Python's
 /// http.server.BaseHTTPRequestHandler: a program derives a class, overrides
@@ -8,68 +9,20 @@
 /// - A handler cannot start a second header within a header.
 /// - A client has `timeout` to send its request, and no longer.
 ///
-/// It asks for ScheduledFile and TCPServer.
+/// It asks for ScheduledFile, TCPServer, Headers and HTTPError.
 
 #pragma once
 
-#include <algorithm>
-#include <chrono>
-#include <ctime>
-#include <initializer_list>
-#include <iostream>
-#include <sstream>
-#include <stdexcept>
+#include <chrono>            //[12
+#include <initializer_list>  //[9
+#include <stdexcept>         //[9
 #include <string>
 #include <string_view>
-#include <utility>
-#include <vector>
 
+#include "naglfar/http/headers.hpp"
 #include "naglfar/server.hpp"
 
 namespace naglfar {
-
-/// The headers of a request, found by name in any case of letters.
-class Headers {
- public:
-  /// Adds a header line.
-  /// @return False if the line is not "name: value".
-  bool add(std::string_view line) {
-    const std::size_t colon = line.find(':');
-    if (colon == 0 || colon == std::string_view::npos) return false;
-    if (line.substr(0, colon).find_first_of(" \t") != std::string_view::npos)
-      return false;
-    fields_.emplace_back(line.substr(0, colon), trim(line.substr(colon + 1)));
-    return true;
-  }
-  /// @return The value of the first header of that name.
-  std::string_view get(std::string_view name,
-                       std::string_view otherwise = "") const {
-    for (const auto& [key, value] : fields_)
-      if (sameName(key, name)) return value;
-    return otherwise;
-  }
-  /// @return How many headers there are.
-  std::size_t size() const { return fields_.size(); }
-
- private:
-  static bool sameName(std::string_view a, std::string_view b) {
-    const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? c | 32 : c; };
-    return std::ranges::equal(a, b, {}, lower, lower);
-  }
-  static std::string_view trim(std::string_view text) {
-    const std::size_t begin = text.find_first_not_of(" \t");
-    if (begin == std::string_view::npos) return "";
-    return text.substr(begin, text.find_last_not_of(" \t") - begin + 1);
-  }
-  std::vector<std::pair<std::string, std::string>> fields_;
-};
-
-/// Thrown because a request cannot be served: the client gets the status.
-struct HTTPError : std::runtime_error {
-  explicit HTTPError(int status)
-      : std::runtime_error(std::to_string(status)), code(status) {}
-  int code;
-};
 
 /// Handles the request of a connection. Members are named as in Python.
 class BaseHTTPRequestHandler {
@@ -80,27 +33,35 @@ class BaseHTTPRequestHandler {
   virtual ~BaseHTTPRequestHandler() = default;
 
   /// Reads a request and answers it.
+  //[7-7 void handle() { do_GET(); }
+  //[8
   void handle() {
-    wfile.deadline = after(timeout);
+    //[8-10 if (parse_request() && command == "GET") do_GET();
+    //[11
     try {
+      wfile.deadline = after(timeout);  //[12
       if (!parse_request()) return;
-      wfile.deadline = never;
-      command == "GET" ? do_GET() : throw HTTPError(501);
+      wfile.deadline = never;  //[12
     } catch (const HTTPError& error) {
-      wfile.deadline = never;
-      send_error(error.code);
+      wfile.deadline = never;  //[12
+      return send_error(error.code);
     }
+    command == "GET" ? do_GET() : send_error(501);
+    //]
   }
+  //]
+  /// Answers a GET. Override it.
+  //[7-10 virtual void do_GET() {}
+  virtual void do_GET() { send_error(501); }  //[11
+  //[9
 
-  virtual void do_GET() { throw HTTPError(501); }  ///< Override it.
-
-  /// Starts a response: status line, Server and Date. Logs the request.
+  /// Starts a response with the status line, Server and Date.
   void send_response(int code, std::string_view message = "") {
-    log_request(code);
-    writeLine({protocol_version, " ", std::to_string(code), " ",
-               message.empty() ? reasonPhrase(code) : message});
+    log_request(code);  //[13
+    if (message.empty()) message = reasonPhrase(code);
+    writeLine({"HTTP/1.0 ", std::to_string(code), " ", message});
     send_header("Server", "Naglfar/0.1");
-    send_header("Date", date_time_string());
+    send_header("Date", httpDate(sys::date()));  //[13
   }
   /// Adds a header to the response.
   void send_header(std::string_view keyword, std::string_view value) {
@@ -108,76 +69,99 @@ class BaseHTTPRequestHandler {
   }
   /// Ends the headers of the response. The body ends with the connection.
   void end_headers() { wfile.write("\r\n"); }
+  //]
+  //[11
   /// Answers with an error and a line about it.
   void send_error(int code, std::string_view message = "") {
+    if (message.empty()) message = reasonPhrase(code);
     send_response(code, message);
     send_header("Content-Type", "text/plain");
     end_headers();
-    wfile.write(message.empty() ? reasonPhrase(code) : message);
-    wfile.write("\n");
+    wfile.write(std::string(message) + '\n');
   }
+  //]
+  //[13
 
   virtual void log_request(int code, std::string_view size = "-") {
     log_message('"' + requestline + "\" " + std::to_string(code) + ' ' +
                 std::string(size));
   }
   virtual void log_message(std::string_view message) {
-    std::cerr << client_address.host() + " - - " + std::string(message) +
-                     "\n";
+    sys::log({client_address.host(), " - - ", message});
   }
+  //]
 
-  static std::string date_time_string() {
-    const std::time_t now = std::time(nullptr);
-    std::tm parts{};
-    gmtime_r(&now, &parts);
-    char text[64];
-    return {text, std::strftime(text, sizeof text,
-                                "%a, %d %b %Y %H:%M:%S GMT", &parts)};
-  }
-
-  std::string requestline;
+  //[8
+  std::string requestline;  ///< "GET / HTTP/1.0", without its line end.
   std::string command;
   std::string path;
   std::string request_version;
-  Headers headers;
+  //]
+  Headers headers;  //[10
   ScheduledFile& wfile;
   const sys::Address client_address;
   TCPServer& server;
-  std::string_view protocol_version = "HTTP/1.0";
+  //[12
+  /// How long a client may take to send its request.
   sys::Duration timeout = std::chrono::seconds(10);
+  //]
+
+  //[8
 
  private:
   // False if the client has closed the connection without a request.
   bool parse_request() {
-    requestline = readLine(414);
+    requestline = readLine();
     if (requestline.empty()) return false;
-    std::istringstream words(requestline);
-    std::string more;
-    if (!(words >> command >> path >> request_version) || words >> more ||
-        !request_version.starts_with("HTTP/1."))
+    const std::size_t first = requestline.find(' ');
+    const std::size_t last = requestline.rfind(' ');
+    //[8-10 if (first == last) return false;
+    //[11
+    if (first == last || requestline.find(' ', first + 1) != last)
       throw HTTPError(400);
+    //]
+    command = requestline.substr(0, first);
+    path = requestline.substr(first + 1, last - first - 1);
+    request_version = requestline.substr(last + 1);
+    if (!request_version.starts_with("HTTP/1.")) throw HTTPError(400);  //[11
+    //[8-9 return true;
+    //[10
     for (;;) {
-      const std::string line = readLine(431);
+      const std::string line = readLine();
       if (line.empty()) return true;
-      if (headers.size() == 100) throw HTTPError(431);
+      //[10-10 headers.add(line);
+      //[11
+      if (headers.size() == 100) throw HTTPError(431);  //[12
       if (!headers.add(line)) throw HTTPError(400);
+      //]
     }
+    //]
   }
 
-  // A line without its end. Empty also if the file ends before the request.
-  std::string readLine(int tooLong) try {
+  // A line without its end.
+  //[8-11 std::string readLine() {
+  std::string readLine() try {  //[12
+    //[8-10 std::string line = wfile.readline();
+    //[8-10 if (line.ends_with('\n')) line.pop_back();
+    //[11
     constexpr std::size_t longest = 65536;
+    const int tooLong = requestline.empty() ? 414 : 431;
     std::string line = wfile.readline(longest);
     if (line.empty() && requestline.empty()) return line;
     if (!line.ends_with('\n'))
-      throw HTTPError(line.size() == longest ? tooLong : 400);
+      throw HTTPError(line.size() < longest ? 400 : tooLong);
     line.pop_back();
+    //]
     if (line.ends_with('\r')) line.pop_back();
     return line;
+    //[12
   } catch (const std::system_error& error) {
     if (error.code() != std::errc::timed_out) throw;
     throw HTTPError(408);
+    //]
   }
+  //]
+  //[9
 
   // One line of a response: a line end within it would start another header.
   void writeLine(std::initializer_list<std::string_view> parts) {
@@ -187,23 +171,11 @@ class BaseHTTPRequestHandler {
     for (const std::string_view part : parts) wfile.write(part);
     wfile.write("\r\n");
   }
-
-  static std::string_view reasonPhrase(int code) {
-    switch (code) {
-      case 200: return "OK";
-      case 400: return "Bad Request";
-      case 404: return "Not Found";
-      case 408: return "Request Timeout";
-      case 414: return "URI Too Long";
-      case 431: return "Request Header Fields Too Large";
-      case 500: return "Internal Server Error";
-      case 501: return "Not Implemented";
-      default: return "";
-    }
-  }
+  //]
 };
 
 /// A TCPServer with the name that Python's HTTPServer has.
 using HTTPServer = TCPServer;
 
 }  // namespace naglfar
+//]

@@ -7,18 +7,16 @@
 /// - An accept(2) that fails because of one connection, or for want of
 ///   descriptors, does not end the server and does not make it spin.
 ///
-/// It asks for ScheduledFile, Channel and goAccept.
+/// It asks for ScheduledFile and goAccept, and sys for a socket that listens.
 
 #pragma once
 
 #include <sys/socket.h>
 
-#include <exception>
-#include <iostream>
-#include <optional>
-#include <string>
+#include <algorithm>  //[5
+#include <exception>  //[3
+#include <optional>   //[2
 
-#include "naglfar/channel.hpp"
 #include "naglfar/scheduled_file.hpp"
 
 namespace naglfar {
@@ -26,11 +24,13 @@ namespace naglfar {
 /// Serves one request after the other.
 class TCPServer {
  public:
+  //[2
   /// A connection that was accepted.
   struct Request {
     sys::Fd connection;
     sys::Address client;
   };
+  //]
   /// The function that serves a request: see handlerFor().
   using Handler = void (*)(ScheduledFile& request, const sys::Address& client,
                            TCPServer& server);
@@ -44,38 +44,49 @@ class TCPServer {
     sys::check(sys::localAddress(fileno(), server_address), "getsockname");
   }
   virtual ~TCPServer() = default;
+  //[2
 
   /// Serves until shutdown() is called.
   void serve_forever() {
     while (std::optional<Request> request = get_request())
       process_request(std::move(*request));
   }
+  //]
+  //[4
   /// Ends serve_forever(), and closes the listening socket.
   void shutdown() {
     stopped_ = true;
     socket_ = sys::Fd();
   }
+  //]
 
   /// @return The listening socket.
   int fileno() const { return socket_.get(); }
   sys::Address server_address;  ///< With the port that the kernel chose.
+  //[2
 
  protected:
   /// @return The next connection, or nothing after shutdown().
   virtual std::optional<Request> get_request() {
-    while (!stopped_) {
-      try {
+    //[2-3 Request request;
+    //[2-3 request.connection = goAccept(fileno(), request.client);
+    //[2-3 return request;
+    //[4
+    while (!stopped_) try {
         Request request;
         request.connection = goAccept(fileno(), request.client);
         return request;
       } catch (const std::system_error& error) {
-        if (!stopped_) survive(error);
+        //[4-4 if (!stopped_) throw;
+        if (!stopped_) survive(error);  //[5
       }
-    }
     return std::nullopt;
+    //]
   }
   /// Serves a request. A mix-in serves it elsewhere.
   virtual void process_request(Request request) { serve(request); }
+  //]
+  //[3
   /// Runs the handler.
   virtual void finish_request(ScheduledFile& request,
                               const sys::Address& client) {
@@ -84,20 +95,26 @@ class TCPServer {
   /// Called when a handler throws.
   virtual void handle_error(const sys::Address& client,
                             const std::exception& error) {
-    std::cerr << "Exception while serving " + client.host() + ": " +
-                     error.what() + "\n";
+    sys::log({"Exception while serving ", client.host(), ": ", error.what()});
   }
+  //]
+  //[2
 
-  /// Runs the handler and closes the connection, also if the handler throws.
+  /// Runs the handler and closes the connection.
   void serve(Request& request) {
     ScheduledFile file(std::move(request.connection));
+    //[2-2 handler_(file, request.client, *this);
+    //[2-2 file.close();
+    //[3
     try {
       finish_request(file, request.client);
       file.close();
     } catch (const std::exception& error) {
       handle_error(request.client, error);
     }
+    //]
   }
+  //]
 
  private:
   static sys::Fd listenOn(const sys::Address& address) {
@@ -107,23 +124,25 @@ class TCPServer {
     sys::check(sys::listen(fd.get(), SOMAXCONN), "listen");
     return fd;
   }
+  //[5
   // The listener stays readable while a connection waits in the backlog, so
-  // without descriptors the server must wait for time to pass.
+  // without descriptors the server must wait for time to pass. Called where
+  // the error was caught.
   static void survive(const std::system_error& error) {
-    switch (error.code().value()) {
-      case EMFILE: case ENFILE: case ENOBUFS: case ENOMEM:
-        return sleep(std::chrono::milliseconds(100));
-      case ECONNABORTED: case ECONNRESET: case EPROTO: case EPERM:
-        return;
-      default:
-        throw error;
-    }
+    static constexpr int noMeans[] = {EMFILE, ENFILE, ENOBUFS, ENOMEM};
+    static constexpr int oneClient[] = {ECONNABORTED, EPROTO, EPERM};
+    const int number = error.code().value();
+    if (std::ranges::count(noMeans, number) > 0)
+      return sleep(std::chrono::milliseconds(100));
+    if (std::ranges::count(oneClient, number) == 0) throw;
   }
+  //]
 
   sys::Fd socket_;
   Handler handler_;
-  bool stopped_ = false;
+  bool stopped_ = false;  //[4
 };
+//[6
 
 /// Serves each request in a coroutine of its own.
 /// @tparam Base TCPServer, or a class derived from it.
@@ -139,6 +158,8 @@ class ScheduledMixIn : public Base {
     }).name = "request";
   }
 };
+//]
+//[7
 
 /// Makes a TCPServer::Handler of a handler class: an object of the class is
 /// made for each request, and its handle() is called.
@@ -147,5 +168,6 @@ void handlerFor(ScheduledFile& request, const sys::Address& client,
                 TCPServer& server) {
   Handler(request, client, server).handle();
 }
+//]
 
 }  // namespace naglfar

@@ -1,5 +1,5 @@
-// How headers are found by name, how the body of a request is read by length
-// and by chunks, and how the body of an answer is written.
+// How lines are read, how the body of a request is read by length and by
+// chunks, and how the body of an answer is written.
 //
 // Invariants:
 // - A length that the client sends has nothing but digits and fits into
@@ -13,72 +13,11 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cstdint>
 #include <cstdio>
 #include <system_error>
 
 namespace naglfar {
-
-// [names]
-static constexpr char lower(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-}
-
-static constexpr std::string_view lettersAndDigits =
-    "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
-
-static bool hasOnly(std::string_view text, std::string_view marks) {
-  return std::all_of(text.begin(), text.end(), [marks](char c) {
-    return lettersAndDigits.find(c) != std::string_view::npos ||
-           marks.find(c) != std::string_view::npos;
-  });
-}
-
-bool isToken(std::string_view text) {
-  return !text.empty() && hasOnly(text, "!#$%&'*+-.^_`|~");
-}
-
-static std::string_view trimmed(std::string_view text) {
-  text.remove_prefix(std::min(text.find_first_not_of(" \t"), text.size()));
-  return text.substr(0, text.find_last_not_of(" \t") + 1);
-}
-
-bool sameName(std::string_view a, std::string_view b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [](char x, char y) { return lower(x) == lower(y); });
-}
-
-bool hasWord(std::string_view list, std::string_view word) {
-  while (!list.empty()) {
-    const std::string_view next = list.substr(0, list.find(','));
-    if (sameName(trimmed(next), word)) return true;
-    list.remove_prefix(std::min(next.size() + 1, list.size()));
-  }
-  return false;
-}
-
-// A name may have any character in percent-encoding; an address of IPv6
-// stands in brackets (RFC 3986 section 3.2.2).
-bool isHost(std::string_view text) {
-  const bool bracketed = text.starts_with('[');
-  const std::size_t end =
-      std::min(bracketed ? text.find(']') : text.find(':'), text.size());
-  const std::string_view name =
-      text.substr(bracketed ? 1 : 0, end - bracketed);
-  std::string_view port = text.substr(end);
-  if (bracketed && !port.starts_with(']')) return false;
-  if (bracketed) port.remove_prefix(1);
-  if (!hasOnly(name, bracketed ? ":." : "-._~!$&'()*+,;=%")) return false;
-  for (std::size_t at = 0; (at = name.find('%', at)) != name.npos; ++at)
-    if (name.size() < at + 3 || !parseNumber(name.substr(at + 1, 2), 16))
-      return false;
-  if (port.empty()) return true;
-  const auto number = parseNumber(port.substr(1), 10);
-  return port[0] == ':' &&
-         (port.size() == 1 || number.value_or(1 << 16) < 1 << 16);
-}
-// [/names]
 
 // [read-line]
 // Turns a timeout into a 408. Only calls that read from the client go through
@@ -112,52 +51,7 @@ std::string readHTTPLine(ScheduledFile& connection, std::size_t longest,
 }
 // [/read-line]
 
-// [headers-members]
-bool Headers::add(std::string_view line) {
-  const std::size_t colon = line.find(':');
-  if (colon == std::string_view::npos) return false;
-  const std::string_view name = line.substr(0, colon);
-  if (!isToken(name)) return false;  // a space before the colon, too
-  fields_.emplace_back(name, trimmed(line.substr(colon + 1)));
-  return true;
-}
-
-bool Headers::hasToken(std::string_view name, std::string_view word) const {
-  const auto lists = get_all(name);
-  return std::any_of(lists.begin(), lists.end(),
-                     [word](auto list) { return hasWord(list, word); });
-}
-
-void Headers::set(std::string_view name, std::string_view value) {
-  std::erase_if(fields_,
-                [name](const auto& f) { return sameName(f.first, name); });
-  fields_.emplace_back(name, value);
-}
-
-std::string_view Headers::get(std::string_view name,
-                              std::string_view otherwise) const {
-  for (const auto& [key, value] : fields_)
-    if (sameName(key, name)) return value;
-  return otherwise;
-}
-
-std::vector<std::string_view> Headers::get_all(std::string_view name) const {
-  std::vector<std::string_view> values;
-  for (const auto& [key, value] : fields_)
-    if (sameName(key, name)) values.push_back(value);
-  return values;
-}
-// [/headers-members]
-
 // [body-length]
-std::optional<std::size_t> parseNumber(std::string_view digits, int base) {
-  std::size_t n = 0;
-  const char* const end = digits.data() + digits.size();
-  const auto parsed = std::from_chars(digits.data(), end, n, base);
-  if (parsed.ec != std::errc() || parsed.ptr != end) return std::nullopt;
-  return n;
-}
-
 static std::size_t parseLength(std::string_view digits, int base) {
   const auto n = parseNumber(digits, base);
   if (!n) throw HTTPError(400, "Bad length of a body");

@@ -1,6 +1,6 @@
 /// @file http/message.hpp
-/// The parts of an HTTP message: headers, the body of a request, and the body
-/// of an answer.
+/// The parts of an HTTP message besides its headers: the body of a request,
+/// and the body of an answer.
 ///
 /// The next request begins where the body ends. If a server and a proxy in
 /// front of it disagree about that place, a client can smuggle requests past
@@ -14,37 +14,20 @@
 /// of
 ///   the answer has announced.
 ///
-/// Asks of the layer below: ScheduledFile.
+/// Asks of the layers below: Headers, ScheduledFile.
 
 #pragma once
 
-#include <optional>
-#include <stdexcept>
 #include <string>
 #include <string_view>
-#include <utility>
-#include <vector>
 
+#include "naglfar/http/headers.hpp"
 #include "naglfar/scheduled_file.hpp"
 
 namespace naglfar {
 
 /// @addtogroup http
 /// @{
-
-// [http-error]
-/// Thrown, by the library or by a handler, because a request cannot be
-/// served. If no answer has begun, the client gets one with this status; the
-/// connection is closed in any case.
-class HTTPError : public std::runtime_error {
- public:
-  /// @param status The status to answer with, such as 400.
-  /// @param message One line; by default what RFC 9110 calls the status.
-  explicit HTTPError(int status, const std::string& message = "")
-      : std::runtime_error(message), code(status) {}
-  const int code;  ///< The status.
-};
-// [/http-error]
 
 // [http-line]
 /// Reads a line of a request: the request line, a header, or a line between
@@ -62,74 +45,6 @@ class HTTPError : public std::runtime_error {
 std::string readHTTPLine(ScheduledFile& connection, std::size_t longest,
                          int tooLong, bool alone = true);
 // [/http-line]
-
-// [headers]
-/// The headers of a request, found by name in any case of letters (RFC 9110
-/// section 5.1).
-class Headers {
- public:
-  /// Adds a header line.
-  /// @param line The line, without its line end.
-  /// @return False if the line is not "name: value" (RFC 9112 section 5).
-  bool add(std::string_view line);
-
-  /// @param name A header's name.
-  /// @param otherwise What to return if there is no such header.
-  /// @return The value of the first header of that name.
-  std::string_view get(std::string_view name,
-                       std::string_view otherwise = "") const;
-  /// @param name A header's name.
-  /// @return The values of all headers of that name, in their order.
-  std::vector<std::string_view> get_all(std::string_view name) const;
-  /// @param name The name of a header whose value is a list of words.
-  /// @param word A word.
-  /// @return True if the word is in the list of a header of that name
-  ///         (RFC 9110 section 5.6.1).
-  bool hasToken(std::string_view name, std::string_view word) const;
-  /// @param name A header's name.
-  /// @return True if there is a header of that name.
-  bool contains(std::string_view name) const {
-    return !get_all(name).empty();
-  }
-  /// Replaces all headers of a name by one.
-  /// @param name The header's name.
-  /// @param value Its value.
-  void set(std::string_view name, std::string_view value);
-  /// @return How many headers there are.
-  std::size_t size() const { return fields_.size(); }
-  /// Removes all headers.
-  void clear() { fields_.clear(); }
-
- private:
-  std::vector<std::pair<std::string, std::string>> fields_;
-};
-
-/// Compares names, or other words that a protocol defines, in ASCII.
-/// @param a A word.
-/// @param b Another word.
-/// @return True if they differ at most in the case of their letters.
-bool sameName(std::string_view a, std::string_view b);
-
-/// @param text A text.
-/// @return True if it is a token (RFC 9110 section 5.6.2), as the names of
-///         methods and headers are.
-bool isToken(std::string_view text);
-
-/// @param list Words with commas between them (RFC 9110 section 5.6.1).
-/// @param word A word.
-/// @return True if the word is one of them, in any case of letters.
-bool hasWord(std::string_view list, std::string_view word);
-
-/// @param text What a client calls the server.
-/// @return True if it is empty, a host, or a host, a colon and a port
-///         (RFC 9110 section 7.2).
-bool isHost(std::string_view text);
-
-/// @param digits Digits, and nothing else.
-/// @param base 10 or 16.
-/// @return The number; nothing if it is none, or does not fit.
-std::optional<std::size_t> parseNumber(std::string_view digits, int base);
-// [/headers]
 
 // [request-body]
 /// The body of a request, as a file that ends where the body ends: after

@@ -251,14 +251,6 @@ void BaseHTTPRequestHandler::log_message(std::string_view message) {
 // [/log]
 
 // [dates]
-// RFC 9110 wants English, so the program's locale does not matter.
-static std::string written(const std::tm& time, const char* format) {
-  std::ostringstream text;
-  text.imbue(std::locale::classic());
-  text << std::put_time(&time, format);
-  return text.str();
-}
-
 std::string_view BaseHTTPRequestHandler::date_time_string() {
   static thread_local std::time_t formatted = -1;
   // No string: see ScheduledFile::fill().
@@ -266,9 +258,7 @@ std::string_view BaseHTTPRequestHandler::date_time_string() {
   static thread_local std::size_t size = 0;
   const std::time_t now = sys::date();
   if (now != formatted) {
-    std::tm utc{};
-    size = written(*gmtime_r(&now, &utc), "%a, %d %b %Y %H:%M:%S GMT")
-               .copy(text.data(), text.size());
+    size = httpDate(now).copy(text.data(), text.size());
     formatted = now;
   }
   return {text.data(), size};
@@ -277,54 +267,8 @@ std::string_view BaseHTTPRequestHandler::date_time_string() {
 std::string BaseHTTPRequestHandler::log_date_time_string() {
   const std::time_t now = sys::date();
   std::tm local{};
-  return written(*localtime_r(&now, &local), "%d/%b/%Y %H:%M:%S");
+  return formatTime(*localtime_r(&now, &local), "%d/%b/%Y %H:%M:%S");
 }
 // [/dates]
-
-// [reasons]
-std::string_view reasonPhrase(int code) {
-  static constexpr std::pair<int, std::string_view> reasons[] = {
-      {100, "Continue"},
-      {101, "Switching Protocols"},
-      {200, "OK"},
-      {201, "Created"},
-      {202, "Accepted"},
-      {204, "No Content"},
-      {205, "Reset Content"},
-      {206, "Partial Content"},
-      {301, "Moved Permanently"},
-      {302, "Found"},
-      {303, "See Other"},
-      {304, "Not Modified"},
-      {307, "Temporary Redirect"},
-      {308, "Permanent Redirect"},
-      {400, "Bad Request"},
-      {401, "Unauthorized"},
-      {403, "Forbidden"},
-      {404, "Not Found"},
-      {405, "Method Not Allowed"},
-      {408, "Request Timeout"},
-      {409, "Conflict"},
-      {410, "Gone"},
-      {411, "Length Required"},
-      {413, "Content Too Large"},
-      {414, "URI Too Long"},
-      {415, "Unsupported Media Type"},
-      {417, "Expectation Failed"},
-      {426, "Upgrade Required"},
-      {429, "Too Many Requests"},
-      {431, "Request Header Fields Too Large"},
-      {500, "Internal Server Error"},
-      {501, "Not Implemented"},
-      {502, "Bad Gateway"},
-      {503, "Service Unavailable"},
-      {504, "Gateway Timeout"},
-      {505, "HTTP Version Not Supported"},
-  };
-  for (const auto& [number, phrase] : reasons)
-    if (number == code) return phrase;
-  return "";
-}
-// [/reasons]
 
 }  // namespace naglfar

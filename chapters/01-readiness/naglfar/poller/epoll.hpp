@@ -13,7 +13,6 @@
 
 #include <algorithm>  //[11
 #include <chrono>  //[3
-#include <climits>  //[11
 
 #include "naglfar/poller.hpp"
 
@@ -37,24 +36,17 @@ inline void Poller::attach(int fd, Interest, Slot& slot) {
              "epoll_ctl");
   slot.registered = 1;  //[5
 }
-//[9
-
-// The close of a descriptor takes it out of the epoll.
-inline void Poller::detach(int, Slot&) {}
-//]
 
 //[3
 inline void Poller::poll(sys::Duration timeout, JobQueue& ready) {
-  using std::chrono::milliseconds;
-  //[3-10 const auto wait = std::chrono::floor<milliseconds>(timeout);
+  using namespace std::chrono;
+  //[3-10 const auto wait = floor<milliseconds>(timeout);
   //[11
   // Rounded up: rounded down, half a millisecond would be none, and the
   // caller would ask again and again until its time has come.
-  const sys::Duration longest = milliseconds(INT_MAX);
-  const auto wait = timeout.count() < 0
-                        ? milliseconds(-1)
-                        : std::chrono::ceil<milliseconds>(
-                              std::min<sys::Duration>(timeout, longest));
+  timeout = std::min<sys::Duration>(timeout, hours(1));
+  const auto wait =
+      timeout.count() < 0 ? milliseconds(-1) : ceil<milliseconds>(timeout);
   //]
   //[3-5 constexpr int most = 1;
   constexpr int most = 256;  //[6

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
 
 #include "naglfar/poller.hpp"
 
@@ -17,34 +18,22 @@ namespace naglfar {
 
 inline Poller::Poller() : kernel_(sys::check(sys::kqueue(), "kqueue")) {}
 
-inline int change(int kqueue, int fd, int interest, int flags) {
+inline void Poller::attach(int fd, Interest interest, Slot& slot) {
+  const unsigned bit = 1u << static_cast<int>(interest);
+  if ((slot.registered & bit) != 0) return;
   struct kevent event {};
   EV_SET(&event, static_cast<std::uintptr_t>(fd),
-         interest == 0 ? EVFILT_READ : EVFILT_WRITE,
-         static_cast<unsigned short>(flags), 0, 0, nullptr);
-  return sys::kevent(kqueue, &event, 1, nullptr, 0, nullptr);
-}
-
-inline void Poller::attach(int fd, Interest interest, Slot& slot) {
-  const int direction = static_cast<int>(interest);
-  if ((slot.registered >> direction & 1) != 0) return;
-  sys::check(change(kernel_.get(), fd, direction, EV_ADD | EV_CLEAR),
+         interest == Interest::read ? EVFILT_READ : EVFILT_WRITE,
+         EV_ADD | EV_CLEAR, 0, 0, nullptr);
+  sys::check(sys::kevent(kernel_.get(), &event, 1, nullptr, 0, nullptr),
              "kevent");
-  slot.registered |= 1u << direction;
-}
-
-// Deleted before the close: news that are under way must not concern the next
-// file with this number.
-inline void Poller::detach(int fd, Slot& slot) {
-  for (const int direction : {0, 1})
-    if ((slot.registered >> direction & 1) != 0)
-      change(kernel_.get(), fd, direction, EV_DELETE);
+  slot.registered |= bit;
 }
 
 //[13
 inline void Poller::poll(sys::Duration timeout, JobQueue& ready) {
   using namespace std::chrono;
-  timeout = std::min<sys::Duration>(timeout, hours(1));  // poll may end early
+  timeout = std::min<sys::Duration>(timeout, hours(1));
   const auto whole = duration_cast<seconds>(timeout);
   timespec wait{};
   wait.tv_sec = static_cast<time_t>(whole.count());
