@@ -4,15 +4,19 @@
 The headers of a chapter's folder naglfar/ are grown in steps, and their lines
 are marked with the steps between which they stand:
 
-    //[4                      the lines from here ...
-    //]                       ... to here stand from step 4 on
-    int n = 1;  //[4          this line stands from step 4 on
-    //[2-3 int n;             this line stands in steps 2 and 3 only, and is
-                              no more than a comment in the finished header
+    bool end() {  //[4        stands from step 4 on: with what is indented more,
+      return true;            the line that closes it, and the comment above
+    }
+    int n = 1;  //[4]         this line alone stands from step 4 on
+    //[2-3 int n;             stands in steps 2 and 3 only, and is no more than
+                              a comment in the finished header; the comment
+                              above it belongs to all lines that follow
+    //[5                      all lines from here ...
+    //]                       ... to here stand from step 5 on
 
 All other lines stand from the chapter's first step on. Without its markers,
 each step is a clean header: `extract` writes it, with the headers of the
-chapters before and a demo of the step, into a folder of its own.
+chapters before and the demos of the step, into a folder of its own.
 
 A demo, steps/*.cpp, says what it prints when it is built with a step, and how
 it ends if that is not well. Built with several steps, it shows what the later
@@ -43,10 +47,10 @@ MOST_ADDED = 25  # lines of code in a step, and in a function
 MOST_LINES = 950  # lines of code of all chapters
 MOST_MARKED = 0.1  # of the lines, those of their own that a marker takes
 
-OPEN = re.compile(r"\s*//\[(\d+)")
 OLD = re.compile(r"(\s*)//\[(\d+)-(\d+) (.*)")
+OPEN = re.compile(r"\s*//\[(\d+)")
 CLOSE = re.compile(r"\s*//\]")
-LINE = re.compile(r"(.*\S)\s+//\[(\d+)")
+MARKED = re.compile(r"(.*\S)\s+//\[(\d+)(\]?)")
 SAYS = re.compile(r"//! (\d+)(?:: ?(.*)| ends by (.+))")
 
 
@@ -76,27 +80,77 @@ def headers(chapter):
             for path in sorted(chapter.glob("naglfar/**/*.hpp"))}
 
 
+def indent_of(text):
+    return len(text) - len(text.lstrip())
+
+
+def end_of(texts, start):
+    """The line behind the piece of code that begins with a line.
+
+    The lines that are indented more belong to it, and the lines that close
+    what the first has opened.
+    """
+    indent, end = indent_of(texts[start]), start + 1
+    while end < len(texts):
+        following = end
+        while following < len(texts) and not texts[following].strip():
+            following += 1
+        if following < len(texts) and indent_of(texts[following]) > indent:
+            end = following + 1
+        elif re.match(r"\s*[})]", texts[end]) \
+                and indent_of(texts[end]) == indent:
+            end += 1
+        else:
+            break
+    return end
+
+
 def read(path):
     """A header's lines: the text, its first step and its last (or None)."""
-    lines, stack = [], [(1, 0)]
+    texts, marks, old, opened = [], [], [], []
+    steps = []  # the blocks around the line
     for number, text in enumerate(path.read_text().splitlines(), 1):
-        if old := OLD.fullmatch(text):
-            lines.append((old[1] + old[4], int(old[2]), int(old[3])))
-        elif opened := OPEN.fullmatch(text):
-            stack.append((int(opened[1]), number))
+        if match := OLD.fullmatch(text):
+            texts.append(match[1] + match[4])
+            old.append((int(match[2]), int(match[3])))
+            marks.append(None)
+        elif match := OPEN.fullmatch(text):
+            steps.append((int(match[1]), number))
+            continue
         elif CLOSE.fullmatch(text):
-            if len(stack) == 1:
+            if not steps:
                 raise Fault(f"{path}:{number}: //] closes nothing")
-            stack.pop()
-        elif one := LINE.fullmatch(text):
-            lines.append((one[1], int(one[2]), None))
-        elif "//[" in text or "//]" in text:
-            raise Fault(f"{path}:{number}: no marker has this form")
+            steps.pop()
+            continue
         else:
-            lines.append((text, stack[-1][0], None))
-    if len(stack) > 1:
-        raise Fault(f"{path}:{stack[-1][1]}: this //[ is not closed")
-    return lines
+            match = MARKED.fullmatch(text)
+            if not match and ("//[" in text or "//]" in text):
+                raise Fault(f"{path}:{number}: no marker has this form")
+            texts.append(match[1] if match else text)
+            marks.append(match and (int(match[2]), match[3] == "]"))
+            old.append(None)
+        opened.append(steps[-1][0] if steps else 1)
+    if steps:
+        raise Fault(f"{path}:{steps[-1][1]}: this //[ is not closed")
+    # Old lines do not count where the others begin and end.
+    kept = [index for index in range(len(texts)) if not old[index]]
+    code = [texts[index] for index in kept]
+    first = [opened[index] for index in kept]
+    for line, index in enumerate(kept):
+        if not marks[index]:
+            continue
+        step, alone = marks[index]
+        for inner in range(line, line + 1 if alone else end_of(code, line)):
+            first[inner] = max(first[inner], step)
+        above = line
+        while above > 0 and kept[above - 1] == kept[above] - 1 \
+                and re.match(r"\s*(//|template <)", code[above - 1]) \
+                and indent_of(code[above - 1]) == indent_of(code[line]):
+            above -= 1
+            first[above] = max(first[above], step)
+    numbers = iter(first)
+    return [(text, *was) if was else (text, next(numbers), None)
+            for text, was in zip(texts, old)]
 
 
 def at_step(lines, step):

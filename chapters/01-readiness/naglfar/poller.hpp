@@ -25,15 +25,11 @@ class Waiter : public List<Waiter>::Link {
  public:
   /// @param job Appended to the queue when there is news.
   explicit Waiter(Job& job) : job_(job) {}
-  //[8
   /// @return True from Poller::watch() until it is woken or unwatched.
-  bool watching() const { return linked(); }
+  bool watching() const { return linked(); }  //[8
   /// Ends the wait.
-  void unwatch() { unlink(); }
-  //]
-  //[9
-  int error = 0;  ///< Why it was woken: an errno value, or 0 for readiness.
-  //]
+  void unwatch() { unlink(); }  //[8
+  int error = 0;  ///< Why it was woken: an errno value, or 0 for readiness.  //[9
 
  private:
   friend class Poller;
@@ -43,18 +39,15 @@ class Waiter : public List<Waiter>::Link {
 /// Watches descriptors.
 class Poller {
  public:
-  //[2
-  Poller();
+  Poller();  //[2
 
-  //]
   /// Waits for one direction of a descriptor, after a system call has said
   /// EAGAIN. The waiter is woken once.
   //[8
   /// @throws std::system_error EBUSY if another waiter waits there.
   //]
   //[1-1 void watch(int, Interest, Waiter& waiter) { waiting_.append(waiter); }
-  //[2
-  void watch(int fd, Interest interest, Waiter& waiter) {
+  void watch(int fd, Interest interest, Waiter& waiter) {  //[2
     //[2-3 attach(fd, interest, waiter);
     //[4
     Slot& slot = this->slot(fd);
@@ -66,7 +59,6 @@ class Poller {
     //]
     //[2-3 waiting_.append(waiter);
   }
-  //]
 
   /// Asks the kernel for news, and appends the jobs of the waiters concerned.
   /// @param timeout How long to wait for news; less than 0 is for ever. The
@@ -76,10 +68,9 @@ class Poller {
   //[1-2   while (Waiter* waiter = waiting_.pop()) ready.append(waiter->job_);
   //[1-2 }
   void poll(sys::Duration timeout, JobQueue& ready);  //[3
-  //[9
 
   /// Prepares for a descriptor's close, and wakes its waiters with ECANCELED.
-  void deregister(int fd, JobQueue& ready) {
+  void deregister(int fd, JobQueue& ready) {  //[9
     if (fd < 0) return;
     Slot& slot = this->slot(fd);
     wake(slot, Interest::read, ready, ECANCELED);
@@ -87,13 +78,10 @@ class Poller {
     slot.registered = 0;
     ++slot.generation;  //[10
   }
-  //]
-  //[10
 
   /// @return How often the number was deregistered. If that changes, it
   ///         stands for another file now, or soon.
-  unsigned generation(int fd) { return slot(fd).generation; }
-  //]
+  unsigned generation(int fd) { return slot(fd).generation; }  //[10
 
  private:
   //[2-3 void attach(int fd, Interest interest, Waiter& waiter);
@@ -101,10 +89,8 @@ class Poller {
   struct Slot {
     // At most one for each Interest.
     List<Waiter> waiting[2];
-    //[5
     // What the kernel watches for us: a bit for each Interest.
-    unsigned registered = 0;
-    //]
+    unsigned registered = 0;  //[5
     unsigned generation = 0;  //[10
   };
 
@@ -115,7 +101,7 @@ class Poller {
     return slots_[static_cast<std::size_t>(fd)];
   }
   //[4-8 void wake(Slot& slot, Interest interest, JobQueue& ready) {
-  void wake(Slot& slot, Interest interest, JobQueue& ready, int error = 0) {  //[9
+  void wake(Slot& slot, Interest interest, JobQueue& ready, int error = 0) {  //[9]
     Waiter* waiter = slot.waiting[static_cast<int>(interest)].pop();
     if (waiter == nullptr) return;
     waiter->error = error;  //[9
@@ -127,15 +113,11 @@ class Poller {
   void attach(int fd, Interest interest, Slot& slot);
 
   //]
-  //[2
   // The epoll or the kqueue.
-  sys::Fd kernel_;
-  //]
+  sys::Fd kernel_;  //[2
   //[1-3 List<Waiter> waiting_;
-  //[4
   // Found by the number of the descriptor.
-  std::deque<Slot> slots_;
-  //]
+  std::deque<Slot> slots_;  //[4
 };
 
 }  // namespace naglfar

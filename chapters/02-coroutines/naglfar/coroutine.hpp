@@ -27,11 +27,10 @@
 #include "naglfar/sys.hpp"  //[3
 
 namespace naglfar {
-//[3
 
 /// Stacks of one size. The stack that was given back last is the first to be
 /// handed out, because the cache still has its pages.
-class StackPool {
+class StackPool {  //[3
  public:
   /// Bytes in a stack. A page that was never touched costs no memory.
   static constexpr std::size_t stackSize = 64 << 10;
@@ -47,12 +46,10 @@ class StackPool {
   void release(char* stack) noexcept { free_.push_back(stack); }
 
  private:
-  //[5
   // The lowest page cannot be touched: a coroutine that uses up its stack
   // crashes there, and never writes on the next stack.
-  static inline const auto guardSize =
+  static inline const auto guardSize =  //[5
       static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-  //]
   struct Mapping {
     //[3-4 static constexpr std::size_t size = stackSize;
     static inline const std::size_t size = guardSize + stackSize;  //[5
@@ -62,44 +59,35 @@ class StackPool {
   };
 
   void map() {
-    //[6
     // So that release() allocates nothing.
-    if (free_.capacity() <= mappings_.size())
+    if (free_.capacity() <= mappings_.size())  //[6
       free_.reserve(2 * mappings_.size() + 8);
-    //]
     char* memory = mappings_.emplace_back().memory;
     //[3-4 free_.push_back(memory);
-    //[5
-    sys::check(sys::protect(memory, guardSize), "mprotect");
-    free_.push_back(memory + guardSize);
-    //]
+    sys::check(sys::protect(memory, guardSize), "mprotect");  //[5
+    free_.push_back(memory + guardSize);  //[5
   }
 
   std::deque<Mapping> mappings_;
   std::vector<char*> free_;
 };
-//]
-//[9
 
 /// Thrown where a coroutine waits when it is destroyed: it runs the
 /// destructors on the stack. A `catch (...)` must rethrow it.
-struct Unwind {};
-//]
+struct Unwind {};  //[9
 
 /// A function that can be suspended and resumed.
 //[2-9 class Coroutine {
-class Coroutine : public Job, public List<Coroutine>::Link {  //[10
+class Coroutine : public Job, public List<Coroutine>::Link {  //[10]
  public:
-  //[4
   /// Makes a coroutine, which does not run before it is resumed.
   /// @param pool Where its stack comes from and goes back to.
   /// @param function What it runs.
   /// @return The coroutine. It stands at the top of its own stack until its
   ///         function has ended.
   template <class Function>
-  static Coroutine& make(StackPool& pool, Function&& function);
+  static Coroutine& make(StackPool& pool, Function&& function);  //[4
 
-  //]
   /// Goes on where it stopped, until it suspends or ends.
   //[7
   /// What leaves its function is thrown here.
@@ -117,9 +105,8 @@ class Coroutine : public Job, public List<Coroutine>::Link {  //[10
 
   /// Stops the running coroutine, and goes on where it was resumed.
   //[2-8 static void suspend() { current_->leave(); }
-  //[9
   /// @throws Unwind If it is destroyed.
-  static void suspend() {
+  static void suspend() {  //[9
     Coroutine& self = *current_;
     if (!self.unwinding_) self.leave();
     if (self.unwinding_) throw Unwind{};
@@ -127,12 +114,11 @@ class Coroutine : public Job, public List<Coroutine>::Link {  //[10
 
   /// Unwinds a coroutine that is suspended or new. It is gone when this
   /// returns. What its destructors throw does not concern the caller.
-  static void destroy(Coroutine& coroutine) noexcept try {
+  static void destroy(Coroutine& coroutine) noexcept try {  //[9
     coroutine.unwinding_ = true;
     coroutine.resume();
   } catch (...) {
   }
-  //]
   //[10
 
   /// @return The coroutine that runs, or null on the thread's own stack.
@@ -158,18 +144,16 @@ class Coroutine : public Job, public List<Coroutine>::Link {  //[10
   virtual void body() = 0;
 
  private:
-  //[8
   // What the C++ runtime keeps for each thread: the exceptions that are being
   // handled, and how many are in flight. Each stack needs its own.
-  struct Exceptions {
+  struct Exceptions {  //[8
     void* caught = nullptr;
     unsigned int uncaught = 0;
   };
-  static Exceptions& threadExceptions() {
+  static Exceptions& threadExceptions() {  //[8
     return *reinterpret_cast<Exceptions*>(abi::__cxa_get_globals());
   }
 
-  //]
   // The first function on the stack: there is nothing below to return to.
   static void entry() {
     Coroutine& self = *current_;
@@ -191,15 +175,12 @@ class Coroutine : public Job, public List<Coroutine>::Link {  //[10
     self.leave();
   }
   //[2-9 void leave() { switchContext(context_, resumer_); }
-  //[10
-  void leave() {
+  void leave() {  //[10
     ++ledger.switches;
     switchContext(context_, resumer_);
   }
-  //]
-  //[6
   // Runs on the resumer's stack.
-  void end() {
+  void end() {  //[6
     const std::exception_ptr escaped = std::move(escaped_);  //[7
     StackPool& pool = pool_;
     char* stack = stack_;
@@ -207,14 +188,11 @@ class Coroutine : public Job, public List<Coroutine>::Link {  //[10
     pool.release(stack);
     if (escaped) std::rethrow_exception(escaped);  //[7
   }
-  //]
 
   Context context_;
   Context resumer_;
-  //[4
-  StackPool& pool_;
-  char* stack_;
-  //]
+  StackPool& pool_;  //[4
+  char* stack_;  //[4
   bool done_ = false;           //[6
   std::exception_ptr escaped_;  //[7
   Exceptions exceptions_;       //[8
@@ -222,10 +200,9 @@ class Coroutine : public Job, public List<Coroutine>::Link {  //[10
 
   static inline thread_local Coroutine* current_ = nullptr;
 };
-//[4
 
 template <class Function>
-Coroutine& Coroutine::make(StackPool& pool, Function&& function) {
+Coroutine& Coroutine::make(StackPool& pool, Function&& function) {  //[4
   struct Made final : Coroutine {
     Made(StackPool& from, char* stack, Function&& what)
         : Coroutine(from, stack), function(std::forward<Function>(what)) {}
@@ -239,16 +216,13 @@ Coroutine& Coroutine::make(StackPool& pool, Function&& function) {
   constexpr std::size_t size = (sizeof(Made) + 63) / 64 * 64;
   char* const place = stack + StackPool::stackSize - size;
   //[4-6 return *new (place) Made(pool, stack, std::forward<Function>(function));
-  //[7
-  try {
+  try {  //[7
     return *new (place) Made(pool, stack, std::forward<Function>(function));
   } catch (...) {
     pool.release(stack);
     throw;
   }
-  //]
 }
-//]
 
 }  // namespace naglfar
 //]

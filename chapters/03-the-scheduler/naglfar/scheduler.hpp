@@ -24,48 +24,40 @@
 #include "naglfar/poller.hpp"  //[6
 
 namespace naglfar {
-//[5
 
 /// A point in time after which waiting is over.
-using Deadline = sys::Time;
+using Deadline = sys::Time;  //[5
 /// The deadline that never comes.
-inline constexpr Deadline never = Deadline::max();
+inline constexpr Deadline never = Deadline::max();  //[5
 
 /// @return The deadline that is so far away, or `never` if that is past all
 ///         time.
-inline Deadline after(sys::Duration duration) {
+inline Deadline after(sys::Duration duration) {  //[5
   const Deadline now = sys::now();
   return duration < never - now ? now + duration : never;
 }
-//]
-//[4
 
 /// No job can run, and some coroutines wait for ever. The message names them.
-struct Deadlock : std::runtime_error {
+struct Deadlock : std::runtime_error {  //[4
   using std::runtime_error::runtime_error;
 };
-//]
 
 /// The scheduler of one thread.
 class Scheduler {
  public:
   //[1-1 Scheduler() { current_ = this; }
   //[1-9 ~Scheduler() { current_ = nullptr; }
-  //[2
-  Scheduler() {
+  Scheduler() {  //[2
     if (current_ != nullptr)
       throw std::logic_error("this thread has a Scheduler already");
     current_ = this;
     sys::beforeClose = [](int fd) { current_->deregister(fd); };  //[10
   }
-  //]
-  //[10
-  ~Scheduler() {
+  ~Scheduler() {  //[10
     cancel();  //[12
     sys::beforeClose = nullptr;
     current_ = nullptr;
   }
-  //]
   Scheduler& operator=(Scheduler&&) = delete;  //[3
   //[2
 
@@ -104,7 +96,7 @@ class Scheduler {
   /// @throws Deadlock If coroutines are left then: they wait for ever.
   //]
   //[1-11 void run() {
-  void run() try {  //[12
+  void run() try {  //[12]
     //[1-5 while (Job* job = ready_.pop()) job->run();
     //[6-10 do {
     //[6-10   while (Job* job = ready_.pop()) job->run();
@@ -117,21 +109,17 @@ class Scheduler {
     throw;
     //]
   }
-  //[12
   /// Unwinds all coroutines.
-  void cancel() {
+  void cancel() {  //[12
     while (Coroutine* coroutine = coroutines_.first())
       Coroutine::destroy(*coroutine);
   }
-  //]
-  //[2
 
   /// Lets the others run first.
-  void yield() {
+  void yield() {  //[2
     ready_.append(self());
     Coroutine::suspend();
   }
-  //]
   //[3
 
   /// Waits until `wake` is called. May end in vain.
@@ -152,10 +140,8 @@ class Scheduler {
     Coroutine& self = this->self();
     //[6-7 if (deadline != never) waits_.insert({deadline, &self});
     //[8-8 if (waitsOn != -1 || deadline != never) waits_.insert({deadline, &self});
-    //[9
-    Wait wait(waits_, self, deadline);
-    if (waitsOn != -1 || deadline != never) waits_.insert({deadline, &wait});
-    //]
+    Wait wait(waits_, self, deadline);  //[9
+    if (waitsOn != -1 || deadline != never) waits_.insert({deadline, &wait});  //[9
     ready_.append(pollerJob_);  //[11
     ++ledger.parks;
     self.waitsFor = waitsFor;
@@ -168,19 +154,16 @@ class Scheduler {
   /// Queues a job. A job that stands in the queue stays where it is.
   void wake(Job& job) { ready_.append(job); }
   //]
-  //[2
   /// @return The coroutine that runs, to wake it later.
-  Coroutine& self() {
+  Coroutine& self() {  //[2
     if (Coroutine* running = Coroutine::current()) return *running;
     throw std::logic_error("only a coroutine can wait: start it with go()");
   }
-  //]
-  //[8
 
   /// Waits for a descriptor, after a system call has said EAGAIN.
   /// @throws std::system_error ECANCELED if it was closed meanwhile,
   ///         errc::timed_out at the deadline.
-  void wait(int fd, Interest interest, Deadline deadline = never) {
+  void wait(int fd, Interest interest, Deadline deadline = never) {  //[8
     const unsigned generation = poller_.generation(fd);  //[10
     const char* const what = interest == Interest::read ? "input" : "room";
     Waiter waiter(self());
@@ -191,15 +174,11 @@ class Scheduler {
     if (waiter.error != 0) sys::fail(waiter.error, "wait");
     if (!inTime) sys::fail(ETIMEDOUT, "wait");                          //[9
   }
-  //]
-  //[10
   /// Wakes the coroutines that wait for a descriptor, before it is closed.
-  void deregister(int fd) { poller_.deregister(fd, ready_); }
-  //]
-  //[4
+  void deregister(int fd) { poller_.deregister(fd, ready_); }  //[10
 
   /// Lists the coroutines, and what each of them waits for.
-  void dump(std::ostream& out) const {
+  void dump(std::ostream& out) const {  //[4
     for (const Coroutine* c = coroutines_.first(); c != nullptr;
          c = coroutines_.next(*c)) {
       const bool waits = c->waitsFor != nullptr;
@@ -210,12 +189,10 @@ class Scheduler {
       out << '\n';
     }
   }
-  //]
 
  private:
-  //[9
   // A wait with a deadline. It stands on the stack of its coroutine.
-  struct Wait {
+  struct Wait {  //[9
     using Set = std::set<std::pair<Deadline, Wait*>>;
     Wait(Set& set, Job& waiting, Deadline at)
         : waits(set), job(waiting), due(at) {}
@@ -225,14 +202,11 @@ class Scheduler {
     const Deadline due;
     bool expired = false;
   };
-  //]
-  //[11
-  struct PollerJob final : Job {
+  struct PollerJob final : Job {  //[11
     explicit PollerJob(Scheduler& owner) : scheduler(owner) {}
     void run() override { scheduler.pollOnce(); }
     Scheduler& scheduler;
   };
-  //]
   //[6
   //]
   //[6-10 // Asks the kernel for news and the clock. False if nothing waits for them.
@@ -256,35 +230,29 @@ class Scheduler {
     const Deadline now = sys::now();
     while (!waits_.empty() && waits_.begin()->first <= now) {
       //[6-8 ready_.append(*waits_.begin()->second);
-      //[9
-      Wait& wait = *waits_.begin()->second;
-      wait.expired = !wait.job.queued();  // else it was woken in time
-      ready_.append(wait.job);
-      //]
+      Wait& wait = *waits_.begin()->second;  //[9
+      wait.expired = !wait.job.queued();  // else it was woken in time  //[9
+      ready_.append(wait.job);  //[9
       waits_.erase(waits_.begin());
     }
     //[6-10 return true;
     ready_.append(pollerJob_);  //[11
   }
   //]
-  //[4
-  std::string report() const {
+  std::string report() const {  //[4
     std::ostringstream out;
     out << "deadlock: no job can run, and these wait for ever:\n";
     dump(out);
     return out.str();
   }
-  //]
 
   JobQueue ready_;
   Poller poller_;  //[6
   StackPool stacks_;
   //[6-8 std::set<std::pair<Deadline, Job*>> waits_;
-  //[9
   // Every coroutine that the clock or the poller will wake. Those without a
   // deadline stand at the end.
-  Wait::Set waits_;
-  //]
+  Wait::Set waits_;  //[9
   List<Coroutine> coroutines_;
   PollerJob pollerJob_{*this};  //[11
 
@@ -313,23 +281,18 @@ inline void yield() {
 }
 
 //]
-//[5
 /// Lets time pass.
-inline void sleep(sys::Duration duration) {
+inline void sleep(sys::Duration duration) {  //[5
   const Deadline deadline = after(duration);
   //[5-5 while (sys::now() < deadline) yield();
   //[6-8 while (sys::now() < deadline)
   //[6-7   Scheduler::current().park("time to pass", deadline);
   //[8-8   Scheduler::current().park("time to pass", -1, deadline);
-  //[9
-  while (Scheduler::current().park("time to pass", -1, deadline)) continue;
-  //]
+  while (Scheduler::current().park("time to pass", -1, deadline)) continue;  //[9
 }
-//]
-//[14
 
 /// Coroutines that wait for the same thing, in the order in which they came.
-class WaitQueue {
+class WaitQueue {  //[14
  public:
   /// A place in the queue, on the stack of the coroutine that waits.
   class Entry : public List<Entry>::Link {
@@ -358,16 +321,13 @@ class WaitQueue {
 
   /// @return The entry that came first, or null.
   Entry* first() const { return entries_.first(); }
-  //[15
   /// Notifies all entries.
-  void notifyAll() {
+  void notifyAll() {  //[15
     while (Entry* entry = first()) entry->notify();
   }
-  //]
 
  private:
   List<Entry> entries_;
 };
-//]
 
 }  // namespace naglfar

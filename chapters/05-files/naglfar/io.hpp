@@ -40,10 +40,9 @@ inline std::size_t goReadSome(int fd, std::span<char> buffer,
   return attempt(fd, Interest::read, "read", deadline,
                  [&] { return sys::read(fd, buffer.data(), buffer.size()); });
 }
-//[2
 
 /// Reads `n` bytes, or fewer if the end of file comes first.
-inline std::string goRead(int fd, std::size_t n, Deadline deadline = never) {
+inline std::string goRead(int fd, std::size_t n, Deadline deadline = never) {  //[2
   std::string data(n, '\0');
   std::size_t have = 0;
   while (have < n) {
@@ -58,7 +57,7 @@ inline std::string goRead(int fd, std::size_t n, Deadline deadline = never) {
 
 /// Writes all the data.
 /// @return How many bytes were written: all of them.
-inline std::size_t goWrite(int fd, std::string_view data,
+inline std::size_t goWrite(int fd, std::string_view data,  //[2
                            Deadline deadline = never) {
   for (std::string_view rest = data; !rest.empty();)
     rest.remove_prefix(attempt(fd, Interest::write, "write", deadline, [&] {
@@ -66,13 +65,11 @@ inline std::size_t goWrite(int fd, std::string_view data,
     }));
   return data.size();
 }
-//]
-//[3
 
 /// Accepts a connection.
 /// @param listener A nonblocking socket that listens.
 /// @param client Becomes the address of the client.
-inline sys::Fd goAccept(int listener, sys::Address& client) {
+inline sys::Fd goAccept(int listener, sys::Address& client) {  //[3
   return sys::Fd(static_cast<int>(
       attempt(listener, Interest::read, "accept4", never, [&] {
         return sys::accept(listener, client, sys::Mode::nonblocking);
@@ -80,7 +77,7 @@ inline sys::Fd goAccept(int listener, sys::Address& client) {
 }
 
 /// Connects a socket.
-inline void goConnect(int fd, const sys::Address& address,
+inline void goConnect(int fd, const sys::Address& address,  //[3
                       Deadline deadline = never) {
   for (bool waited = false; sys::connect(fd, address) == -1; waited = true) {
     if (errno == EISCONN && waited) return;
@@ -95,9 +92,8 @@ inline void goConnect(int fd, const sys::Address& address,
 }
 
 /// Closes a descriptor. The coroutines that wait for it get ECANCELED.
-inline void goClose(int fd) {
+inline void goClose(int fd) {  //[3
   sys::Fd closing(fd);
 }
-//]
 
 }  // namespace naglfar

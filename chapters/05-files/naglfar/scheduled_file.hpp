@@ -28,10 +28,9 @@ class ScheduledFile {
  public:
   /// @param fd A nonblocking descriptor, which the file owns from now on.
   explicit ScheduledFile(sys::Fd fd) : fd_(std::move(fd)) {}
-  //[8
 
   /// Connects to a server. Each write is sent at once.
-  static ScheduledFile connectTcp(const sys::Address& address,
+  static ScheduledFile connectTcp(const sys::Address& address,  //[8
                                   Deadline deadline = never) {
     ScheduledFile file(
         sys::Fd(sys::check(sys::socket(sys::Mode::nonblocking), "socket")));
@@ -39,26 +38,22 @@ class ScheduledFile {
     file.autoflush = true;
     return file;
   }
-  //]
 
   /// @return The descriptor, or -1 after close().
   int fileno() const { return fd_.get(); }
   /// @return True after close().
   bool closed() const { return !fd_; }
-  //[6
 
   /// Reads until `n` bytes are there or the file ends.
-  std::string read(std::size_t n = unlimited) {
+  std::string read(std::size_t n = unlimited) {  //[6
     while (incoming_.size() < n && fill()) continue;
     return take(n);
   }
-  //]
-  //[7
 
   /// Reads a line with its separator.
   /// @param n At most so many bytes.
   /// @return The line; empty only at the end of file.
-  std::string readline(std::size_t n = unlimited,
+  std::string readline(std::size_t n = unlimited,  //[7
                        std::string_view separator = "\n") {
     for (std::size_t searched = 0;;) {
       const std::size_t found = incoming_.find(separator, searched);
@@ -70,19 +65,17 @@ class ScheduledFile {
       if (incoming_.size() >= n || !fill()) return take(n);
     }
   }
-  //]
-  //[9
 
   /// Iterates over the lines until the end of file.
-  auto begin() {
+  auto begin() {  //[9
     return InputIterator([this] { return unlessEmpty(readline()); });
   }
-  std::default_sentinel_t end() { return {}; }
+  std::default_sentinel_t end() { return {}; }  //[9
 
   /// Reads up to a separator and with it.
   /// @return An iterator over what comes, in pieces: a long stretch needs no
   ///         buffer of its own size.
-  auto readUntil(std::string separator) {
+  auto readUntil(std::string separator) {  //[9
     return InputIterator([this, separator, ended = false]() mutable {
       std::size_t n = 0;
       while (n == 0 && !ended) {
@@ -98,7 +91,6 @@ class ScheduledFile {
       return unlessEmpty(take(n));
     });
   }
-  //]
 
   /// Adds to what flush() and close() send; with `autoflush`, sends it.
   void write(std::string_view data) {
@@ -118,47 +110,39 @@ class ScheduledFile {
           0, attempt(fileno(), Interest::write, "write", deadline, send));
     }
   }
-  //[5
 
   /// Sends what was written, and closes the descriptor in any case.
-  void close() {
+  void close() {  //[5
     if (closed()) return;
     const sys::Fd closing = std::move(fd_);
     goWrite(closing.get(), outgoing_, deadline);
   }
-  //]
 
   /// A write() that makes more than so many bytes sends all of them.
   std::size_t bufferSize = 65536;
-  //[8
   /// Whether each write() is sent at once.
-  bool autoflush = false;
-  //]
+  bool autoflush = false;  //[8
   /// When each of the calls gives up.
   Deadline deadline = never;
 
  private:
-  //[9
-  static std::optional<std::string> unlessEmpty(std::string text) {
+  static std::optional<std::string> unlessEmpty(std::string text) {  //[9
     if (text.empty()) return std::nullopt;
     return text;
   }
-  //]
-  //[6
   // Appends what comes next. False at the end of file.
-  bool fill() {
+  bool fill() {  //[6
     static thread_local char buffer[65536];
     const std::size_t n = goReadSome(fileno(), buffer, deadline);
     incoming_.append(buffer, n);
     return n > 0;
   }
-  std::string take(std::size_t n) {
+  std::string take(std::size_t n) {  //[6
     std::string data = incoming_.substr(0, n);
     incoming_.erase(0, n);
     return data;
   }
 
-  //]
   sys::Fd fd_;
   std::string incoming_;  //[6
   std::string outgoing_;

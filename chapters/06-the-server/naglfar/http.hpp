@@ -34,11 +34,9 @@ class BaseHTTPRequestHandler {
 
   /// Reads a request and answers it.
   //[7-7 void handle() { do_GET(); }
-  //[8
-  void handle() {
+  void handle() {  //[8
     //[8-10 if (parse_request() && command == "GET") do_GET();
-    //[11
-    try {
+    try {  //[11
       wfile.deadline = after(timeout);  //[12
       if (!parse_request()) return;
       wfile.deadline = never;  //[12
@@ -46,17 +44,14 @@ class BaseHTTPRequestHandler {
       wfile.deadline = never;  //[12
       return send_error(error.code);
     }
-    command == "GET" ? do_GET() : send_error(501);
-    //]
+    command == "GET" ? do_GET() : send_error(501);  //[11
   }
-  //]
   /// Answers a GET. Override it.
   //[7-10 virtual void do_GET() {}
   virtual void do_GET() { send_error(501); }  //[11
-  //[9
 
   /// Starts a response with the status line, Server and Date.
-  void send_response(int code, std::string_view message = "") {
+  void send_response(int code, std::string_view message = "") {  //[9
     log_request(code);  //[13
     if (message.empty()) message = reasonPhrase(code);
     writeLine({"HTTP/1.0 ", std::to_string(code), " ", message});
@@ -64,32 +59,27 @@ class BaseHTTPRequestHandler {
     send_header("Date", httpDate(sys::date()));  //[13
   }
   /// Adds a header to the response.
-  void send_header(std::string_view keyword, std::string_view value) {
+  void send_header(std::string_view keyword, std::string_view value) {  //[9
     writeLine({keyword, ": ", value});
   }
   /// Ends the headers of the response. The body ends with the connection.
-  void end_headers() { wfile.write("\r\n"); }
-  //]
-  //[11
+  void end_headers() { wfile.write("\r\n"); }  //[9
   /// Answers with an error and a line about it.
-  void send_error(int code, std::string_view message = "") {
+  void send_error(int code, std::string_view message = "") {  //[11
     if (message.empty()) message = reasonPhrase(code);
     send_response(code, message);
     send_header("Content-Type", "text/plain");
     end_headers();
     wfile.write(std::string(message) + '\n');
   }
-  //]
-  //[13
 
-  virtual void log_request(int code, std::string_view size = "-") {
+  virtual void log_request(int code, std::string_view size = "-") {  //[13
     log_message('"' + requestline + "\" " + std::to_string(code) + ' ' +
                 std::string(size));
   }
-  virtual void log_message(std::string_view message) {
+  virtual void log_message(std::string_view message) {  //[13
     sys::log({client_address.host(), " - - ", message});
   }
-  //]
 
   //[8
   std::string requestline;  ///< "GET / HTTP/1.0", without its line end.
@@ -101,10 +91,8 @@ class BaseHTTPRequestHandler {
   ScheduledFile& wfile;
   const sys::Address client_address;
   TCPServer& server;
-  //[12
   /// How long a client may take to send its request.
-  sys::Duration timeout = std::chrono::seconds(10);
-  //]
+  sys::Duration timeout = std::chrono::seconds(10);  //[12
 
   //[8
 
@@ -116,31 +104,25 @@ class BaseHTTPRequestHandler {
     const std::size_t first = requestline.find(' ');
     const std::size_t last = requestline.rfind(' ');
     //[8-10 if (first == last) return false;
-    //[11
-    if (first == last || requestline.find(' ', first + 1) != last)
+    if (first == last || requestline.find(' ', first + 1) != last)  //[11
       throw HTTPError(400);
-    //]
     command = requestline.substr(0, first);
     path = requestline.substr(first + 1, last - first - 1);
     request_version = requestline.substr(last + 1);
     if (!request_version.starts_with("HTTP/1.")) throw HTTPError(400);  //[11
     //[8-9 return true;
-    //[10
-    for (;;) {
+    for (;;) {  //[10
       const std::string line = readLine();
       if (line.empty()) return true;
       //[10-10 headers.add(line);
-      //[11
       if (headers.size() == 100) throw HTTPError(431);  //[12
-      if (!headers.add(line)) throw HTTPError(400);
-      //]
+      if (!headers.add(line)) throw HTTPError(400);  //[11
     }
-    //]
   }
 
   // A line without its end.
   //[8-11 std::string readLine() {
-  std::string readLine() try {  //[12
+  std::string readLine() try {  //[12]
     //[8-10 std::string line = wfile.readline();
     //[8-10 if (line.ends_with('\n')) line.pop_back();
     //[11

@@ -24,13 +24,11 @@ namespace naglfar {
 /// Serves one request after the other.
 class TCPServer {
  public:
-  //[2
   /// A connection that was accepted.
-  struct Request {
+  struct Request {  //[2
     sys::Fd connection;
     sys::Address client;
   };
-  //]
   /// The function that serves a request: see handlerFor().
   using Handler = void (*)(ScheduledFile& request, const sys::Address& client,
                            TCPServer& server);
@@ -44,35 +42,29 @@ class TCPServer {
     sys::check(sys::localAddress(fileno(), server_address), "getsockname");
   }
   virtual ~TCPServer() = default;
-  //[2
 
   /// Serves until shutdown() is called.
-  void serve_forever() {
+  void serve_forever() {  //[2
     while (std::optional<Request> request = get_request())
       process_request(std::move(*request));
   }
-  //]
-  //[4
   /// Ends serve_forever(), and closes the listening socket.
-  void shutdown() {
+  void shutdown() {  //[4
     stopped_ = true;
     socket_ = sys::Fd();
   }
-  //]
 
   /// @return The listening socket.
   int fileno() const { return socket_.get(); }
   sys::Address server_address;  ///< With the port that the kernel chose.
-  //[2
 
- protected:
+ protected:  //[2
   /// @return The next connection, or nothing after shutdown().
   virtual std::optional<Request> get_request() {
     //[2-3 Request request;
     //[2-3 request.connection = goAccept(fileno(), request.client);
     //[2-3 return request;
-    //[4
-    while (!stopped_) try {
+    while (!stopped_) try {  //[4
         Request request;
         request.connection = goAccept(fileno(), request.client);
         return request;
@@ -80,41 +72,33 @@ class TCPServer {
         //[4-4 if (!stopped_) throw;
         if (!stopped_) survive(error);  //[5
       }
-    return std::nullopt;
-    //]
+    return std::nullopt;  //[4
   }
   /// Serves a request. A mix-in serves it elsewhere.
   virtual void process_request(Request request) { serve(request); }
-  //]
-  //[3
   /// Runs the handler.
-  virtual void finish_request(ScheduledFile& request,
+  virtual void finish_request(ScheduledFile& request,  //[3
                               const sys::Address& client) {
     handler_(request, client, *this);
   }
   /// Called when a handler throws.
-  virtual void handle_error(const sys::Address& client,
+  virtual void handle_error(const sys::Address& client,  //[3
                             const std::exception& error) {
     sys::log({"Exception while serving ", client.host(), ": ", error.what()});
   }
-  //]
-  //[2
 
   /// Runs the handler and closes the connection.
-  void serve(Request& request) {
+  void serve(Request& request) {  //[2
     ScheduledFile file(std::move(request.connection));
     //[2-2 handler_(file, request.client, *this);
     //[2-2 file.close();
-    //[3
-    try {
+    try {  //[3
       finish_request(file, request.client);
       file.close();
     } catch (const std::exception& error) {
       handle_error(request.client, error);
     }
-    //]
   }
-  //]
 
  private:
   static sys::Fd listenOn(const sys::Address& address) {
@@ -124,11 +108,10 @@ class TCPServer {
     sys::check(sys::listen(fd.get(), SOMAXCONN), "listen");
     return fd;
   }
-  //[5
   // The listener stays readable while a connection waits in the backlog, so
   // without descriptors the server must wait for time to pass. Called where
   // the error was caught.
-  static void survive(const std::system_error& error) {
+  static void survive(const std::system_error& error) {  //[5
     static constexpr int noMeans[] = {EMFILE, ENFILE, ENOBUFS, ENOMEM};
     static constexpr int oneClient[] = {ECONNABORTED, EPROTO, EPERM};
     const int number = error.code().value();
@@ -136,18 +119,16 @@ class TCPServer {
       return sleep(std::chrono::milliseconds(100));
     if (std::ranges::count(oneClient, number) == 0) throw;
   }
-  //]
 
   sys::Fd socket_;
   Handler handler_;
   bool stopped_ = false;  //[4
 };
-//[6
 
 /// Serves each request in a coroutine of its own.
 /// @tparam Base TCPServer, or a class derived from it.
 template <class Base>
-class ScheduledMixIn : public Base {
+class ScheduledMixIn : public Base {  //[6
  public:
   using Base::Base;
 
@@ -158,16 +139,13 @@ class ScheduledMixIn : public Base {
     }).name = "request";
   }
 };
-//]
-//[7
 
 /// Makes a TCPServer::Handler of a handler class: an object of the class is
 /// made for each request, and its handle() is called.
 template <class Handler>
-void handlerFor(ScheduledFile& request, const sys::Address& client,
+void handlerFor(ScheduledFile& request, const sys::Address& client,  //[7
                 TCPServer& server) {
   Handler(request, client, server).handle();
 }
-//]
 
 }  // namespace naglfar

@@ -1,5 +1,5 @@
 // There is no descriptor left for a client that connects, and later there is.
-//! 4: accept4: Too many open files
+//! 4: the server ends: Too many open files
 //! 5: the client was served
 
 #include <sys/resource.h>
@@ -32,6 +32,5 @@ int main() try {
   });
   scheduler.run();
 } catch (const std::system_error& error) {
-  std::string what = error.what();
-  std::puts(what.substr(0, what.find(" (")).c_str());
+  std::printf("the server ends: %s\n", error.code().message().c_str());
 }

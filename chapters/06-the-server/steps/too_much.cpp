@@ -11,7 +11,6 @@ using namespace naglfar;
 class Handler : public BaseHTTPRequestHandler {
  public:
   using BaseHTTPRequestHandler::BaseHTTPRequestHandler;
-  void log_message(std::string_view) override {}
 };
 
 static std::string ask(const TCPServer& server, std::string_view request) {

@@ -37,17 +37,14 @@ inline void Poller::attach(int fd, Interest, Slot& slot) {
   slot.registered = 1;  //[5
 }
 
-//[3
-inline void Poller::poll(sys::Duration timeout, JobQueue& ready) {
+inline void Poller::poll(sys::Duration timeout, JobQueue& ready) {  //[3
   using namespace std::chrono;
   //[3-10 const auto wait = floor<milliseconds>(timeout);
-  //[11
   // Rounded up: rounded down, half a millisecond would be none, and the
   // caller would ask again and again until its time has come.
-  timeout = std::min<sys::Duration>(timeout, hours(1));
-  const auto wait =
+  timeout = std::min<sys::Duration>(timeout, hours(1));  //[11
+  const auto wait =  //[11
       timeout.count() < 0 ? milliseconds(-1) : ceil<milliseconds>(timeout);
-  //]
   //[3-5 constexpr int most = 1;
   constexpr int most = 256;  //[6
   epoll_event events[most];
@@ -59,22 +56,17 @@ inline void Poller::poll(sys::Duration timeout, JobQueue& ready) {
     //[3-3 auto* waiter = static_cast<Waiter*>(events[i].data.ptr);
     //[3-3 waiter->unlink();
     //[3-3 ready.append(waiter->job_);
-    //[4
-    Slot& slot = this->slot(events[i].data.fd);
-    const unsigned news = events[i].events;
-    //]
+    Slot& slot = this->slot(events[i].data.fd);  //[4
+    const unsigned news = events[i].events;  //[4
     //[4-6 if (news & EPOLLIN) wake(slot, Interest::read, ready);
     //[4-6 if (news & EPOLLOUT) wake(slot, Interest::write, ready);
-    //[7
     // An error or a hang-up concerns both: the next system call tells it.
-    const bool broken = news & (EPOLLERR | EPOLLHUP);
-    if (broken || news & (EPOLLIN | EPOLLRDHUP))
+    const bool broken = news & (EPOLLERR | EPOLLHUP);  //[7
+    if (broken || news & (EPOLLIN | EPOLLRDHUP))  //[7
       wake(slot, Interest::read, ready);
-    if (broken || news & EPOLLOUT) wake(slot, Interest::write, ready);
-    //]
+    if (broken || news & EPOLLOUT) wake(slot, Interest::write, ready);  //[7
   }
 }
-//]
 
 }  // namespace naglfar
 //]

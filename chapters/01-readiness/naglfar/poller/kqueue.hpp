@@ -30,8 +30,7 @@ inline void Poller::attach(int fd, Interest interest, Slot& slot) {
   slot.registered |= bit;
 }
 
-//[13
-inline void Poller::poll(sys::Duration timeout, JobQueue& ready) {
+inline void Poller::poll(sys::Duration timeout, JobQueue& ready) {  //[13
   using namespace std::chrono;
   timeout = std::min<sys::Duration>(timeout, hours(1));
   const auto whole = duration_cast<seconds>(timeout);
@@ -47,7 +46,6 @@ inline void Poller::poll(sys::Duration timeout, JobQueue& ready) {
          events[i].filter == EVFILT_READ ? Interest::read : Interest::write,
          ready);
 }
-//]
 
 }  // namespace naglfar
 //]
