@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Steps: the small version of the library, as the reader types it in.
 
-The headers of a chapter's folder naglfar/ are grown in steps, and their lines
+The headers of a chapter's folder small/ are grown in steps, and their lines
 are marked with the steps between which they stand:
 
     bool end() {  //[4        stands from step 4 on: with what is indented more,
@@ -63,7 +63,7 @@ class Fault(Exception):
 
 def chapters():
     """The folders of the chapters that have steps, in order."""
-    return sorted(path.parent for path in ROOT.glob("chapters/*/naglfar"))
+    return sorted(path.parent for path in ROOT.glob("chapters/*/small"))
 
 
 def folder_of(number):
@@ -76,8 +76,9 @@ def folder_of(number):
 
 def headers(chapter):
     """The headers that the reader types in a chapter, by their names."""
-    return {path.relative_to(chapter).as_posix(): path
-            for path in sorted(chapter.glob("naglfar/**/*.hpp"))}
+    folder = chapter / "small"
+    return {path.relative_to(folder).as_posix(): path
+            for path in sorted(folder.glob("**/*.hpp"))}
 
 
 def indent_of(text):

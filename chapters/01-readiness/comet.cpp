@@ -302,7 +302,7 @@ struct ClientsFinished final : Job {
 };
 
 int main(int argc, char** argv) {
-  comet::Run run("comet-01", argc, argv);
+  comet::Run run(NAGLFAR_PROGRAM, argc, argv);
   try {
     comet::Loop loop;
     std::optional<Server> server;

@@ -151,7 +151,7 @@ static void runClients(Shared& shared) {
 
 // [main]
 int main(int argc, char** argv) {
-  comet::Run run("comet-02", argc, argv);
+  comet::Run run(NAGLFAR_PROGRAM, argc, argv);
   try {
     Shared shared{run, {}, {}, {}};
     std::optional<Server> server;

@@ -1,14 +1,11 @@
 // The run with the scheduler: `go` starts a coroutine, and whoever waits says
 // for what. Nobody resumes anybody by hand any more.
 
-#include <csignal>
-#include <iostream>
 #include <optional>
 #include <vector>
 
 #include "harness.hpp"
 #include "naglfar/scheduler.hpp"
-#include "naglfar/scheduler/signals.hpp"
 #include "streams.hpp"
 
 using namespace naglfar;
@@ -113,12 +110,9 @@ static void runClients(comet::Run& run) {
 
 // [main]
 int main(int argc, char** argv) {
-  comet::Run run("comet-03", argc, argv);
+  comet::Run run(NAGLFAR_PROGRAM, argc, argv);
   try {
     Scheduler scheduler;
-    Signals signals;
-    signals.on(SIGQUIT, [&] { scheduler.dump(std::cerr); });
-
     std::optional<Server> server;
     if (run.hasServer()) server.emplace(run.takeListener());
     go([&] {

@@ -1,14 +1,11 @@
 // The run with channels: connections come through one, and each waiting
 // request reads its number from one of its own.
 
-#include <csignal>
-#include <iostream>
 #include <optional>
 #include <vector>
 
 #include "harness.hpp"
 #include "naglfar/channel.hpp"
-#include "naglfar/scheduler/signals.hpp"
 #include "streams.hpp"
 
 using namespace naglfar;
@@ -104,12 +101,9 @@ static void runClients(comet::Run& run) {
 
 // [main]
 int main(int argc, char** argv) {
-  comet::Run run("comet-04", argc, argv);
+  comet::Run run(NAGLFAR_PROGRAM, argc, argv);
   try {
     Scheduler scheduler;
-    Signals signals;
-    signals.on(SIGQUIT, [&] { scheduler.dump(std::cerr); });
-
     std::optional<Server> server;
     if (run.hasServer()) server.emplace(run.takeListener());
     go([&] {

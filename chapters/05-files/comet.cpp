@@ -1,15 +1,12 @@
 // The run with files: a connection is a ScheduledFile, and neither end knows
 // about readiness any more.
 
-#include <csignal>
-#include <iostream>
 #include <optional>
 #include <vector>
 
 #include "harness.hpp"
 #include "naglfar/channel.hpp"
 #include "naglfar/scheduled_file.hpp"
-#include "naglfar/scheduler/signals.hpp"
 
 using namespace naglfar;
 
@@ -44,7 +41,9 @@ class Server {
   }
 
   void serve(ScheduledFile& file) {
-    const std::string request = file.readUntil("\r\n\r\n").join();
+    std::string request;
+    for (const std::string& piece : file.readUntil("\r\n\r\n"))
+      request += piece;
     const std::string_view path = comet::pathOf(request);
     std::size_t n = waiters_.size();
     if (path == "/wait") {
@@ -56,7 +55,6 @@ class Server {
       waiters_.clear();
     }
     file.write(comet::respond(n));
-    file.peerMaySend = false;  // a client of this run has said all
     file.close();
   }
 
@@ -95,12 +93,9 @@ static void runClients(comet::Run& run) {
 
 // [main]
 int main(int argc, char** argv) {
-  comet::Run run("comet-05", argc, argv);
+  comet::Run run(NAGLFAR_PROGRAM, argc, argv);
   try {
     Scheduler scheduler;
-    Signals signals;
-    signals.on(SIGQUIT, [&] { scheduler.dump(std::cerr); });
-
     std::optional<Server> server;
     if (run.hasServer()) server.emplace(run.takeListener());
     go([&] {
