@@ -13,7 +13,7 @@ FILES ?= src/*.cpp chapters/*.cpp
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 PYTHON := $(firstword $(wildcard /usr/bin/python3) python3)
 
-.PHONY: help run test budget setup doctor stage stages asan tsan clang \
+.PHONY: help run test budget setup doctor step steps stage stages asan tsan clang \
         clang-asan libcxx select ucontext kqueue test-aarch64 faults fuzz valgrind \
         mutants simulate soak bench docs epub pdf check-docs listings measure \
         check-results bill peers wrk plots traces exhibits format lint clean
@@ -26,6 +26,8 @@ help:
 	@echo 'make budget         looks whether a client costs more than it may, in counts'
 	@echo 'make setup          installs what run and test need'
 	@echo 'make doctor         prints the limits of this machine'
+	@echo 'make step NN=03     puts you at a step of the small version (STEP=4, DEST=folder)'
+	@echo 'make steps          builds each step of the small version, and runs its demos'
 	@echo 'make stage NN=03    exports the folder of one stage (DEST=folder)'
 	@echo 'make stages         exports, builds and tests the stages of all chapters;'
 	@echo '                    STAGES="03 04" for some'
@@ -185,6 +187,16 @@ bench:
 	  done; \
 	  $(PYTHON) -B .ci/bench.py; \
 	else echo "bench: skipped, there is no Google Benchmark (.ci/setup.sh bench)"; fi
+
+step:
+	@$(PYTHON) -B chapters/steps.py extract $(NN) $(if $(STEP),--step $(STEP)) \
+	  "$(if $(findstring command,$(origin DEST)),$(DEST),build/step-$(NN)-$(or $(STEP),end))"
+
+steps:
+	@cmake --preset release > /dev/null && \
+	cmake --build --preset release --parallel $(JOBS) --target naglfar_sys naglfar_headers > /dev/null && \
+	$(PYTHON) -B chapters/steps.py form && \
+	$(PYTHON) -B chapters/steps.py run
 
 stage:
 	@cmake -DNN=$(NN) "-DDEST=$(DEST)" -P tests/stage/export.cmake

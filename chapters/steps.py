@@ -221,6 +221,11 @@ def promises(chapter):
     return found
 
 
+def write(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
 def extract(chapter, step, dest):
     """Writes the headers of all chapters up to this one, at a step."""
     for earlier in chapters():
@@ -228,9 +233,94 @@ def extract(chapter, step, dest):
             break
         last = steps_of(earlier) if earlier != chapter else step
         for name, text in files_at(earlier, last).items():
-            path = dest / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text("\n".join(text) + "\n")
+            write(dest / name, "\n".join(text) + "\n")
+
+
+# What the reader is given, beside the headers: system calls, lists, the words
+# of HTTP, and the run.
+GIVEN = ["src/naglfar/job.hpp", "src/naglfar/sys.hpp", "src/naglfar/sys/*"]
+GIVEN_06 = ["src/naglfar/http/headers.*"]
+RUN = ["00-the-run/harness.*", "00-the-run/limits.*", "00-the-run/report.*",
+       "00-the-run/allocations.cpp", "01-readiness/loop.hpp",
+       "02-coroutines/streams.hpp"]
+
+BUILD = """\
+# Step {step} of chapter {chapter}: your headers are in naglfar/, what they stand
+# on is in given/. Build and run the demos:
+#
+#     cmake -S . -B build && cmake --build build && build/{demo}
+
+cmake_minimum_required(VERSION 3.20)
+project(step CXX)
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_EXTENSIONS OFF)
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE RelWithDebInfo)
+endif()
+find_package(Threads REQUIRED)
+
+file(GLOB_RECURSE given given/naglfar/*.cpp)
+add_library(given STATIC ${{given}})
+target_include_directories(given PUBLIC . given)
+target_link_libraries(given PUBLIC Threads::Threads)
+if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
+  target_compile_definitions(given PUBLIC NAGLFAR_EPOLL)
+else()
+  target_compile_definitions(given PUBLIC NAGLFAR_KQUEUE)
+endif()
+
+function(program name)
+  add_executable(${{name}} ${{ARGN}})
+  target_compile_options(${{name}} PRIVATE -Wall -Wextra -Wshadow)
+  target_link_libraries(${{name}} PRIVATE given)
+endfunction()
+
+file(GLOB demos *.cpp)
+foreach(demo IN LISTS demos)
+  cmake_path(GET demo STEM name)
+  program(${{name}} ${{demo}})
+endforeach()
+"""
+
+BUILD_RUN = """
+# The chapter's run: build/small-{chapter} 9900
+file(GLOB run given/run/*.cpp)
+program(small-{chapter} run/{source} ${{run}})
+target_include_directories(small-{chapter} PRIVATE given/run)
+target_compile_definitions(small-{chapter} PRIVATE
+  NAGLFAR_PROGRAM="small-{chapter}" NAGLFAR_POLLER_NAME="your own"
+  NAGLFAR_SWITCH_NAME="ucontext")
+"""
+
+
+def run_of(chapter):
+    """The program of a chapter's run."""
+    post = chapter / "post.cpp"
+    return post if post.exists() else chapter / "comet.cpp"
+
+
+def export(chapter, step, dest):
+    """Puts the reader at a step: all that is needed to build and run it."""
+    if dest.exists() and any(dest.iterdir()):
+        raise Fault(f"{dest} is not empty")
+    extract(chapter, step, dest)
+    for pattern in GIVEN + (GIVEN_06 if chapter.name >= "06" else []):
+        for path in sorted(ROOT.glob(pattern)):
+            write(dest / "given" / path.relative_to(ROOT / "src"),
+                  path.read_text())
+    demos = [promise.demo for promise in promises(chapter).get(step, [])]
+    for demo in demos:
+        write(dest / demo.name, demo.read_text())
+    names = {"chapter": chapter.name[:2], "step": step, "demo": demos[0].stem,
+             "source": run_of(chapter).name}
+    text = BUILD.format(**names)
+    if step == steps_of(chapter):
+        text += BUILD_RUN.format(**names)
+        write(dest / "run" / run_of(chapter).name, run_of(chapter).read_text())
+        for pattern in RUN:
+            for path in sorted((ROOT / "chapters").glob(pattern)):
+                write(dest / "given/run" / path.name, path.read_text())
+    write(dest / "CMakeLists.txt", text)
 
 
 # ---- Demos -----------------------------------------------------------------
@@ -393,9 +483,9 @@ def main():
             if not 1 <= step <= last:
                 raise Fault(f"chapter {options.chapter} has the steps 1 to "
                             f"{last}")
-            extract(chapter, step, options.dest)
-            for promise in promises(chapter).get(step, []):
-                shutil.copy(promise.demo, options.dest)
+            export(chapter, step, options.dest)
+            print(f"step {step} of {last} of {chapter.name} is in "
+                  f"{options.dest}")
             return
         if options.command == "form":
             problems = check_form() + check_layout(options)
