@@ -869,7 +869,8 @@ TEST_SUITE("http: responses") {
     CHECK(count(answer, "HTTP/1.0") == 1);
   }
 
-  TEST_CASE("a response leaves in one write") {
+  TEST_CASE("a response leaves in one write" *
+            doctest::test_suite("reference")) {
     const Ledger before = ledger;
     Sockets sockets(sys::Mode::blocking);
     ScheduledFile file(std::move(sockets.b));
