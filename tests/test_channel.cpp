@@ -340,8 +340,10 @@ TEST_CASE("a reader that is woken in vain waits on") {
   go([&] {
     reader = &Scheduler::current().self();
     read = channel.next();
+    reader = nullptr;
   });
   settleDown();
+  REQUIRE(reader != nullptr);
   scheduler.wake(*reader);
   settleDown();
   channel.write(1);
@@ -357,8 +359,10 @@ TEST_CASE("a writer that is woken in vain waits on") {
   go([&] {
     writer = &Scheduler::current().self();
     channel.write(2);
+    writer = nullptr;
   });
   settleDown();
+  REQUIRE(writer != nullptr);
   scheduler.wake(*writer);
   settleDown();
   CHECK(channel.size() == 1);

@@ -416,6 +416,7 @@ TEST_CASE("a sleeper that is woken by mistake sleeps on") {
   const Since since;
   for (int i = 0; i < 3; ++i) {
     naglfar::yield();
+    REQUIRE_FALSE(slept);
     scheduler.wake(*sleeper);
   }
   naglfar::yield();
@@ -436,9 +437,11 @@ TEST_CASE("park returns false at its deadline and true if woken before") {
   });
   while (results.empty()) naglfar::yield();
   naglfar::yield();
+  REQUIRE(results.size() == 1);
   scheduler.wake(*a);
   while (results.size() < 3) naglfar::yield();
   naglfar::yield();
+  REQUIRE(results.size() == 3);
   scheduler.wake(*a);
   scheduler.run();
   CHECK(results == std::vector<bool>{false, true, false, true});
@@ -461,7 +464,7 @@ TEST_CASE("who was woken before its deadline has not missed it") {
     result = scheduler.park("a wake-up", -1, deadline) ? 1 : 0;
   });
   go([&] {
-    scheduler.wake(*sleeper);
+    if (result == -1) scheduler.wake(*sleeper);
     while (sys::now() < deadline) continue;
   });
   scheduler.run();
@@ -482,7 +485,7 @@ TEST_CASE("a timer that is not needed any more wakes nobody") {
   naglfar::yield();
   scheduler.wake(*sleeper);
   naglfar::sleep(3ms);
-  CHECK(turns == 1);
+  REQUIRE(turns == 1);
   scheduler.wake(*sleeper);
   scheduler.run();
   CHECK(turns == 2);
@@ -510,8 +513,12 @@ TEST_CASE("many sleepers with random deadlines wake in their order") {
       jobs[i] = &scheduler.self();
       const bool early = scheduler.park("time", -1, at);
       if (!early || !wakeEarly) woken.push_back(at);
+      jobs[i] = nullptr;
     });
-    if (wakeEarly) go([&, i] { scheduler.wake(*jobs[i]); });
+    if (wakeEarly)
+      go([&, i] {
+        if (jobs[i] != nullptr) scheduler.wake(*jobs[i]);
+      });
   }
   std::sort(expected.begin(), expected.end());
   const Since since;
