@@ -60,12 +60,13 @@ namespace naglfar::sys {
 // [log]
 /// Writes a line to standard error, by std::cerr, and never waits for a
 /// reader: if standard error is a pipe that is full, the line is dropped. The
-/// next line that can be written tells how many were. The flags of standard
-/// error stay as they are, because other processes have it, too. So there is
-/// one gap: if another process fills the pipe between the look and the write,
-/// the write waits. The line is cut at PIPE_BUF bytes, and a byte that is not
-/// printable ASCII is written as `\xNN`, so that no text can forge a line or
-/// send commands to a terminal.
+/// next line that can be written tells how many were. If the reader has
+/// ended, all lines are dropped, and no SIGPIPE is sent. The flags of
+/// standard error stay as they are, because other processes have it, too. So
+/// there is one gap: if another process fills the pipe between the look and
+/// the write, the write waits. The line is cut at PIPE_BUF bytes, and a byte
+/// that is not printable ASCII is written as `\xNN`, so that no text can
+/// forge a line or send commands to a terminal.
 /// @param texts The line, in parts, without a line end.
 void log(std::initializer_list<std::string_view> texts);
 // [/log]
