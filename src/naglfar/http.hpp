@@ -11,7 +11,7 @@
 /// - The next answer begins where the body of the answer before it ends. A
 ///   body that is shorter or longer than its head says ends the connection.
 /// - A handler that throws, or returns without an answer, is answered for by
-///   a 500, unless a part of its own answer has left.
+///   a 500, unless a part of its own answer, or the client, has left.
 /// - A slow client costs one sleeping coroutine: for at most `headerTimeout`
 ///   while it sends the head of a request, and for at most `timeout` each
 ///   time that it sends no more of a body or takes no more of an answer.
@@ -104,8 +104,7 @@ class BaseHTTPRequestHandler {
   /// @param keyword The header's name.
   /// @param value The header's value.
   /// @throws std::invalid_argument If the name is no token; if the value has
-  /// a
-  ///         control character in it, such as a line end, with which a client
+  ///         a control character, such as a line end, with which a client
   ///         could add headers of its own; if it is a second Content-Length
   ///         or no number; for Transfer-Encoding, which startChunks() sends.
   /// @throws std::logic_error Before send_response() or after end_headers().
@@ -161,6 +160,7 @@ class BaseHTTPRequestHandler {
   virtual std::string address_string() const { return client_address.host(); }
 
   // [handler-fields]
+  // Those of the request are empty while the handler waits for the next.
   std::string requestline;           ///< "GET / HTTP/1.0", without line end.
   std::string_view command;          ///< The method: "GET".
   std::string_view path;             ///< What the client wants: "/".

@@ -46,6 +46,11 @@ void BaseHTTPRequestHandler::handle_one_request() {
   close_connection = true;
   status_ = 0;
   begun_ = position();
+  // A connection that is idle holds no head, which may have been a large one.
+  std::string().swap(requestline);
+  std::string().swap(target_);
+  command = path = request_version = "";
+  headers.clear();
   wfile.start(ResponseBody::Framing::raw);
   try {
     if (!awaitRequest(served_ ? keepAliveTimeout : headerTimeout)) return;
@@ -172,9 +177,6 @@ static std::string_view takeWord(std::string_view& line) {
 }
 
 void BaseHTTPRequestHandler::parse_request() {
-  requestline.clear();
-  command = path = request_version = "";
-  headers.clear();
   rfile.start(headers, false);
   const std::size_t start = taken();
   requestline = readHTTPLine(connection, maxHead, 414);

@@ -11,8 +11,7 @@
 /// - RequestBody never takes a byte of the next request from the connection,
 ///   and throws rather than end before the body does.
 /// - ResponseBody never sends a byte past the end of the body that the head
-/// of
-///   the answer has announced.
+///   of the answer has announced.
 ///
 /// Asks of the layer below: ScheduledFile.
 
