@@ -92,8 +92,11 @@ void BaseHTTPRequestHandler::serve() {
   } catch (const Unwind&) {
     throw;  // this coroutine is being destroyed
   } catch (const std::system_error& error) {
-    if (error.code() == std::errc::connection_reset ||
-        error.code() == std::errc::broken_pipe)
+    // The error may be another connection's, or a channel's. Waiters takes
+    // the end of the client's output for a reset, too.
+    const bool reset = error.code() == std::errc::connection_reset;
+    if ((reset || error.code() == std::errc::broken_pipe) &&
+        !peerIsThere(connection.fileno(), reset))
       connection.close(false);  // the client has left
     else
       apologize();
