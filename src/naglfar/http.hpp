@@ -195,8 +195,9 @@ class BaseHTTPRequestHandler {
   /// How long the server reads and drops what a client sends after its last
   /// answer, before it closes the connection.
   sys::Duration lingerTimeout = std::chrono::seconds(2);
-  /// How many bytes the server drops so. After either limit it closes the
-  /// connection, and the kernel answers further bytes by a reset.
+  /// How many bytes the server drops so, and up to 64 KiB more. After either
+  /// limit it closes the connection, and the kernel answers further bytes by
+  /// a reset.
   std::size_t lingerLimit = std::size_t{16} << 20;
   /// How many bytes the request line and all headers may have together, with
   /// their line ends. The answer to more is 414 if the request line alone is

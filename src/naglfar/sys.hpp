@@ -1,9 +1,12 @@
 /// @file sys.hpp
 /// The library's system calls. The upper layers reach the kernel through the
-/// functions below; each of them makes one system call. Some make up to five:
-/// on macOS, where calls take fewer flags, and writes to what is no socket.
+/// functions below. Most of them make one system call. Several are made on
+/// macOS, where calls take fewer flags, by probePeer and restoreSignal, and
+/// by what has to block SIGPIPE: sendfile makes 3, a write to what is no
+/// socket makes 4, a line of the log 4, and each makes up to 3 more if its
+/// reader is gone.
 ///
-/// A function counts its call in the ledger (%sys/ledger.hpp) and returns
+/// A function counts its calls in the ledger (%sys/ledger.hpp) and returns
 /// what the kernel returned. On failure that is -1 with the reason in errno,
 /// EINTR and EAGAIN included. The caller decides what a failure means; most
 /// callers pass the result to `check`, which throws.
