@@ -96,7 +96,7 @@ void BaseHTTPRequestHandler::serve() {
     // the end of the client's output for a reset, too.
     const bool reset = error.code() == std::errc::connection_reset;
     if ((reset || error.code() == std::errc::broken_pipe) &&
-        !peerIsThere(connection.fileno(), reset))
+        (connection.closed() || !peerIsThere(connection.fileno(), reset)))
       connection.close(false);  // the client has left
     else
       apologize();

@@ -192,6 +192,7 @@ int socketpair(int (&ends)[2], Mode mode) {
 
 // [ended]
 // On a system without POLLRDHUP, POLLHUP says that the peer sends no more.
+// poll(2) passes over a number that is less than 0.
 int ended(int fd, Ended& what) {
 #ifdef POLLRDHUP
   constexpr short both = POLLHUP | POLLERR;
@@ -202,7 +203,7 @@ int ended(int fd, Ended& what) {
 #endif
   pollfd entry{fd, input | POLLIN, 0};
   const int n = counted(Call::poll, ::poll, &entry, 1, 0);
-  if ((entry.revents & POLLNVAL) != 0) {
+  if (fd < 0 || (entry.revents & POLLNVAL) != 0) {
     errno = EBADF;
     return -1;
   }
