@@ -123,10 +123,10 @@ class ForkingMixIn : public Base {
   }
 
   [[noreturn]] void endChild() noexcept {
-    flushLedger();
     const pid_t self = ::getpid();
     sys::write(ended_.writer.get(), reinterpret_cast<const char*>(&self),
                sizeof self);  // if it fails, the parent looks anyway
+    flushLedger();
     _exit(0);  // destructors would undo what belongs to the parent
   }
   // [/forking-process]
