@@ -62,7 +62,8 @@ std::size_t goReadSome(int fd, std::span<char> buffer,
 /// @param n How many bytes; `unlimited` for all until the end of file.
 /// @param deadline When to give up.
 /// @return The bytes.
-/// @throws std::system_error As goReadSome().
+/// @throws std::system_error As goReadSome(). What was read before is lost: a
+///         ScheduledFile keeps it.
 std::string goRead(int fd, std::size_t n, Deadline deadline = never);
 
 /// Reads the next chunk, of at most 32 KiB (`goRead(fd)`).

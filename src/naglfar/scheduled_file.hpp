@@ -13,8 +13,8 @@
 ///   background.
 /// - A file that has nothing to send or to be taken holds no large buffer.
 ///
-/// Asks of io: goReadSome, tryWrite, goSendfileSome, goConnect, goWait; of
-/// the scheduler: WaitQueue, park, wake, watch, spend; of sys: a socket, the
+/// Asks of io: tryWrite, goSendfileSome, goConnect, goWait; of the scheduler:
+/// WaitQueue, park, wake, watch, spend, scratch; of sys: a socket, read, the
 /// end of its writing, and a look at its input.
 
 #pragma once
@@ -202,6 +202,7 @@ class ScheduledFile final : private Job {
   std::size_t sendable() const;
   Deadline patience() const { return std::min(deadline, after(timeout)); }
   bool fill();
+  void keep(std::string& buffer, std::size_t n, bool adopt);
   std::string take(std::size_t n);
   void sendSome();
   void send(bool block);

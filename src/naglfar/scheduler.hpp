@@ -33,6 +33,7 @@
 #include <functional>
 #include <iosfwd>
 #include <stdexcept>
+#include <string>
 #include <type_traits>
 
 #include "naglfar/coroutine.hpp"
@@ -203,6 +204,9 @@ class Scheduler {
   /// called instead and the other coroutines go on:
   /// `scheduler.unhandled = Scheduler::print;`.
   std::function<void(std::exception_ptr)> unhandled;
+  /// A buffer for what runs, until it waits. A file reads into it, so that a
+  /// coroutine that waits to read needs no buffer of its own.
+  std::string scratch;
   /// Prints a line about an exception on standard error.
   /// @param escaped The exception.
   static void print(const std::exception_ptr& escaped);
