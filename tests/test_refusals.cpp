@@ -341,6 +341,7 @@ TEST_SUITE("refusals: coroutine") {
 TEST_SUITE("refusals: files") {
   // The first bytes come alone, so the others are put behind them.
   TEST_CASE("a file keeps what it has read") {
+    const Bounded bounded;
     for (const bool inScheduler : {true, false})
       for (const std::size_t length : {100, 30'000, 100'000}) {
         CAPTURE(inScheduler);
