@@ -325,8 +325,17 @@ TEST_SUITE("extremes: descriptors") {
       CHECK(errorOf([&] { goClose(fd); }) == EBADF);
       CHECK(errorOf([&] { goWait(fd, Interest::read); }) == EBADF);
       CHECK(errorOf([&] { HangupWatch(fd, [] {}); }) == EBADF);
+      CHECK(errorOf([&] { peerIsThere(fd, true); }) == EBADF);
       CHECK_FALSE(scheduler.poller().registered(fd));
       scheduler.deregister(fd);
+    }
+  }
+
+  TEST_CASE("no descriptor is EBADF to a thread that waits") {
+    const Bounded bounded;
+    for (const int fd : {-1, std::numeric_limits<int>::min()}) {
+      CHECK(errorOf([&] { goWait(fd, Interest::read); }) == EBADF);
+      CHECK(errorOf([&] { SharedWaiters(1, true, 0s).wait(fd); }) == EBADF);
     }
   }
 

@@ -563,9 +563,9 @@ TEST_SUITE("http: headers of a request") {
   TEST_CASE("headers of one request are not those of the next") {
     const auto got = exchange(
         "GET /1 HTTP/1.1\r\nHost: a\r\nOne: 1\r\n\r\nGET /2 "
-        "HTTP/1.1\r\nHost: a\r\nTwo: 2\r\n\r\n",
+        "HTTP/1.1\r\nHost: a\r\nTwo: 2\r\nConnection: close\r\n\r\n",
         "HTTP/1.1");
-    CHECK(got.headers.size() == 2);
+    CHECK(got.headers.size() == 3);
     CHECK(got.headers.contains("Two"));
   }
 }
@@ -667,6 +667,28 @@ TEST_SUITE("http: connections") {
     }
     client.write("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     CHECK(body(client.read()) == "GET / HTTP/1.1");
+  }
+
+  TEST_CASE_FIXTURE(Run, "a connection that is idle holds no head") {
+    Sockets sockets;
+    ScheduledFile file(std::move(sockets.b));
+    Handler handler(file, someClient, someServer());
+    handler.protocol_version = "HTTP/1.1";
+    Task serving = go([&] { handler.handle(); });
+    const std::string large(30'000, 'x');
+    ScheduledFile client(std::move(sockets.a));
+    client.autoflush = true;
+    client.write("GET /" + large + " HTTP/1.1\r\nHost: a\r\nX: " + large +
+                 "\r\n\r\n");
+    client.readUntil("\r\n\r\n").join();
+    CHECK(client.readUntil(" HTTP/1.1").join().size() > large.size());
+    for (int turn = 0; turn < 5; ++turn) yield();
+    CHECK_FALSE(serving.done());
+    CHECK(handler.requestline.capacity() < 1000);
+    CHECK(handler.path.empty());
+    CHECK(handler.headers.size() == 0);
+    client.close();
+    serving.join();
   }
 
   TEST_CASE_FIXTURE(Run, "who expects 100-continue gets it before the body") {
@@ -950,6 +972,14 @@ TEST_SUITE("http: dates and the log") {
     CHECK(exchange("GET /" + std::string(70'000, 'x')).log ==
           std::vector<std::string>{"code 414, message URI Too Long",
                                    "\"\" 414 -"});
+  }
+
+  TEST_CASE("what is no request is not logged as the one before it") {
+    const auto got =
+        exchange("GET /1 HTTP/1.1\r\nHost: a\r\n\r\n\rX", "HTTP/1.1");
+    CHECK(got.log == std::vector<std::string>{
+                         "\"GET /1 HTTP/1.1\" 200 -",
+                         "code 400, message A CR without LF", "\"\" 400 -"});
   }
 
   TEST_CASE("an error that quotes a client is one line of the log") {

@@ -649,6 +649,27 @@ TEST_SUITE("mix-ins: processes") {
     ::alarm(0);
   }
 
+  // Both end by a write to a pipe, and so does shutdown() in the parent.
+  TEST_CASE("the ledger has all calls of a child and of a thread") {
+    shareLedger();
+    const Ledger before = totalLedger();
+    SUBCASE("child") {
+      ForkingMixIn<TCPServer> server(anyPort, goodbye);
+      CHECK(askOnce(server) == "goodbye");
+      server.shutdown();
+      server.server_close();
+    }
+    SUBCASE("thread") {
+      ThreadingMixIn<TCPServer> server(anyPort, goodbye);
+      server.maxConnections = 1;
+      CHECK(askOnce(server) == "goodbye");
+      server.shutdown();
+      server.server_close();
+    }
+    const Ledger after = totalLedger();
+    CHECK(after[Call::rt_sigprocmask] - before[Call::rt_sigprocmask] >= 4);
+  }
+
   // The test's own scheduler watches and waits while its process forks.
   TEST_CASE_FIXTURE(LongRun,
                     "defect 24: a fork leaves the parent its events") {

@@ -17,6 +17,7 @@
 
 #include "helpers.hpp"
 #include "naglfar/channel.hpp"
+#include "naglfar/scheduled_file.hpp"
 #include "naglfar/scheduler.hpp"
 #include "naglfar/scheduler/signals.hpp"
 #include "refuse.hpp"
@@ -362,5 +363,42 @@ TEST_SUITE("reference") {
           }) >= 2);
     goWrite(pair.b.get(), "x");
     scheduler.run();
+  }
+}
+
+TEST_SUITE("refusals: files") {
+  // The first bytes come alone, so the others are put behind them.
+  TEST_CASE("a file keeps what it has read") {
+    const Bounded bounded;
+    for (const bool inScheduler : {true, false})
+      for (const std::size_t length : {100, 30'000, 100'000}) {
+        CAPTURE(inScheduler);
+        CAPTURE(length);
+        const std::string sent = text(1) + std::string(length, 'x') + "\n" +
+                                 text(2) + std::string(length, 'y') + "\n";
+        const int allocations = refuse::each([&](const refuse::Which& which) {
+          std::optional<Scheduler> scheduler;
+          if (inScheduler) scheduler.emplace();
+          Sockets sockets(sys::Mode::blocking);
+          ScheduledFile file(std::move(sockets.b));
+          std::string got;
+          got.reserve(sent.size());
+          const auto send = [&](std::size_t begin, std::size_t end) {
+            const auto piece = std::string_view(sent).substr(begin, end);
+            goWrite(sockets.a.get(), piece);
+          };
+          send(0, 10);
+          refuse::during(which, [&] { file.peek(); });
+          send(10, length);
+          refuse::during(which, [&] { got += file.readline(20); });
+          refuse::during(which, [&] { got += file.readline(length / 2); });
+          send(10 + length, unlimited);
+          sockets.a = sys::Fd();
+          refuse::during(which, [&] { got += file.readline(); });
+          got += file.read();
+          CHECK(got == sent);
+        });
+        CHECK(allocations >= 1);
+      }
   }
 }

@@ -505,6 +505,7 @@ class FullStandardError {
   bool blocks() const {
     return (::fcntl(STDERR_FILENO, F_GETFL) & O_NONBLOCK) == 0;
   }
+  void endReader() { reader_ = sys::Fd(); }
 
  private:
   sys::Fd reader_;
@@ -529,6 +530,21 @@ TEST_SUITE("server: the log") {
     CHECK(lines.ends_with(": the handler failed\n"));
     CHECK(ask(address, "throw\n") == "");
     CHECK(log.read().starts_with("Exception"));
+  }
+
+  TEST_CASE_FIXTURE(Run, "a log whose reader has ended stops no server") {
+    std::signal(SIGPIPE, SIG_DFL);
+    InCoroutine<ScheduledMixIn<TCPServer>> serving(anyPort, answer);
+    FullStandardError log;
+    log.read();
+    log.endReader();
+    for (int i = 0; i < 3; ++i)
+      CHECK(ask(serving.server.server_address, "throw\n") == "");
+    CHECK((std::signal(SIGPIPE, SIG_DFL) == SIG_DFL));
+    FullStandardError next;
+    next.read();
+    sys::log({"a line"});
+    CHECK(next.read().starts_with("3 lines were not written"));
   }
 
   TEST_CASE_FIXTURE(Run, "no text forges a line of the log") {

@@ -205,6 +205,28 @@ TEST_CASE_FIXTURE(Run, "an exception that was not joined leaves run") {
   CHECK_NOTHROW(scheduler.run());
 }
 
+TEST_CASE_FIXTURE(
+    Run,
+    "an exception that nothing joins leaves the call in which main waits") {
+  bool cancelled = false;
+  struct Leaves {
+    ~Leaves() { flag = true; }
+    bool& flag;
+  };
+  for (const bool forEver : {true, false}) {
+    cancelled = false;
+    go([&] {
+      const Leaves leaves{cancelled};
+      scheduler.park("the end");
+    });
+    go(throwIt, "escaped");
+    const auto wait = [&] { forEver ? (void)scheduler.park("x") : yield(); };
+    CHECK_THROWS_WITH(wait(), "escaped");
+    CHECK(cancelled);
+  }
+  CHECK_NOTHROW(scheduler.run());
+}
+
 TEST_CASE_FIXTURE(Run, "a handle that is assigned to hands over first") {
   Task task = go(throwIt, "replaced");
   yield();

@@ -11,7 +11,7 @@
 /// - The next answer begins where the body of the answer before it ends. A
 ///   body that is shorter or longer than its head says ends the connection.
 /// - A handler that throws, or returns without an answer, is answered for by
-///   a 500, unless a part of its own answer has left.
+///   a 500, unless a part of its own answer, or the client, has left.
 /// - A slow client costs one sleeping coroutine: for at most `headerTimeout`
 ///   while it sends the head of a request, and for at most `timeout` each
 ///   time that it sends no more of a body or takes no more of an answer.
@@ -104,8 +104,7 @@ class BaseHTTPRequestHandler {
   /// @param keyword The header's name.
   /// @param value The header's value.
   /// @throws std::invalid_argument If the name is no token; if the value has
-  /// a
-  ///         control character in it, such as a line end, with which a client
+  ///         a control character, such as a line end, with which a client
   ///         could add headers of its own; if it is a second Content-Length
   ///         or no number; for Transfer-Encoding, which startChunks() sends.
   /// @throws std::logic_error Before send_response() or after end_headers().
@@ -161,6 +160,7 @@ class BaseHTTPRequestHandler {
   virtual std::string address_string() const { return client_address.host(); }
 
   // [handler-fields]
+  // Those of the request are empty while the handler waits for the next.
   std::string requestline;           ///< "GET / HTTP/1.0", without line end.
   std::string_view command;          ///< The method: "GET".
   std::string_view path;             ///< What the client wants: "/".
@@ -195,8 +195,9 @@ class BaseHTTPRequestHandler {
   /// How long the server reads and drops what a client sends after its last
   /// answer, before it closes the connection.
   sys::Duration lingerTimeout = std::chrono::seconds(2);
-  /// How many bytes the server drops so. After either limit it closes the
-  /// connection, and the kernel answers further bytes by a reset.
+  /// How many bytes the server drops so, and up to 64 KiB more. After either
+  /// limit it closes the connection, and the kernel answers further bytes by
+  /// a reset.
   std::size_t lingerLimit = std::size_t{16} << 20;
   /// How many bytes the request line and all headers may have together, with
   /// their line ends. The answer to more is 414 if the request line alone is

@@ -13,8 +13,8 @@
 ///   background.
 /// - A file that has nothing to send or to be taken holds no large buffer.
 ///
-/// Asks of io: goReadSome, tryWrite, goSendfileSome, goConnect, goWait; of
-/// the scheduler: WaitQueue, park, wake, watch, spend; of sys: a socket, the
+/// Asks of io: tryWrite, goSendfileSome, goConnect, goWait; of the scheduler:
+/// WaitQueue, park, wake, watch, spend, scratch; of sys: a socket, read, the
 /// end of its writing, and a look at its input.
 
 #pragma once
@@ -71,7 +71,7 @@ class ScheduledFile final : private Job {
   /// @param n At most so many bytes.
   /// @param separator What ends a line; not empty.
   /// @return The line; without a separator if the limit or the end of file
-  ///         came first, and empty only at the end of file.
+  ///         came first, and empty only at the end of file or if `n` is 0.
   /// @throws std::system_error As goReadSome(). What came before stays.
   std::string readline(std::size_t n = unlimited,
                        std::string_view separator = "\n");
@@ -149,7 +149,8 @@ class ScheduledFile final : private Job {
   /// it was sent last (RFC 9112 section 9.6). So this sends what was written
   /// and the end of file, and drops the input until the peer ends, too.
   /// @param patience How long to wait for the peer's end.
-  /// @param most How many bytes to drop.
+  /// @param most After how many dropped bytes to close; a last piece of up to
+  ///        64 KiB may exceed it.
   /// @throws std::system_error As flush(); the descriptor is closed anyhow.
   void lingeringClose(sys::Duration patience = std::chrono::seconds(2),
                       std::size_t most = std::size_t{16} << 20);
@@ -201,6 +202,7 @@ class ScheduledFile final : private Job {
   std::size_t sendable() const;
   Deadline patience() const { return std::min(deadline, after(timeout)); }
   bool fill();
+  void keep(std::string& buffer, std::size_t n, bool adopt);
   std::string take(std::size_t n);
   void sendSome();
   void send(bool block);

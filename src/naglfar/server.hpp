@@ -54,8 +54,10 @@ class TCPServer {
     sys::Address client;  ///< The client's address.
   };
   /// The function that serves a request (in Python, the handler class): see
-  /// handlerFor(). What all requests share is a member of a class derived
-  /// from the server.
+  /// handlerFor(). The file has no deadline and no timeout, also for the last
+  /// bytes, which are sent when the function returns: the function sets them,
+  /// as BaseHTTPRequestHandler does. What all requests share is a member of a
+  /// class derived from the server.
   using Handler = void (*)(ScheduledFile& request, const sys::Address& client,
                            TCPServer& server);
 
@@ -70,14 +72,16 @@ class TCPServer {
   /// @param request_queue_size The backlog: connections that may wait to be
   ///        accepted. The kernel lowers it to net.core.somaxconn.
   /// @throws std::system_error EADDRINUSE, EACCES and whatever else the calls
-  ///         socket(2), bind(2) and listen(2) fail with.
+  ///         socket(2), bind(2) and listen(2) fail with, or those of the
+  ///         other constructor.
   TCPServer(const sys::Address& address, Handler handler,
             int request_queue_size = SOMAXCONN);
 
   /// Serves from a socket that listens already, and sets the options on it.
   /// @param listener A nonblocking socket.
   /// @param handler The function that serves a request.
-  /// @throws std::system_error What getsockname(2) fails with.
+  /// @throws std::system_error What the calls getsockname(2), setsockopt(2),
+  ///         mmap(2) and pipe(2) fail with.
   TCPServer(sys::Fd listener, Handler handler);
 
   virtual ~TCPServer() = default;
@@ -90,9 +94,10 @@ class TCPServer {
   /// acknowledge end it after the same time (TCP_USER_TIMEOUT). Concerns the
   /// connections that are made from then on.
   /// @param idle How long a client is silent before it is asked. All times
-  ///        are rounded up to seconds, and are a second at least.
+  ///        are rounded up to seconds, and are a second at least and 32,767
+  ///        seconds at most.
   /// @param interval The time between two probes.
-  /// @param probes How many of them a client may leave unanswered.
+  /// @param probes How many of them a client may leave unanswered: 1 to 127.
   /// @throws std::system_error What setsockopt(2) fails with.
   void probeClients(sys::Duration idle, sys::Duration interval, int probes);
   // [/tcp-server-options]

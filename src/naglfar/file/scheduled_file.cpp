@@ -1,7 +1,7 @@
 // Reading ahead into one buffer, and writing behind out of another.
 //
 // Invariants:
-// - Nothing yields between a read into the thread's scratch buffer and its
+// - Nothing yields between a read into the scheduler's scratch buffer and its
 //   copy into the file, so one scratch buffer serves all coroutines.
 // - With a scheduler, only the file, as a job, waits for room to write, for
 //   all coroutines that flush. These wait until they are notified: by the
@@ -15,8 +15,8 @@
 
 #include "naglfar/scheduled_file.hpp"
 
-#include <array>
 #include <cassert>
+#include <new>
 #include <stdexcept>
 
 namespace naglfar {
@@ -72,18 +72,6 @@ std::string_view ScheduledFile::pending() const {
   return std::string_view(incoming_).substr(taken_);
 }
 
-// False at the end of file.
-bool ScheduledFile::fill() {
-  if (closed()) sys::fail(EBADF, "read from a closed file");
-  // No vector: glibc ends a process that has no memory left to note that a
-  // thread has something to destroy.
-  static thread_local std::array<char, 65536> scratch;
-  const std::size_t n = goReadSome(fd_.get(), scratch, patience());
-  incoming_.append(scratch.data(), n);
-  nread += n;
-  return n > 0;
-}
-
 std::string ScheduledFile::take(std::size_t n) {
   n = std::min(n, available());
   if (taken_ == 0 && 2 * n >= incoming_.size()) {
@@ -98,6 +86,51 @@ std::string ScheduledFile::take(std::size_t n) {
   return data;
 }
 // [/fill-and-take]
+
+// [fill]
+// Reads more; false at the end of file. The memory for it is there before the
+// read, or else what was read would be lost: if there is none to append to
+// incoming_, the scratch buffer takes its place.
+bool ScheduledFile::fill() {
+  if (closed()) sys::fail(EBADF, "read from a closed file");
+  Scheduler::spend(fileno());
+  Scheduler* const scheduler = Scheduler::ofThread();
+  std::string own;
+  std::string& scratch = scheduler != nullptr ? scheduler->scratch : own;
+  const std::size_t size = scheduler != nullptr ? 65536 : 8192;
+  for (;;) {
+    const std::size_t had = incoming_.size();
+    const bool holdsBoth = had <= size / 2;
+    if (!holdsBoth) incoming_.reserve(had + size);
+    if (scratch.size() < size) scratch.resize(size);
+    const ssize_t got =
+        sys::read(fileno(), scratch.data(), holdsBoth ? size - had : size);
+    if (got >= 0) {
+      keep(scratch, static_cast<std::size_t>(got), scheduler == nullptr);
+      return got > 0;
+    }
+    if (errno == EAGAIN || errno == EWOULDBLOCK)
+      goWait(fileno(), Interest::read, patience());
+    else if (errno != EINTR)
+      sys::fail(errno, "read");
+  }
+}
+
+// Puts the first n bytes of a buffer behind those of incoming_. Does not
+// throw: see fill().
+void ScheduledFile::keep(std::string& buffer, std::size_t n, bool adopt) {
+  nread += n;
+  const bool holdsBoth = incoming_.size() + n <= buffer.size();
+  try {
+    if (!adopt || !holdsBoth) return (void)incoming_.append(buffer, 0, n);
+  } catch (const std::bad_alloc&) {
+  }
+  buffer.resize(n);
+  buffer.insert(0, incoming_);
+  incoming_.swap(buffer);
+  buffer.clear();
+}
+// [/fill]
 
 // [read]
 std::string ScheduledFile::read(std::size_t n) {

@@ -46,6 +46,11 @@ void BaseHTTPRequestHandler::handle_one_request() {
   close_connection = true;
   status_ = 0;
   begun_ = position();
+  // A connection that is idle holds no head, which may have been a large one.
+  std::string().swap(requestline);
+  std::string().swap(target_);
+  command = path = request_version = "";
+  headers.clear();
   wfile.start(ResponseBody::Framing::raw);
   try {
     if (!awaitRequest(served_ ? keepAliveTimeout : headerTimeout)) return;
@@ -87,8 +92,11 @@ void BaseHTTPRequestHandler::serve() {
   } catch (const Unwind&) {
     throw;  // this coroutine is being destroyed
   } catch (const std::system_error& error) {
-    if (error.code() == std::errc::connection_reset ||
-        error.code() == std::errc::broken_pipe)
+    // The error may be another connection's, or a channel's. Waiters takes
+    // the end of the client's output for a reset, too.
+    const bool reset = error.code() == std::errc::connection_reset;
+    if ((reset || error.code() == std::errc::broken_pipe) &&
+        (connection.closed() || !peerIsThere(connection.fileno(), reset)))
       connection.close(false);  // the client has left
     else
       apologize();
@@ -172,9 +180,6 @@ static std::string_view takeWord(std::string_view& line) {
 }
 
 void BaseHTTPRequestHandler::parse_request() {
-  requestline.clear();
-  command = path = request_version = "";
-  headers.clear();
   rfile.start(headers, false);
   const std::size_t start = taken();
   requestline = readHTTPLine(connection, maxHead, 414);

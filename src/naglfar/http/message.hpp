@@ -11,8 +11,7 @@
 /// - RequestBody never takes a byte of the next request from the connection,
 ///   and throws rather than end before the body does.
 /// - ResponseBody never sends a byte past the end of the body that the head
-/// of
-///   the answer has announced.
+///   of the answer has announced.
 ///
 /// Asks of the layer below: ScheduledFile.
 
@@ -150,7 +149,7 @@ class RequestBody {
   std::string read(std::size_t n = unlimited) { return take(n, false); }
   /// Reads a line with its newline.
   /// @param n How many bytes to read at most.
-  /// @return The line; empty only at the end of the body.
+  /// @return The line; empty only at the end of the body or if `n` is 0.
   /// @throws HTTPError As read().
   /// @throws std::system_error As read().
   std::string readline(std::size_t n = unlimited) { return take(n, true); }
@@ -168,15 +167,17 @@ class RequestBody {
   /// @return True if the whole body was read.
   bool atEnd() const { return left_ == 0 && framing_ == Framing::length; }
   /// Reads the rest of the body and drops it.
-  /// @param most How many bytes to drop at most, with those around chunks.
+  /// @param most How many bytes to drop, with those around chunks. Lines that
+  ///        were read before that was known may exceed it by 16 KiB.
   /// @return False if the rest is longer.
   /// @throws HTTPError As read().
   /// @throws std::system_error As read().
   bool skip(std::size_t most);
 
   /// How many bytes a body may have, also if the handler does not read it.
-  /// The lines around its chunks may have twice as many, and 16 for each
-  /// chunk, and 16 KiB; so have the trailers behind the last.
+  /// All lines around its chunks together may have twice as many, and 16 for
+  /// each chunk, and 16 KiB; of these the trailers may have 16 KiB. A single
+  /// line may have 4 KiB.
   std::size_t limit = std::size_t{64} << 20;
 
  private:

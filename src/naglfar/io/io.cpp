@@ -21,6 +21,7 @@ namespace naglfar {
 void goWait(int fd, Interest interest, Deadline deadline) {
   if (Scheduler* scheduler = Scheduler::ofThread())
     return scheduler->wait(fd, interest, deadline);
+  if (fd < 0) sys::fail(EBADF, "poll");  // which would wait for ever
   // Rounded up, so that the caller does not spin. After INT_MAX milliseconds
   // the wait ends in vain.
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(

@@ -9,7 +9,8 @@
 ///
 /// If the client leaves first, the slot goes from waiting to free. So does
 /// the slot of a child that is killed while it waits, with the next call that
-/// counts the waiting requests.
+/// counts the waiting requests. To find a free slot, wait() looks at one slot
+/// after the other, so n requests that wait have cost n * n / 2 looks.
 ///
 /// Invariants:
 /// - A slot changes only under the table's mutex, and in one step. So a child

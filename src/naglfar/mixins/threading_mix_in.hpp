@@ -79,10 +79,10 @@ class ThreadingMixIn : public Base {
   struct Ending {
     ThreadingMixIn& server;
     ~Ending() {
-      flushLedger();
       const std::lock_guard ending(server.mutex_);
       --server.running_;
       if (server.room_) sys::write(server.room_->writer.get(), "", 1);
+      flushLedger();  // with the calls of that write
       server.ended_.notify_all();
     }
   };
