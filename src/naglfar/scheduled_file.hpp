@@ -11,6 +11,9 @@
 ///   parts of files leave in the order of the calls. So an error is met again
 ///   by the next flush, and no error is lost because it came in the
 ///   background.
+/// - A call that fails by std::bad_alloc has lost nothing, or it has closed
+///   the file: where a part was read or sent and there is no memory to keep
+///   the rest, no later call goes on behind the hole.
 /// - A file that has nothing to send or to be taken holds no large buffer.
 ///
 /// Asks of io: goReadSome, tryWrite, goSendfileSome, goConnect, goWait; of
@@ -200,6 +203,8 @@ class ScheduledFile final : private Job {
   std::string_view pending() const;
   std::size_t sendable() const;
   Deadline patience() const { return std::min(deadline, after(timeout)); }
+  template <class Grow>
+  void keep(Grow grow);
   bool fill();
   std::string take(std::size_t n);
   void sendSome();
