@@ -81,6 +81,7 @@ void BaseHTTPRequestHandler::serve() {
       throw std::logic_error("a handler returned without an answer");
     if (wfile.framing() == Framing::length && !wfile.whole())
       log_error("the body has not the length that its head says");
+    if (wfile.framing() == Framing::broken) return apologize();
     if (!wfile.whole()) close_connection = true;
   } catch (const HTTPError&) {
     throw;
@@ -105,8 +106,8 @@ void BaseHTTPRequestHandler::apologize() {
   close_connection = true;
   try {
     if (sendInstead(500)) return hangUp();
-  } catch (const std::system_error&) {
-    // The client has left, too.
+  } catch (const std::exception&) {
+    // The client has left, too, or there is no memory for this answer.
   }
   connection.close(false);
 }
