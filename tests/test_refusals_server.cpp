@@ -46,6 +46,7 @@ class TestServer : public HTTPServer {
   using HTTPServer::HTTPServer;
   int told = 0;
   Waiters waiters;
+  TempFile page{hello};
 
  protected:
   void handle_error(const sys::Address&, const std::exception&) override {
@@ -108,7 +109,12 @@ class Handler : public BaseHTTPRequestHandler {
   void stubbornChunks() {
     bear([&] { send_response(200); });
     bear([&] { startChunks(); });
-    for (int i = 0; i < 3; ++i) bear([&] { wfile.write(hello); });
+    bear([&] { wfile.write(hello); });
+    bear([&] {
+      const int page = static_cast<TestServer&>(server).page.fd();
+      wfile.sendfile(page, 0, hello.size());
+    });
+    bear([&] { wfile.write(hello); });
     bear([&] { endChunks(); });
   }
 };
@@ -136,6 +142,8 @@ class Client {
       if (n == -1) yield();
     }
   }
+  // The client sends no more.
+  void endInput() { sys::endWriting(fd_.get()); }
   // Takes what has come. At the end it closes its own end.
   void collect() {
     std::array<char, 4096> bytes;
@@ -239,11 +247,11 @@ struct Running {
   Task serving = go([this] { server.serve_forever(); });
 };
 
-// One scenario: clients send their requests and are served while memory is
-// refused. What else happens then is done by `also`.
+// Clients send their requests and are served while memory is refused. Then a
+// last client asks for a path. Returns how many allocations there are.
 template <class Server>
-int sweep(const std::vector<std::string>& requests,
-          const std::string& expected) {
+int sweep(const std::vector<std::string>& requests, std::size_t answersOfEach,
+          const std::string& expected, std::string_view lastPath = "/") {
   const int before = openDescriptors();
   const int allocations = refuse::each([&](const refuse::Which& which) {
     Running<Server> running;
@@ -256,13 +264,16 @@ int sweep(const std::vector<std::string>& requests,
     });
     CHECK(whole);  // nothing has left the scheduler
     REQUIRE_FALSE(running.serving.done());
+    Client last(running.server.server_address, get(lastPath, true));
+    last.send();
+    Task asking = go([&last] { last.await(); });
     int unanswered = 0;
     for (Client& client : clients) {
       REQUIRE_NOTHROW(client.await());
       const auto answers = answersOf(client.answer);
       CAPTURE(client.answer);
       REQUIRE(answers);
-      bool good = answers->size() == 2;
+      bool good = answers->size() == answersOfEach;
       for (const Answer& answer : *answers) {
         if (answer.status != 200) good = false;
         if (answer.status == 200)
@@ -272,12 +283,12 @@ int sweep(const std::vector<std::string>& requests,
       }
       unanswered += good ? 0 : 1;
     }
-    Client last(running.server.server_address, get("/", true));
-    last.send();
-    REQUIRE_NOTHROW(last.await());
-    const auto answers = answersOf(last.answer);
-    REQUIRE((answers && answers->size() == 1));
-    CHECK(answers->front().body == hello);
+    REQUIRE_NOTHROW(asking.join());
+    const auto lastAnswers = answersOf(last.answer);
+    REQUIRE((lastAnswers && lastAnswers->size() == 1));
+    CHECK(lastAnswers->front().body == hello);
+    CHECK(running.server.waiters.size() == 0);
+    for (int i = 0; i < 5; ++i) yield();  // the last request ends
     CHECK(unanswered <= running.server.told);
   });
   CHECK(openDescriptors() == before);
@@ -287,11 +298,11 @@ int sweep(const std::vector<std::string>& requests,
 }  // namespace
 
 TEST_SUITE("refusals: server") {
-  TEST_CASE_TEMPLATE("clients are served or told of, and the server goes on",
-                     Server, TestServer, ScheduledMixIn<TestServer>) {
+  TEST_CASE("clients are served or told of, and the server goes on") {
     const Bounded bound;
-    const std::string request = get("/", false) + get("/", true);
-    CHECK(sweep<Server>({request, request, request}, hello) >= 10);
+    const std::string two = get("/", false) + get("/", true);
+    CHECK(sweep<TestServer>({two, two, two}, 2, hello) >= 10);
+    CHECK(sweep<ScheduledMixIn<TestServer>>({two, two, two}, 2, hello) >= 10);
   }
 
   TEST_CASE("an answer has no hole, also if the handler goes on") {
@@ -300,7 +311,7 @@ TEST_SUITE("refusals: server") {
     for (const char* path : {"/chunks", "/stubborn", "/stubborn-chunks"}) {
       CAPTURE(path);
       const std::string request = get(path, false) + get(path, true);
-      CHECK(sweep<ScheduledMixIn<TestServer>>({request}, thrice) >= 10);
+      CHECK(sweep<ScheduledMixIn<TestServer>>({request}, 2, thrice) >= 10);
     }
   }
 
@@ -313,6 +324,83 @@ TEST_SUITE("refusals: server") {
         head + "Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n" +
         "3e8\r\n" + body.substr(0, 1000) + "\r\n7d0\r\n" + body.substr(1000) +
         "\r\n0\r\n\r\n";
-    CHECK(sweep<ScheduledMixIn<TestServer>>({whole + chunks}, body) >= 10);
+    CHECK(sweep<ScheduledMixIn<TestServer>>({whole + chunks}, 2, body) >= 10);
+  }
+
+  TEST_CASE("a request that waits is told, or counted no more") {
+    const Bounded bound;
+    const std::string wait = get("/wait", true);
+    CHECK(sweep<ScheduledMixIn<TestServer>>(
+              {wait, wait, get("/notify", true), wait}, 1, hello,
+              "/notify") >= 10);
+  }
+
+  TEST_CASE("a server is made, or nothing is left of it") {
+    const Bounded bound;
+    const int descriptors = openDescriptors();
+    const int allocations = refuse::each([](const refuse::Which& which) {
+      Scheduler scheduler;
+      std::optional<ScheduledMixIn<TestServer>> server;
+      refuse::during(which,
+                     [&] { server.emplace(anyPort, handlerFor<Handler>); });
+      CHECK(coroutines() == (server ? 1 : 0));
+      server.reset();
+      CHECK(coroutines() == 0);
+      CHECK_NOTHROW(scheduler.run());
+    });
+    CHECK(allocations >= 2);
+    CHECK(openDescriptors() == descriptors);
+  }
+
+  TEST_CASE("a server is closed, now or when memory is back") {
+    const Bounded bound;
+    const int descriptors = openDescriptors();
+    refuse::each([](const refuse::Which& which) {
+      Scheduler scheduler;
+      ScheduledMixIn<TestServer> server(anyPort, handlerFor<Handler>);
+      server.gracePeriod = 1ms;
+      Task serving = go([&] { server.serve_forever(); });
+      Client idle(server.server_address, get("/", false));
+      idle.send();
+      Client busy(server.server_address, get("/wait", false));
+      busy.send();
+      while (server.waiters.size() == 0) yield();
+      Client late(server.server_address, get("/", false));
+      refuse::during(which, [&] { server.server_close(); });
+      server.server_close();
+      CHECK_NOTHROW(serving.join());
+      CHECK(coroutines() == 0);
+      for (Client* client : {&idle, &busy, &late})
+        CHECK_NOTHROW(client->await());
+      CHECK(answersOf(idle.answer)->size() == 1);
+    });
+    CHECK(openDescriptors() == descriptors);
+  }
+
+  TEST_CASE("without a scheduler the thread serves on") {
+    const Bounded bound;
+    const int descriptors = openDescriptors();
+    const int allocations = refuse::each([](const refuse::Which& which) {
+      TestServer server(anyPort, handlerFor<Handler>);
+      bool good = false;
+      for (const bool refused : {true, false}) {
+        const int before = server.told;
+        Client client(server.server_address, get("/", true));
+        client.send();
+        client.endInput();
+        if (refused)
+          CHECK(refuse::during(which, [&] { server.handle_request(); }));
+        else
+          server.handle_request();
+        client.await();
+        const auto answers = answersOf(client.answer);
+        REQUIRE(answers);
+        good = answers->size() == 1 && answers->front().body == hello;
+        CHECK((good || server.told == before + 1));
+      }
+      CHECK(good);
+    });
+    CHECK(allocations >= 5);
+    CHECK(openDescriptors() == descriptors);
   }
 }

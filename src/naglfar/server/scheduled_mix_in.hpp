@@ -38,8 +38,9 @@ class ScheduledMixIn : public Base {
   template <class... Args>
   explicit ScheduledMixIn(Args&&... args)
       : Base(std::forward<Args>(args)...) {
-    stop_.run();                                      // waits from now on
-    acceptor_ = go([this] { acceptConnections(); });  // the last that throws
+    stop_.run();  // waits from now on
+    // The last step that may throw: no destructor would end the coroutine.
+    acceptor_ = go([this] { acceptConnections(); });
     acceptor_.name = "accept loop";
   }
   /// Stops accepting, and cancels the requests that are being served.
