@@ -145,7 +145,9 @@ class ScheduledMixIn : public Base {
       awaitResources();
     }
   }
+  // [/scheduled-mix-in-accept]
 
+  // [scheduled-mix-in-resources]
   // The end of a request frees descriptors and memory. So may other parts of
   // the program, which do not say so: the accept loop tries again in time.
   void awaitResources() {
@@ -156,7 +158,7 @@ class ScheduledMixIn : public Base {
       yield();  // a timer needs memory, too
     }
   }
-  // [/scheduled-mix-in-accept]
+  // [/scheduled-mix-in-resources]
 
   // [scheduled-mix-in-serve]
   void process_request(TCPServer::Request request) override {
