@@ -246,7 +246,7 @@ TEST_SUITE("refusals: io") {
     const int descriptors = openDescriptors();
     const int allocations = refuse::each([](const refuse::Which& which) {
       Scheduler scheduler;
-      std::vector<Sockets> pairs(100);
+      std::vector<Sockets> pairs(300);  // more than the room for news
       std::size_t failed = 0;
       std::size_t came = 0;
       std::vector<Task> readers;
@@ -259,7 +259,9 @@ TEST_SUITE("refusals: io") {
             ++failed;
           }
         }));
-      refuse::during(which, [&] { yield(); });
+      CHECK(refuse::during(which, [&] {
+        for (int i = 0; i < 3; ++i) yield();  // the poller has its turn
+      }));
       CHECK(scheduler.poller().watching() == pairs.size() - failed);
       for (Sockets& pair : pairs) goWrite(pair.b.get(), "x");
       for (Task& reader : readers) reader.join();

@@ -81,6 +81,7 @@ void BaseHTTPRequestHandler::serve() {
       throw std::logic_error("a handler returned without an answer");
     if (wfile.framing() == Framing::length && !wfile.whole())
       log_error("the body has not the length that its head says");
+    // The handler has caught what it was told of its answer.
     if (wfile.framing() == Framing::broken) return apologize();
     if (!wfile.whole()) close_connection = true;
   } catch (const HTTPError&) {
