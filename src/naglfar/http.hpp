@@ -10,8 +10,9 @@
 ///   answer within an answer: it gets an exception that says what is wrong.
 /// - The next answer begins where the body of the answer before it ends. A
 ///   body that is shorter or longer than its head says ends the connection.
-/// - A handler that throws, or returns without an answer, is answered for by
-///   a 500, unless a part of its own answer, or the client, has left.
+/// - A handler that throws, or returns without an answer or with one of which
+///   a piece could not be written, is answered for by a 500, unless a part of
+///   its own answer, or the client, has left. Then the connection ends there.
 /// - A slow client costs one sleeping coroutine: for at most `headerTimeout`
 ///   while it sends the head of a request, and for at most `timeout` each
 ///   time that it sends no more of a body or takes no more of an answer.

@@ -11,11 +11,14 @@
 ///   parts of files leave in the order of the calls. So an error is met again
 ///   by the next flush, and no error is lost because it came in the
 ///   background.
+/// - A call that fails by std::bad_alloc has lost nothing, or it has closed
+///   the file: where a part was read or sent and there is no memory to keep
+///   the rest, no later call goes on behind the hole.
 /// - A file that has nothing to send or to be taken holds no large buffer.
 ///
-/// Asks of io: tryWrite, goSendfileSome, goConnect, goWait; of the scheduler:
-/// WaitQueue, park, wake, watch, spend, scratch; of sys: a socket, read, the
-/// end of its writing, and a look at its input.
+/// Asks of io: goReadSome, tryWrite, goSendfileSome, goConnect, goWait; of
+/// the scheduler: WaitQueue, park, wake, watch, spend, scratch; of sys: a
+/// socket, the end of its writing, and a look at its input.
 
 #pragma once
 
@@ -201,8 +204,9 @@ class ScheduledFile final : private Job {
   std::string_view pending() const;
   std::size_t sendable() const;
   Deadline patience() const { return std::min(deadline, after(timeout)); }
+  template <class Grow>
+  void keep(Grow grow);
   bool fill();
-  void keep(std::string& buffer, std::size_t n, bool adopt);
   std::string take(std::size_t n);
   void sendSome();
   void send(bool block);

@@ -15,6 +15,9 @@
 /// - An accept(2) that fails because of one connection, or for want of
 ///   descriptors, does not end the server, and does not make it spin. Any
 ///   other error of accept(2) leaves serve_forever().
+/// - std::bad_alloc does not end the server either: connections wait in the
+///   backlog until there is memory, and one that was accepted is told of by
+///   handle_error() if there is none to serve it.
 /// - After shutdown() the server accepts no connection. Under ScheduledMixIn
 ///   no connection waits for another request then; under the other mix-ins a
 ///   connection may, until its keepAliveTimeout is over.
@@ -106,7 +109,8 @@ class TCPServer {
   /// @throws std::system_error As handle_request().
   void serve_forever();
 
-  /// Waits for one request and hands it to process_request().
+  /// Waits for one request and hands it to process_request(). Where there is
+  /// no memory to wait, it returns a moment later without a request.
   /// @return False after shutdown().
   /// @throws std::system_error An error of accept(2) that would come again,
   ///         such as EINVAL from a socket that does not listen.
@@ -221,6 +225,7 @@ class TCPServer {
 
  private:
   void report(const sys::Address& client);
+  static void awaitMemory();
 
   sys::Fd socket_;
   Handler handler_;

@@ -10,6 +10,8 @@
 //   them sends, when what was written before it has left; then no other call
 //   sends, and it waits for room itself.
 // - After each wait, a call on a file that was destroyed touches it no more.
+// - Where a call has read or sent a part and finds no memory for the rest, it
+//   closes the file: the stream may end early, but it has no hole.
 //
 // It asks io for attempts to read and write, and the scheduler for wake-ups.
 
@@ -72,6 +74,31 @@ std::string_view ScheduledFile::pending() const {
   return std::string_view(incoming_).substr(taken_);
 }
 
+// Makes room for bytes that would else be lost.
+template <class Grow>
+void ScheduledFile::keep(Grow grow) {
+  try {
+    grow();
+  } catch (const std::bad_alloc&) {
+    close(false);
+    throw;
+  }
+}
+
+// False at the end of file.
+bool ScheduledFile::fill() {
+  if (closed()) sys::fail(EBADF, "read from a closed file");
+  // A stack has no room for it, and a thread with a scheduler many coroutines.
+  Scheduler* const scheduler = Scheduler::ofThread();
+  std::string own;
+  std::string& scratch = scheduler != nullptr ? scheduler->scratch : own;
+  if (scratch.empty()) scratch.resize(scheduler != nullptr ? 65536 : 8192);
+  const std::size_t n = goReadSome(fd_.get(), scratch, patience());
+  keep([&] { incoming_.append(scratch.data(), n); });
+  nread += n;
+  return n > 0;
+}
+
 std::string ScheduledFile::take(std::size_t n) {
   n = std::min(n, available());
   if (taken_ == 0 && 2 * n >= incoming_.size()) {
@@ -86,51 +113,6 @@ std::string ScheduledFile::take(std::size_t n) {
   return data;
 }
 // [/fill-and-take]
-
-// [fill]
-// Reads more; false at the end of file. The memory for it is there before the
-// read, or else what was read would be lost: if there is none to append to
-// incoming_, the scratch buffer takes its place.
-bool ScheduledFile::fill() {
-  if (closed()) sys::fail(EBADF, "read from a closed file");
-  Scheduler::spend(fileno());
-  Scheduler* const scheduler = Scheduler::ofThread();
-  std::string own;
-  std::string& scratch = scheduler != nullptr ? scheduler->scratch : own;
-  const std::size_t size = scheduler != nullptr ? 65536 : 8192;
-  for (;;) {
-    const std::size_t had = incoming_.size();
-    const bool holdsBoth = had <= size / 2;
-    if (!holdsBoth) incoming_.reserve(had + size);
-    if (scratch.size() < size) scratch.resize(size);
-    const ssize_t got =
-        sys::read(fileno(), scratch.data(), holdsBoth ? size - had : size);
-    if (got >= 0) {
-      keep(scratch, static_cast<std::size_t>(got), scheduler == nullptr);
-      return got > 0;
-    }
-    if (errno == EAGAIN || errno == EWOULDBLOCK)
-      goWait(fileno(), Interest::read, patience());
-    else if (errno != EINTR)
-      sys::fail(errno, "read");
-  }
-}
-
-// Puts the first n bytes of a buffer behind those of incoming_. Does not
-// throw: see fill().
-void ScheduledFile::keep(std::string& buffer, std::size_t n, bool adopt) {
-  nread += n;
-  const bool holdsBoth = incoming_.size() + n <= buffer.size();
-  try {
-    if (!adopt || !holdsBoth) return (void)incoming_.append(buffer, 0, n);
-  } catch (const std::bad_alloc&) {
-  }
-  buffer.resize(n);
-  buffer.insert(0, incoming_);
-  incoming_.swap(buffer);
-  buffer.clear();
-}
-// [/fill]
 
 // [read]
 std::string ScheduledFile::read(std::size_t n) {
@@ -271,6 +253,8 @@ void ScheduledFile::write(std::string_view data) {
     nwrite += n;
     data.remove_prefix(n);
     if (data.empty()) return;
+    if (n > 0)
+      keep([&] { outgoing_.reserve(std::min(data.size(), bufferSize)); });
   }
   // What is not sent at once grows piece by piece. A short answer finds room
   // in one allocation, which stays small, for many may wait beside it.
@@ -298,7 +282,7 @@ void ScheduledFile::writeDirectly(std::string_view data) {
   } catch (...) {
     // The rest keeps its place: the next flush sends it.
     if (!call.linked()) throw;
-    outgoing_.insert(sent_ + call.place - sentSoFar_, data);
+    keep([&] { outgoing_.insert(sent_ + call.place - sentSoFar_, data); });
     for (const List<Call>* calls : {&direct_, &flushes_})
       for (Call* c = calls->first(); c != nullptr; c = calls->next(*c))
         if (c->number > call.number) c->place += data.size();
@@ -369,8 +353,8 @@ void ScheduledFile::run() {
   if (closed()) return;
   try {
     sendSome();
-  } catch (const std::system_error&) {
-    // What was not sent is still there: the next flush meets it again.
+  } catch (const std::exception&) {
+    // What was not sent is still there: the next flush meets the error again.
   }
 }
 // [/room]
@@ -452,8 +436,9 @@ void ScheduledFile::linger(sys::Duration patience, std::size_t most) {
   try {
     while (nread - before < most && sys::now() < deadline && fill())
       take(unlimited);
-  } catch (const std::system_error&) {
-    // The time is over, or the peer has reset the connection.
+  } catch (const std::exception&) {
+    // The time is over, the peer has reset the connection, or there is no
+    // memory to wait for it.
   }
   if (call.linked()) close(false);
 }

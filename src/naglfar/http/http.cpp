@@ -86,6 +86,8 @@ void BaseHTTPRequestHandler::serve() {
       throw std::logic_error("a handler returned without an answer");
     if (wfile.framing() == Framing::length && !wfile.whole())
       log_error("the body has not the length that its head says");
+    // The handler has caught what it was told of its answer.
+    if (wfile.framing() == Framing::broken) return apologize();
     if (!wfile.whole()) close_connection = true;
   } catch (const HTTPError&) {
     throw;
@@ -113,8 +115,8 @@ void BaseHTTPRequestHandler::apologize() {
   close_connection = true;
   try {
     if (sendInstead(500)) return hangUp();
-  } catch (const std::system_error&) {
-    // The client has left, too.
+  } catch (const std::exception&) {
+    // The client has left, too, or there is no memory for this answer.
   }
   connection.close(false);
 }

@@ -17,6 +17,7 @@
 
 #pragma once
 
+#include <initializer_list>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -209,10 +210,11 @@ class ResponseBody {
   explicit ResponseBody(ScheduledFile& connection)
       : connection_(connection) {}
 
-  /// Adds to the body.
+  /// Adds to the body. If that fails, the body cannot go on: the handler's
+  /// request ends with a 500 or, if a part has left, with the connection.
   /// @param data The bytes.
   /// @throws std::logic_error Between send_response() and end_headers(),
-  ///         where the bytes would be headers.
+  ///         where the bytes would be headers, and after a call that failed.
   /// @throws std::system_error As ScheduledFile::write().
   void write(std::string_view data);
   /// Sends what was written.
@@ -238,7 +240,8 @@ class ResponseBody {
     none,    ///< There is no body: what is written is dropped.
     length,  ///< The body has a length.
     chunks,  ///< The body goes in chunks.
-    close    ///< The body ends with the connection.
+    close,   ///< The body ends with the connection.
+    broken   ///< A part of the answer is missing: no more can be written.
   };
   /// Starts a part of the answer.
   /// @param framing What the part is.
@@ -248,6 +251,11 @@ class ResponseBody {
     room_ = length;
     dropped_ = false;
   }
+  /// Writes pieces of the answer, its head or its body, that make sense only
+  /// together. If that fails, no more of the answer can be written.
+  /// @param pieces The pieces.
+  /// @throws std::system_error As ScheduledFile::write().
+  void writeTogether(std::initializer_list<std::string_view> pieces);
   /// Ends the body, unless it has a length. After it, each byte is dropped.
   /// @throws std::logic_error As write().
   void end();
@@ -261,7 +269,6 @@ class ResponseBody {
 
  private:
   std::size_t begin(std::size_t n);
-  void endPiece();
 
   ScheduledFile& connection_;
   Framing framing_ = Framing::raw;

@@ -12,6 +12,8 @@
 #include "naglfar/poller.hpp"
 
 #include <cassert>
+#include <cerrno>
+#include <new>
 
 namespace naglfar {
 
@@ -41,6 +43,9 @@ bool Poller::startAnew(JobQueue& ready) {
         attach(static_cast<int>(fd), interest, slot);
       } catch (const std::system_error& error) {
         wake(slot, interest, error.code().value(), ready);
+        woken = true;
+      } catch (const std::bad_alloc&) {
+        wake(slot, interest, ENOMEM, ready);
         woken = true;
       }
     }

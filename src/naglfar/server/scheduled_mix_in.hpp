@@ -4,7 +4,8 @@
 ///
 /// Invariants:
 /// - The accept loop survives what accept(2) can say about one connection,
-///   and a lack of descriptors; it never spins.
+///   and a lack of descriptors or of memory; it never spins. While there is
+///   no memory, connections wait in the backlog.
 /// - After shutdown() no connection is accepted, and none waits for another
 ///   request.
 ///
@@ -12,6 +13,7 @@
 
 #pragma once
 
+#include <new>
 #include <optional>
 #include <vector>
 
@@ -36,9 +38,10 @@ class ScheduledMixIn : public Base {
   template <class... Args>
   explicit ScheduledMixIn(Args&&... args)
       : Base(std::forward<Args>(args)...) {
+    stop_.run();  // waits from now on
+    // The last step that may throw: no destructor would end the coroutine.
     acceptor_ = go([this] { acceptConnections(); });
     acceptor_.name = "accept loop";
-    stop_.run();  // waits from now on
   }
   /// Stops accepting, and cancels the requests that are being served.
   ~ScheduledMixIn() override {
@@ -55,7 +58,8 @@ class ScheduledMixIn : public Base {
     stopAccepting();
     Base::server_close();
     if (requests_.scheduler() == nullptr) return;
-    acceptStream_.readWaiting();  // closes connections not served yet
+    while (acceptStream_.size() > 0)
+      acceptStream_.next();  // closes a connection not served yet
     try {
       requests_.wait(after(gracePeriod));
     } catch (const std::system_error& error) {
@@ -122,11 +126,13 @@ class ScheduledMixIn : public Base {
           requests_.waitOne();
           continue;
         }
+        acceptStream_.reserve();  // before there is a connection to lose
         TCPServer::Request request;
         request.connection = goAccept(this->fileno(), request.client);
         if (this->stopping()) return;
         this->hasAccepted();
         acceptStream_.write(std::move(request));
+        continue;
       } catch (const std::system_error& error) {
         const bool gone = TCPServer::connectionGone(error);
         if (gone && !this->failedTooOften()) continue;
@@ -134,14 +140,25 @@ class ScheduledMixIn : public Base {
           acceptStream_.close();
           throw;  // to get_request()
         }
-        // The end of a request frees a descriptor. So may other parts of the
-        // program, which do not say so: the accept loop tries again in time.
-        requests_.waitOne(
-            after(std::chrono::milliseconds(TCPServer::lookEveryMs)));
+      } catch (const std::bad_alloc&) {
       }
+      awaitResources();
     }
   }
   // [/scheduled-mix-in-accept]
+
+  // [scheduled-mix-in-resources]
+  // The end of a request frees descriptors and memory. So may other parts of
+  // the program, which do not say so: the accept loop tries again in time.
+  void awaitResources() {
+    try {
+      requests_.waitOne(
+          after(std::chrono::milliseconds(TCPServer::lookEveryMs)));
+    } catch (const std::bad_alloc&) {
+      yield();  // a timer needs memory, too
+    }
+  }
+  // [/scheduled-mix-in-resources]
 
   // [scheduled-mix-in-serve]
   void process_request(TCPServer::Request request) override {
