@@ -810,9 +810,15 @@ TEST_SUITE("mix-ins: what a fork copies") {
     CHECK(client.read() == "");
   }
 
+  // A limit of 0 counts as 1.
   TEST_CASE_FIXTURE(LongRun, "a server without room lets the others run") {
-    const auto check = [](auto& serving) {
-      serving.server.maxConnections = 1;
+    std::size_t most = 1;
+    SUBCASE("for one") {}
+    SUBCASE("for none") {
+      most = 0;
+    }
+    const auto check = [most](auto& serving) {
+      serving.server.maxConnections = most;
       const sys::Address address = serving.server.server_address;
       ScheduledFile first = ScheduledFile::connectTcp(address);
       first.write("a\n");
@@ -827,6 +833,10 @@ TEST_SUITE("mix-ins: what a fork copies") {
       CHECK(second.readline() == "c\n");
       endOf(second);
     };
+    SUBCASE("of coroutines") {
+      InCoroutine<ScheduledMixIn<TCPServer>> serving(echo);
+      check(serving);
+    }
     SUBCASE("of threads") {
       InCoroutine<ThreadingMixIn<TCPServer>> serving(echo);
       check(serving);
