@@ -812,12 +812,7 @@ TEST_SUITE("mix-ins: what a fork copies") {
 
   // A limit of 0 counts as 1.
   TEST_CASE_FIXTURE(LongRun, "a server without room lets the others run") {
-    std::size_t most = 1;
-    SUBCASE("for one") {}
-    SUBCASE("for none") {
-      most = 0;
-    }
-    const auto check = [most](auto& serving) {
+    const auto check = [](auto& serving, std::size_t most) {
       serving.server.maxConnections = most;
       const sys::Address address = serving.server.server_address;
       ScheduledFile first = ScheduledFile::connectTcp(address);
@@ -833,17 +828,18 @@ TEST_SUITE("mix-ins: what a fork copies") {
       CHECK(second.readline() == "c\n");
       endOf(second);
     };
-    SUBCASE("of coroutines") {
-      InCoroutine<ScheduledMixIn<TCPServer>> serving(echo);
-      check(serving);
-    }
-    SUBCASE("of threads") {
-      InCoroutine<ThreadingMixIn<TCPServer>> serving(echo);
-      check(serving);
-    }
-    SUBCASE("of processes") {
+    for (const std::size_t most : {1, 0}) {
+      CAPTURE(most);
+      {
+        InCoroutine<ScheduledMixIn<TCPServer>> serving(echo);
+        check(serving, most);
+      }
+      {
+        InCoroutine<ThreadingMixIn<TCPServer>> serving(echo);
+        check(serving, most);
+      }
       InCoroutine<Forking> serving(echo);
-      check(serving);
+      check(serving, most);
     }
   }
 }
