@@ -57,6 +57,7 @@ template <class Server>
 int serve(const char* program, const char* about, int argc, char** argv,
           naglfar::TCPServer::Handler handler) {
   using namespace naglfar;
+  openStandardStreams();
   const auto [port] = parseServerArguments(program, about, argc, argv);
   Scheduler scheduler;
   std::optional<Server> httpd;

@@ -17,7 +17,8 @@
 ///   other error of accept(2) leaves serve_forever().
 /// - After shutdown() the server accepts no connection. Under ScheduledMixIn
 ///   no connection waits for another request then; under the other mix-ins a
-///   connection may, until its keepAliveTimeout is over.
+///   connection may, until its keepAliveTimeout is over, or, before its first
+///   request, its headerTimeout.
 /// - A thread that has a Scheduler waits in it, also in a server without a
 ///   mix-in: its other coroutines run meanwhile.
 ///

@@ -25,7 +25,9 @@
 ///   second.
 /// - A child never runs a coroutine of its parent, nor the destructors and
 ///   exit functions of its parent's objects.
-/// - No child outlives its server's grace period.
+/// - No child outlives its server's grace period. If the server's process is
+///   killed, no grace period ends, and each child serves its client to the
+///   end of the connection.
 ///
 /// Asks of the server layer: TCPServer; of the scheduler: abandon; of sys:
 /// fork, waitpid, a pipe, flushLedger; of the system: kill(2).
