@@ -352,9 +352,10 @@ TEST_SUITE("http: the first lines of a request") {
       CHECK(ask("hOST:" + host + "\r\n", "1.0") == "/ at " + host);
     }
     for (const std::string host :
-         {"a b",     "a@b",      "a/b",  "a?b",   "a#b",    "a:b",   "a:1:2",
-          "a:65536", "a:-1",     "[::1", "::1]",  "[::1]x", "[a/b]", "a%2",
-          "a%zz",    "http://a", "a\\b", "\"a\"", "<a>",    "a\xe4"}) {
+         {"a b",       "a@b",      "a/b",  "a?b",   "a#b",  "a:b",
+          "a:1:2",     "a:65536",  "a:-1", "[::1",  "::1]", "[::1]x",
+          "[a/b]",     "a%2",      "a%zz", "[]",    "[zz]", "[1:2]",
+          "[1.2.3.4]", "http://a", "a\\b", "\"a\"", "<a>",  "a\xe4"}) {
       CAPTURE(host);
       CHECK(ask("Host: " + host + "\r\n") == "400");
       CHECK(ask("Host: " + host + "\r\n", "1.0") == "400");
@@ -381,8 +382,8 @@ TEST_SUITE("http: the first lines of a request") {
     CHECK(ask("/http://a/") == "/http://a/ at other");
     for (const std::string target :
          {"http:///", "http://", "http:/a", "http:a", "ftp://a/",
-          "http://u@a/", "http://a:b/", "a", "a/b", "a:1", "?b", "\\a",
-          "javascript:1"}) {
+          "http://u@a/", "http://:80/", "http://:", "http://[]/",
+          "http://a:b/", "a", "a/b", "a:1", "?b", "\\a", "javascript:1"}) {
       CAPTURE(target);
       CHECK(ask(target) == "400");
     }
@@ -638,6 +639,26 @@ TEST_SUITE("http: connections") {
         answerTo("GET /error HTTP/1.1\r\nHost: a\r\n\r\n" + get2, "HTTP/1.1");
     CHECK(contains(answer, "\r\nConnection: close\r\n"));
     CHECK(count(answer, "HTTP/1.1 ") == 1);
+  }
+
+  TEST_CASE("a handler may close its connection itself") {
+    class Closing : public Handler {
+     public:
+      using Handler::Handler;
+      void do_GET() override {
+        Handler::do_GET();
+        if (path == "/close") connection.close();
+        if (path == "/finish") connection.finish();
+      }
+    };
+    for (const std::string path : {"/close", "/finish"}) {
+      CAPTURE(path);
+      Exchange closed;
+      CHECK_NOTHROW(
+          closed = exchange<Closing>(
+              "GET " + path + " HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1"));
+      CHECK(body(closed.answer) == "GET " + path + " HTTP/1.1");
+    }
   }
 
   TEST_CASE("a body is read before the next request") {

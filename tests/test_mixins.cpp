@@ -831,9 +831,10 @@ TEST_SUITE("mix-ins: what a fork copies") {
     CHECK(client.read() == "");
   }
 
+  // A limit of 0 counts as 1.
   TEST_CASE_FIXTURE(LongRun, "a server without room lets the others run") {
-    const auto check = [](auto& serving) {
-      serving.server.maxConnections = 1;
+    const auto check = [](auto& serving, std::size_t most) {
+      serving.server.maxConnections = most;
       const sys::Address address = serving.server.server_address;
       ScheduledFile first = ScheduledFile::connectTcp(address);
       first.write("a\n");
@@ -848,13 +849,18 @@ TEST_SUITE("mix-ins: what a fork copies") {
       CHECK(second.readline() == "c\n");
       endOf(second);
     };
-    SUBCASE("of threads") {
-      InCoroutine<ThreadingMixIn<TCPServer>> serving(echo);
-      check(serving);
-    }
-    SUBCASE("of processes") {
+    for (const std::size_t most : {1, 0}) {
+      CAPTURE(most);
+      {
+        InCoroutine<ScheduledMixIn<TCPServer>> serving(echo);
+        check(serving, most);
+      }
+      {
+        InCoroutine<ThreadingMixIn<TCPServer>> serving(echo);
+        check(serving, most);
+      }
       InCoroutine<Forking> serving(echo);
-      check(serving);
+      check(serving, most);
     }
   }
 }

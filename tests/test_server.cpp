@@ -547,6 +547,16 @@ TEST_SUITE("server: the log") {
     CHECK(next.read().starts_with("3 lines were not written"));
   }
 
+  TEST_CASE_FIXTURE(Run, "a list of coroutines that no program reads") {
+    FullStandardError log;
+    scheduler.dump();
+    CHECK(log.read() == "");
+    scheduler.dump();
+    const std::string lines = log.read();
+    CHECK(lines.find(" lines were not written") != lines.npos);
+    CHECK(lines.find(" waits for descriptors\n") != lines.npos);
+  }
+
   TEST_CASE_FIXTURE(Run, "no text forges a line of the log") {
     FullStandardError log;
     log.read();

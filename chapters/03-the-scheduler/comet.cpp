@@ -2,7 +2,6 @@
 // for what. Nobody resumes anybody by hand any more.
 
 #include <csignal>
-#include <iostream>
 #include <optional>
 #include <vector>
 
@@ -117,7 +116,7 @@ int main(int argc, char** argv) {
   try {
     Scheduler scheduler;
     Signals signals;
-    signals.on(SIGQUIT, [&] { scheduler.dump(std::cerr); });
+    signals.on(SIGQUIT, [&] { scheduler.dump(); });
 
     std::optional<Server> server;
     if (run.hasServer()) server.emplace(run.takeListener());

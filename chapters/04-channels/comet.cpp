@@ -2,7 +2,6 @@
 // request reads its number from one of its own.
 
 #include <csignal>
-#include <iostream>
 #include <optional>
 #include <vector>
 
@@ -108,7 +107,7 @@ int main(int argc, char** argv) {
   try {
     Scheduler scheduler;
     Signals signals;
-    signals.on(SIGQUIT, [&] { scheduler.dump(std::cerr); });
+    signals.on(SIGQUIT, [&] { scheduler.dump(); });
 
     std::optional<Server> server;
     if (run.hasServer()) server.emplace(run.takeListener());

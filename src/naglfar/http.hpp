@@ -153,7 +153,7 @@ class BaseHTTPRequestHandler {
   /// @return What the Server header says.
   virtual std::string version_string() const { return "Naglfar/0.1"; }
   /// @return The time for the Date header (RFC 9110 section 5.6.7). It is
-  ///         formatted once a second.
+  ///         formatted once a second; valid until the thread's next call.
   static std::string_view date_time_string();
   /// @return The time for the log.
   static std::string log_date_time_string();
@@ -162,13 +162,18 @@ class BaseHTTPRequestHandler {
 
   // [handler-fields]
   // Those of the request are empty while the handler waits for the next.
-  std::string requestline;           ///< "GET / HTTP/1.0", without line end.
-  std::string_view command;          ///< The method: "GET".
-  std::string_view path;             ///< What the client wants: "/".
-  std::string_view request_version;  ///< "HTTP/1.0"; "HTTP/0.9" if absent.
-  Headers headers;                   ///< Of the request.
-  RequestBody rfile;                 ///< The body of the request.
-  ResponseBody wfile;                ///< The body of the answer.
+  std::string requestline;  ///< "GET / HTTP/1.0", without line end.
+  /// The method: "GET". Valid until the next request.
+  std::string_view command;
+  /// What the client wants: "/". Valid until the next request: a handler that
+  /// keeps it for longer makes a std::string of it.
+  std::string_view path;
+  /// "HTTP/1.0"; "HTTP/0.9" if absent. Valid until the next request.
+  std::string_view request_version;
+  /// Of the request. Its values are valid until the next request, too.
+  Headers headers;
+  RequestBody rfile;   ///< The body of the request.
+  ResponseBody wfile;  ///< The body of the answer.
   /// Both directions as they are: for another protocol than HTTP, after a
   /// 101 or an accepted CONNECT.
   ScheduledFile& connection;
@@ -179,11 +184,15 @@ class BaseHTTPRequestHandler {
 
   // [handler-settings]
   /// @name Settings
-  /// The constructor of a derived class sets them, and `rfile.limit`.
+  /// The constructor of a derived class sets them, and `rfile.limit`. A time
+  /// of 0 or less is over when it begins: what has come by then is taken. The
+  /// longest time has no end. A limit of 0 allows nothing, and `unlimited`
+  /// anything.
   /// @{
 
   /// "HTTP/1.1" keeps connections open for more requests; then each answer
-  /// needs a Content-Length, or chunks.
+  /// needs a Content-Length, or chunks. The text must outlive the handler, as
+  /// a literal does.
   std::string_view protocol_version = "HTTP/1.0";
   /// How long a client may take to send the request line and all headers. A
   /// client that takes longer gets a 408.

@@ -196,8 +196,11 @@ class Scheduler {
         function(*c);
   }
   /// Lists all coroutines, and what each waits for.
-  /// @param out Where to.
+  /// @param out Where to. If it is std::cerr and no program reads that, the
+  ///        thread waits.
   void dump(std::ostream& out) const;
+  /// Lists them in the log, which never waits (sys::log()).
+  void dump() const;
 
   /// What becomes of an exception that leaves a coroutine and that no call is
   /// told of. By default it leaves run(). If this function is set, it is

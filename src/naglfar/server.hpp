@@ -20,7 +20,8 @@
 ///   handle_error() if there is none to serve it.
 /// - After shutdown() the server accepts no connection. Under ScheduledMixIn
 ///   no connection waits for another request then; under the other mix-ins a
-///   connection may, until its keepAliveTimeout is over.
+///   connection may, until its keepAliveTimeout is over, or, before its first
+///   request, its headerTimeout.
 /// - A thread that has a Scheduler waits in it, also in a server without a
 ///   mix-in: its other coroutines run meanwhile.
 ///
@@ -93,9 +94,10 @@ class TCPServer {
   /// for a sign of life (SO_KEEPALIVE), and how it asks. A client that has
   /// vanished without a word, because its network or its machine is gone, is
   /// noticed after `idle + probes * interval`: then the connection has ended
-  /// by an error, ETIMEDOUT. On Linux bytes that the client does not
-  /// acknowledge end it after the same time (TCP_USER_TIMEOUT). Concerns the
-  /// connections that are made from then on.
+  /// by an error, ETIMEDOUT. On Linux bytes that the client's machine does
+  /// not take end it after the same time (TCP_USER_TIMEOUT): also those of a
+  /// client that is there and reads nothing for so long, whatever time-out
+  /// the handler has. Concerns the connections that are made from then on.
   /// @param idle How long a client is silent before it is asked. All times
   ///        are rounded up to seconds, and are a second at least and 32,767
   ///        seconds at most.

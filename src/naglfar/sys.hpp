@@ -69,7 +69,10 @@ namespace naglfar::sys {
 /// there is one gap: if another process fills the pipe between the look and
 /// the write, the write waits. The line is cut at PIPE_BUF bytes, and a byte
 /// that is not printable ASCII is written as `\xNN`, so that no text can
-/// forge a line or send commands to a terminal.
+/// forge a line or send commands to a terminal. A program that may be
+/// started without standard error opens /dev/null in its place before
+/// anything else: otherwise its first descriptor, a socket perhaps, has that
+/// number and gets the lines.
 /// @param texts The line, in parts, without a line end.
 void log(std::initializer_list<std::string_view> texts);
 // [/log]

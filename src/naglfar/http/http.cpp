@@ -88,7 +88,7 @@ void BaseHTTPRequestHandler::serve() {
       log_error("the body has not the length that its head says");
     // The handler has caught what it was told of its answer.
     if (wfile.framing() == Framing::broken) return apologize();
-    if (!wfile.whole()) close_connection = true;
+    if (!wfile.whole() || connection.closed()) close_connection = true;
   } catch (const HTTPError&) {
     throw;
   } catch (const Unwind&) {
@@ -271,7 +271,7 @@ void BaseHTTPRequestHandler::parseTarget(std::string_view target) {
     target.remove_prefix(scheme.size() + 2);
     const std::string_view host =
         target.substr(0, target.find_first_of("/?#"));
-    if (host.empty() || !isHost(host))
+    if (host.empty() || host.starts_with(':') || !isHost(host))
       throw HTTPError(400, "Bad request target");
     headers.set("Host", host);  // it counts: section 3.2.2
     target.remove_prefix(host.size());

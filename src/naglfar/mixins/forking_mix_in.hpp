@@ -76,7 +76,7 @@ class ForkingMixIn : public Base {
 
   /// How many connections may be open at a time, each with its process.
   /// Further connections wait in the backlog of the listener until a child
-  /// ends. To be set before the server serves.
+  /// ends. To be set before the server serves; 0 counts as 1.
   std::size_t maxConnections = unlimited;
   /// How long server_close() waits.
   sys::Duration gracePeriod = std::chrono::seconds(5);
@@ -85,7 +85,7 @@ class ForkingMixIn : public Base {
   // [forking-room]
   std::optional<TCPServer::Request> get_request() override {
     collectChildren();
-    while (children_.size() >= maxConnections &&
+    while (!children_.empty() && children_.size() >= maxConnections &&
            this->awaitInput({ended_.reader.get()}, TCPServer::lookEveryMs)) {
       lookAt_ = {};
       collectChildren();

@@ -55,8 +55,8 @@ class SharedWaiters {
   /// tells nothing about the connection; so now and then it looks whether the
   /// client is still there.
   /// @param connection The request's socket. A client that sends
-  ///        `mostUnread` bytes while it waits counts as one that has left,
-  ///        `unreadPatience` later.
+  ///        `mostUnread` bytes (16 KiB) while it waits counts as one that
+  ///        has left, `unreadPatience` (3 s) later.
   /// @param deadline When to give up.
   /// @return How many requests were notified together with this one.
   /// @throws std::system_error ECONNRESET if the client leaves before, ENOSPC

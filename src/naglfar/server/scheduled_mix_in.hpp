@@ -78,7 +78,7 @@ class ScheduledMixIn : public Base {
   // [scheduled-mix-in-settings]
   /// How many connections may be open at a time. The next ones wait in the
   /// backlog of the listener until one of them is closed. By default as many
-  /// as there are descriptors.
+  /// as there are descriptors; 0 counts as 1.
   std::size_t maxConnections = unlimited;
   /// How long server_close() waits.
   sys::Duration gracePeriod = std::chrono::seconds(5);
@@ -122,7 +122,8 @@ class ScheduledMixIn : public Base {
     while (!this->stopping()) {
       try {
         // Those in the stream are open, too.
-        if (requests_.size() + acceptStream_.size() >= maxConnections) {
+        const std::size_t open = requests_.size() + acceptStream_.size();
+        if (open > 0 && open >= maxConnections) {
           requests_.waitOne();
           continue;
         }
