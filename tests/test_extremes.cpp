@@ -305,11 +305,13 @@ TEST_SUITE("extremes: sizes") {
 }
 
 TEST_SUITE("extremes: descriptors") {
-  // None is -1, and this one is closed.
+  // Less than 0, or so large that a table up to there would be too much.
   TEST_CASE_FIXTURE(Run, "no descriptor is EBADF to every call") {
     const TempFile file("x");
     const sys::Address address("localhost", 1);
-    for (const int fd : {-1, -2, std::numeric_limits<int>::min()}) {
+    constexpr int most = std::numeric_limits<int>::max();
+    for (const int fd : {-1, -2, std::numeric_limits<int>::min(), most,
+                         most - 1, 100'000'000}) {
       CAPTURE(fd);
       char byte;
       sys::Address client;
@@ -325,8 +327,24 @@ TEST_SUITE("extremes: descriptors") {
       CHECK(errorOf([&] { goClose(fd); }) == EBADF);
       CHECK(errorOf([&] { goWait(fd, Interest::read); }) == EBADF);
       CHECK(errorOf([&] { HangupWatch(fd, [] {}); }) == EBADF);
+      CHECK(errorOf([&] { peerIsThere(fd, true); }) == EBADF);
       CHECK_FALSE(scheduler.poller().registered(fd));
       scheduler.deregister(fd);
+      for (unsigned i = 0; i <= Scheduler::operationsPerTurn; ++i)
+        Scheduler::spend(fd);
+    }
+  }
+
+  TEST_CASE("without a scheduler no descriptor is EBADF, too") {
+    const Bounded bounded;
+    int closed = -1;
+    closed = Sockets().a.get();
+    for (const int fd : {-1, closed, std::numeric_limits<int>::max()}) {
+      CAPTURE(fd);
+      CHECK(errorOf([&] { goWait(fd, Interest::read); }) == EBADF);
+      CHECK(errorOf([&] { goWait(fd, Interest::write); }) == EBADF);
+      CHECK(errorOf([&] { goRead(fd, 1); }) == EBADF);
+      CHECK(errorOf([&] { peerIsThere(fd, true); }) == EBADF);
     }
   }
 

@@ -27,9 +27,11 @@ void goWait(int fd, Interest interest, Deadline deadline) {
       deadline - std::min(deadline, sys::now()));
   const auto patience = std::min<long long>(left.count(), INT_MAX);
   const short events = interest == Interest::read ? POLLIN : POLLOUT;
+  if (fd < 0) sys::fail(EBADF, "poll");  // which would pass over it
   pollfd entry{fd, events, 0};
   const int n = sys::poll(&entry, 1, static_cast<int>(patience));
   if (n == -1 && errno != EINTR) sys::fail(errno, "poll");
+  if (n == 1 && (entry.revents & POLLNVAL) != 0) sys::fail(EBADF, "poll");
   if (n == 0 && sys::now() >= deadline) sys::fail(ETIMEDOUT, "poll");
 }
 // [/wait-alone]
@@ -165,6 +167,7 @@ void goClose(int fd) {
 
 // [hangup-watch-members]
 bool peerIsThere(int fd, bool endMeansGone, bool* crowded) {
+  if (fd < 0) sys::fail(EBADF, "poll");
   sys::Ended ended{};
   int news = 0;
   while ((news = sys::ended(fd, ended)) == -1)
