@@ -131,6 +131,22 @@ TEST_CASE("to join tasks and to wait for a group") {
   });
 }
 
+TEST_CASE("to wait for one group, or join one task, in many places") {
+  checkGrowth([](std::size_t n, Steps& counted) {
+    Scheduler scheduler;
+    TaskGroup group;
+    Task task = go([&] { group.wait(); });
+    counted.start();
+    for (std::size_t i = 0; i < n; ++i) {
+      group.go([] { yield(); });
+      go([&] { group.wait(); });
+      go([&] { task.join(); });
+    }
+    scheduler.run();
+    counted.stop();
+  });
+}
+
 TEST_CASE("to let time pass in many places") {
   checkGrowth([](std::size_t n, Steps& counted) {
     Scheduler scheduler;

@@ -326,7 +326,8 @@ void WaitQueue::Entry::wait(const char* waitsFor, Deadline deadline) {
 
 void WaitQueue::Entry::notify() {
   unlink();
-  scheduler_.wake(job_);
+  // A destructor may call this after exit(3) has destroyed the scheduler.
+  if (Scheduler::ofThread() == &scheduler_) scheduler_.wake(job_);
 }
 // [/wait-queue-members]
 
