@@ -108,7 +108,7 @@ int main(int argc, char** argv) {
   try {
     Scheduler scheduler;
     Signals signals;
-    signals.on(SIGQUIT, [&] { scheduler.dump(std::cerr); });
+    signals.on(SIGQUIT, [&] { scheduler.dump(); });
 
     std::optional<Server> server;
     if (run.hasServer()) server.emplace(run.takeListener());

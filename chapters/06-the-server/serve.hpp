@@ -74,7 +74,7 @@ int serve(const char* program, const char* about, int argc, char** argv,
   };
   signals.on(SIGINT, end);
   signals.on(SIGTERM, end);
-  signals.on(SIGQUIT, [&] { scheduler.dump(std::cerr); });
+  signals.on(SIGQUIT, [&] { scheduler.dump(); });
   std::cout << "serving on http://" << httpd->server_name() << ':'
             << httpd->server_port() << '/' << std::endl;
   go([&] {

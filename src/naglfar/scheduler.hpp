@@ -193,8 +193,12 @@ class Scheduler {
         function(*c);
   }
   /// Lists all coroutines, and what each waits for.
-  /// @param out Where to.
+  /// @param out Where to. If its reader is slow, the thread waits for it:
+  ///        while a program serves, it calls the other dump().
   void dump(std::ostream& out) const;
+  /// The same as lines of the log (sys::log()), which never make the thread
+  /// wait: what a full pipe does not take is dropped, and counted.
+  void dump() const;
 
   /// What becomes of an exception that leaves a coroutine and that no call is
   /// told of. By default it leaves run(). If this function is set, it is

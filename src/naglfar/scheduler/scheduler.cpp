@@ -286,6 +286,12 @@ void Scheduler::dump(std::ostream& out) const {
       << describe();
 }
 
+void Scheduler::dump() const {
+  std::stringstream lines;
+  dump(lines);
+  for (std::string line; std::getline(lines, line);) sys::log({line});
+}
+
 // A line for each coroutine.
 std::string Scheduler::describe() const {
   std::ostringstream out;
