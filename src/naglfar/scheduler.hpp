@@ -203,7 +203,8 @@ class Scheduler {
   /// What becomes of an exception that leaves a coroutine and that no call is
   /// told of. By default it leaves run(). If this function is set, it is
   /// called instead and the other coroutines go on:
-  /// `scheduler.unhandled = Scheduler::print;`.
+  /// `scheduler.unhandled = Scheduler::print;`. It may throw, which leaves
+  /// run(), but it must not end its thread: that ends the process.
   std::function<void(std::exception_ptr)> unhandled;
   /// Prints a line about an exception on standard error.
   /// @param escaped The exception.
