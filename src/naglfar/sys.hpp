@@ -60,7 +60,8 @@ namespace naglfar::sys {
 // [log]
 /// Writes a line to standard error, by std::cerr, and never waits for a
 /// reader: if standard error is a pipe that is full, the line is dropped. The
-/// next line that can be written tells how many were. The flags of standard
+/// next line that can be written tells how many were. A reader that is gone
+/// costs the lines and sends no SIGPIPE. The flags of standard
 /// error stay as they are, because other processes have it, too. So there is
 /// one gap: if another process fills the pipe between the look and the write,
 /// the write waits. The line is cut at PIPE_BUF bytes, and a byte that is not

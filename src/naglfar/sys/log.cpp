@@ -6,16 +6,21 @@
 // each line, and a line has at most PIPE_BUF bytes: where poll(2) says that a
 // pipe takes data, it takes that many (pipe(7)).
 //
-// Invariant: one call writes one line, whatever the text contains.
+// Invariants:
+// - One call writes one line, whatever the text contains.
+// - A reader that is gone sends no SIGPIPE to the program.
 //
-// It asks the C library for poll(2), on the real kernel also in a program
-// that has the simulated one, and std::cerr for the write.
+// It asks the C library for poll(2) and the mask of signals, on the real
+// kernel also in a program that has the simulated one, and std::cerr for the
+// write.
 
 #include <poll.h>
+#include <pthread.h>
 #include <unistd.h>
 
 #include <array>
 #include <climits>
+#include <csignal>
 #include <cstdio>
 #include <iostream>
 #include <mutex>
@@ -57,6 +62,35 @@ struct Line {
 // [/log-line]
 
 // [log]
+// While it lives, a write whose reader is gone sends no SIGPIPE. One that was
+// pending before is the program's, and stays.
+class WithoutSigpipe {
+ public:
+  WithoutSigpipe() {
+    sigemptyset(&sigpipe_);
+    sigaddset(&sigpipe_, SIGPIPE);
+    counted(Call::rt_sigprocmask, pthread_sigmask, SIG_BLOCK, &sigpipe_,
+            &before_);
+    was_ = pending();
+  }
+  ~WithoutSigpipe() {
+    if (int taken; !was_ && pending()) sigwait(&sigpipe_, &taken);
+    counted(Call::rt_sigprocmask, pthread_sigmask, SIG_SETMASK, &before_,
+            nullptr);
+  }
+
+ private:
+  static bool pending() {
+    sigset_t set;
+    sigemptyset(&set);
+    sigpending(&set);
+    return sigismember(&set, SIGPIPE) == 1;
+  }
+  sigset_t sigpipe_;
+  sigset_t before_;
+  bool was_;
+};
+
 // By the buffer of std::cerr, which the program may have replaced. Its `<<`
 // would flush std::cout before, which may wait, and which in a child would
 // write once more what the parent has not written yet.
@@ -64,6 +98,7 @@ static bool write(std::string_view line) {
   pollfd entry{STDERR_FILENO, POLLOUT, 0};
   if (counted(Call::poll, ::poll, &entry, nfds_t{1}, 0) == 0) return false;
   count(Call::write);
+  const WithoutSigpipe scope;
   const auto n = static_cast<std::streamsize>(line.size());
   return std::cerr.rdbuf()->sputn(line.data(), n) == n &&
          std::cerr.rdbuf()->pubsync() == 0;
