@@ -108,9 +108,8 @@ class Poller {
   /// @param fd A descriptor.
   /// @return How often it was deregistered. If that changes, the number
   ///         stands for another file now, or soon.
-  unsigned generation(int fd) const {
-    const auto index = static_cast<std::size_t>(fd);
-    return index < slots_.size() ? slots_[index].generation : 0;
+  unsigned generation(int fd) {
+    return isFar(fd) && isClosed(fd) ? 0 : slot(fd).generation;
   }
 
   /// @param waiter A waiter that was watching.
