@@ -1128,6 +1128,22 @@ TEST_CASE("a stack that overflows is reported with the coroutine's name") {
   checkOverflow(inChild([] { return overflow("digger"); }), "digger");
 }
 
+TEST_CASE("the report of an overflow waits for no reader") {
+  if (RUNNING_ON_VALGRIND || fiberHooksOn) return;
+  const Fate fate = inChild([] {
+    int ends[2];
+    if (sys::pipe(ends, sys::Mode::nonblocking) != 0) return 1;
+    const std::string page(4096, '.');
+    while (sys::write(ends[1], page.data(), page.size()) != -1) continue;
+    fcntl(ends[1], F_SETFL, 0);
+    dup2(ends[1], STDERR_FILENO);
+    alarm(10);  // for the writer that waits
+    return overflow("digger");
+  });
+  REQUIRE(WIFSIGNALED(fate.status));
+  CHECK(WTERMSIG(fate.status) != SIGALRM);
+}
+
 namespace {
 
 // One frame that is larger than a stack, touched first at its far end.

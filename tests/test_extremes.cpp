@@ -430,11 +430,13 @@ TEST_CASE_FIXTURE(Run, "a chunk of any size is not dropped unlimited") {
 }
 
 TEST_SUITE("extremes: descriptors") {
-  // None is -1, and this one is closed.
+  // Less than 0, or so large that a table up to there would be too much.
   TEST_CASE_FIXTURE(Run, "no descriptor is EBADF to every call") {
     const TempFile file("x");
     const sys::Address address("localhost", 1);
-    for (const int fd : {-1, -2, std::numeric_limits<int>::min()}) {
+    // A table up to the last would take 240 MiB.
+    for (const int fd :
+         {-1, -2, std::numeric_limits<int>::min(), 4'000'000}) {
       CAPTURE(fd);
       char byte;
       sys::Address client;
@@ -453,6 +455,33 @@ TEST_SUITE("extremes: descriptors") {
       CHECK(errorOf([&] { peerIsThere(fd, true); }) == EBADF);
       CHECK_FALSE(scheduler.poller().registered(fd));
       scheduler.deregister(fd);
+      for (unsigned i = 0; i <= Scheduler::operationsPerTurn; ++i)
+        Scheduler::spend(fd);
+    }
+  }
+
+  TEST_CASE_FIXTURE(Run, "a number that is far and closed takes no memory") {
+    const auto allocations = [&](int fd) {
+      const Since since;
+      CHECK(errorOf([&] { goWait(fd, Interest::read); }) == EBADF);
+      for (unsigned i = 0; i <= Scheduler::operationsPerTurn; ++i)
+        Scheduler::spend(fd);
+      return since.allocations();
+    };
+    const std::uint64_t few = allocations(-1);
+    for (const int fd : {4'000'000, 5'000'000}) CHECK(allocations(fd) == few);
+  }
+
+  TEST_CASE("without a scheduler no descriptor is EBADF, too") {
+    const Bounded bounded;
+    int closed = -1;
+    closed = Sockets().a.get();
+    for (const int fd : {-1, closed, std::numeric_limits<int>::max()}) {
+      CAPTURE(fd);
+      CHECK(errorOf([&] { goWait(fd, Interest::read); }) == EBADF);
+      CHECK(errorOf([&] { goWait(fd, Interest::write); }) == EBADF);
+      CHECK(errorOf([&] { goRead(fd, 1); }) == EBADF);
+      CHECK(errorOf([&] { peerIsThere(fd, true); }) == EBADF);
     }
   }
 

@@ -30,6 +30,7 @@
 
 #include "comet_handler.hpp"
 #include "helpers.hpp"
+#include "naglfar/scheduler/signals.hpp"
 #include "naglfar/server.hpp"
 #include "naglfar/server/waiters.hpp"
 
@@ -555,6 +556,30 @@ TEST_SUITE("server: the log") {
     const std::string lines = log.read();
     CHECK(lines.find(" lines were not written") != lines.npos);
     CHECK(lines.find(" waits for descriptors\n") != lines.npos);
+  }
+
+  TEST_CASE_FIXTURE(Run,
+                    "the list of coroutines on SIGQUIT stops no server") {
+    InCoroutine<ScheduledMixIn<TCPServer>> serving(anyPort, answer);
+    const sys::Address address = serving.server.server_address;
+    FullStandardError log;
+    Signals signals;
+    int dumps = 0;
+    signals.on(SIGQUIT, [&] {
+      scheduler.dump();
+      ++dumps;
+    });
+    std::raise(SIGQUIT);
+    CHECK(ask(address, "hello\n") == "answer to hello\n");
+    CHECK(dumps == 1);
+    CHECK(log.read() == "");
+    std::raise(SIGQUIT);
+    CHECK(ask(address, "hello\n") == "answer to hello\n");
+    const std::string lines = log.read();
+    INFO(lines);
+    CHECK(lines.find(" lines were not written") < lines.find('\n'));
+    CHECK(lines.find(" coroutines, ") != std::string::npos);
+    CHECK(lines.find("\n  accept loop #") != std::string::npos);
   }
 
   TEST_CASE_FIXTURE(Run, "no text forges a line of the log") {

@@ -41,6 +41,10 @@ namespace naglfar {
 /// library). Its destructor closes the descriptor. A destructor cannot wait:
 /// what was not flushed by flush() or close() is lost. If another coroutine
 /// waits in a call on the file meanwhile, that call fails with ECANCELED.
+///
+/// Each piece that leaves wakes all coroutines that wait to send, so N of
+/// them cost up to N * N wake-ups. Where hundreds have something for one
+/// file, let one coroutine write what the others put into a Channel.
 class ScheduledFile final : private Job {
  public:
   /// @param fd A descriptor, which the file owns from now on.

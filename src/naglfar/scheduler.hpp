@@ -196,16 +196,18 @@ class Scheduler {
         function(*c);
   }
   /// Lists all coroutines, and what each waits for.
-  /// @param out Where to. If it is std::cerr and no program reads that, the
-  ///        thread waits.
+  /// @param out Where to. If its reader is slow, the thread waits for it:
+  ///        while a program serves, it calls the other dump().
   void dump(std::ostream& out) const;
-  /// Lists them in the log, which never waits (sys::log()).
+  /// The same as lines of the log (sys::log()), which never make the thread
+  /// wait: what a full pipe does not take is dropped, and counted.
   void dump() const;
 
   /// What becomes of an exception that leaves a coroutine and that no call is
   /// told of. By default it leaves run(). If this function is set, it is
   /// called instead and the other coroutines go on:
-  /// `scheduler.unhandled = Scheduler::print;`.
+  /// `scheduler.unhandled = Scheduler::print;`. It may throw, which leaves
+  /// run(), but it must not end its thread: that ends the process.
   std::function<void(std::exception_ptr)> unhandled;
   /// A buffer for what runs, until it waits. A file reads into it, so that a
   /// coroutine that waits to read needs no buffer of its own.

@@ -31,6 +31,7 @@ void goWait(int fd, Interest interest, Deadline deadline) {
   pollfd entry{fd, events, 0};
   const int n = sys::poll(&entry, 1, static_cast<int>(patience));
   if (n == -1 && errno != EINTR) sys::fail(errno, "poll");
+  if (n == 1 && (entry.revents & POLLNVAL) != 0) sys::fail(EBADF, "poll");
   if (n == 0 && sys::now() >= deadline) sys::fail(ETIMEDOUT, "poll");
 }
 // [/wait-alone]

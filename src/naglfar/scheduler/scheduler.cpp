@@ -287,9 +287,9 @@ void Scheduler::dump(std::ostream& out) const {
 }
 
 void Scheduler::dump() const {
-  std::stringstream list;
-  dump(list);
-  for (std::string line; std::getline(list, line);) sys::log({line});
+  std::stringstream lines;
+  dump(lines);
+  for (std::string line; std::getline(lines, line);) sys::log({line});
 }
 
 // A line for each coroutine.
@@ -332,7 +332,8 @@ void WaitQueue::Entry::wait(const char* waitsFor, Deadline deadline) {
 
 void WaitQueue::Entry::notify() {
   unlink();
-  scheduler_.wake(job_);
+  // A destructor may call this after exit(3) has destroyed the scheduler.
+  if (Scheduler::ofThread() == &scheduler_) scheduler_.wake(job_);
 }
 // [/wait-queue-members]
 

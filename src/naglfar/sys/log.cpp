@@ -7,10 +7,13 @@
 // pipe takes data, it takes that many (pipe(7)). A reader that has gone must
 // not end the program either, so the write sends no SIGPIPE.
 //
-// Invariant: one call writes one line, whatever the text contains.
+// Invariants:
+// - One call writes one line, whatever the text contains.
+// - A reader that is gone sends no SIGPIPE to the program.
 //
-// It asks the C library for poll(2), on the real kernel also in a program
-// that has the simulated one, and std::cerr for the write.
+// It asks the C library for poll(2) and the mask of signals, on the real
+// kernel also in a program that has the simulated one, and std::cerr for the
+// write.
 
 #include <poll.h>
 #include <unistd.h>
