@@ -38,10 +38,14 @@ class ScheduledMixIn : public Base {
   template <class... Args>
   explicit ScheduledMixIn(Args&&... args)
       : Base(std::forward<Args>(args)...) {
-    stop_.run();  // waits from now on
-    // The last step that may throw: no destructor would end the coroutine.
     acceptor_ = go([this] { acceptConnections(); });
     acceptor_.name = "accept loop";
+    try {
+      stop_.run();  // waits from now on
+    } catch (...) {
+      acceptor_.cancel();  // no destructor runs, which would do it
+      throw;
+    }
   }
   /// Stops accepting, and cancels the requests that are being served.
   ~ScheduledMixIn() override {
