@@ -88,7 +88,8 @@ void ScheduledFile::keep(Grow grow) {
 // False at the end of file.
 bool ScheduledFile::fill() {
   if (closed()) sys::fail(EBADF, "read from a closed file");
-  // A stack has no room for it, and a thread with a scheduler many coroutines.
+  // A stack has no room for it, and a thread with a scheduler many
+  // coroutines.
   Scheduler* const scheduler = Scheduler::ofThread();
   std::string own;
   std::string& scratch = scheduler != nullptr ? scheduler->scratch : own;
