@@ -12,7 +12,7 @@
 naglfar_layer(sys 00
   HEADERS sys.hpp sys/ledger.hpp
   SOURCES sys/ledger.cpp sys/sys.cpp sys/kernel.cpp sys/log.cpp
-          sys/process.cpp)
+          sys/without_sigpipe.hpp sys/process.cpp)
 
 naglfar_layer(job 01
   HEADERS job.hpp)

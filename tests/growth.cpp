@@ -131,6 +131,30 @@ TEST_CASE("to join tasks and to wait for a group") {
   });
 }
 
+// The members end in one turn each, so that each end could wake all.
+TEST_CASE("to wait for one group, or join one task, in many places") {
+  const auto operation = [](std::size_t n, Steps& counted) {
+    Scheduler scheduler;
+    Channel<int> turns(0);
+    TaskGroup group;
+    Task task = go([&] { group.wait(); });
+    for (std::size_t i = 0; i < n; ++i) {
+      group.go([&] { turns.read(); });
+      go([&] { group.wait(); });
+      go([&] { task.join(); });
+    }
+    yield();
+    counted.start();
+    for (std::size_t i = 0; i < n; ++i) {
+      turns.write(1);
+      yield();
+    }
+    scheduler.run();
+    counted.stop();
+  };
+  checkGrowth(operation, 1'000);
+}
+
 TEST_CASE("to let time pass in many places") {
   checkGrowth([](std::size_t n, Steps& counted) {
     Scheduler scheduler;

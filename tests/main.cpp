@@ -1,7 +1,8 @@
 // The main function of all test programs, compiled once.
 //
 // doctest is content with a run of no test at all: a filter that matches
-// nothing passes, and so does an empty file. Here both fail.
+// nothing passes, and so does an empty file. Here both fail. A list of a part
+// of the tests may be empty, such as that of a test suite.
 
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
@@ -12,8 +13,8 @@
 
 namespace {
 
-// Learns how many test cases the filters have let through; --help asks
-// nobody, and leaves it at -1.
+// Learns how many test cases the filters have let through, or of a list, how
+// many there are; --help leaves it at -1.
 struct Counter : TestListener {
   explicit Counter(const doctest::ContextOptions&) {}
   static inline int selected = -1;
@@ -22,7 +23,7 @@ struct Counter : TestListener {
     selected = static_cast<int>(stats.numTestCasesPassingFilters);
   }
   void report_query(const doctest::QueryData& query) override {
-    selected = static_cast<int>(query.run_stats->numTestCasesPassingFilters);
+    selected = static_cast<int>(query.run_stats->numTestCases);
   }
 };
 

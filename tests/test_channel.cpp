@@ -217,8 +217,6 @@ TEST_CASE("100 readers and 100 messages cost 100 parks") {
   });
   scheduler.run();
   CHECK(since.parks() == 100);
-  // Each reader runs twice, and the writer once more than it yields.
-  CHECK(since.switches() == 2 * (200 + 101));
   CHECK(since.polls() == 0);
   REQUIRE(read.size() == 100);
   for (int i = 0; i < 100; ++i)
@@ -235,8 +233,6 @@ TEST_CASE("a writer that does not yield costs its readers no more parks") {
   });
   scheduler.run();
   CHECK(since.parks() == 100);
-  // The writer's turn ends once, by its budget.
-  CHECK(since.switches() == 2 * (200 + 1 + 1));
 }
 
 TEST_CASE("a reader that comes later cannot take what was handed over") {
@@ -328,12 +324,10 @@ TEST_CASE("nobody who could write is a deadlock that names the reader") {
   go([&] { channel.read(); }).name = "lonely reader";
   go([&] { channel.wait(); }).name = "lonely waiter";
   const Since since;
-  CHECK_THROWS_WITH_AS(scheduler.run(), doctest::Contains("lonely reader #"),
+  CHECK_THROWS_WITH_AS(scheduler.run(), doctest::Contains("lonely reader"),
                        Deadlock);
-  CHECK_THROWS_WITH_AS(scheduler.run(), doctest::Contains("lonely waiter #"),
+  CHECK_THROWS_WITH_AS(scheduler.run(), doctest::Contains("lonely waiter"),
                        Deadlock);
-  CHECK_THROWS_WITH_AS(scheduler.run(),
-                       doctest::Contains("waits for a message"), Deadlock);
   CHECK_THROWS_AS(channel.read(), Deadlock);
   CHECK(since.parks() == 3);  // and no spinning
 }
@@ -346,8 +340,10 @@ TEST_CASE("a reader that is woken in vain waits on") {
   go([&] {
     reader = &Scheduler::current().self();
     read = channel.next();
+    reader = nullptr;
   });
   settleDown();
+  REQUIRE(reader != nullptr);
   scheduler.wake(*reader);
   settleDown();
   channel.write(1);
@@ -363,8 +359,10 @@ TEST_CASE("a writer that is woken in vain waits on") {
   go([&] {
     writer = &Scheduler::current().self();
     channel.write(2);
+    writer = nullptr;
   });
   settleDown();
+  REQUIRE(writer != nullptr);
   scheduler.wake(*writer);
   settleDown();
   CHECK(channel.size() == 1);
@@ -1111,38 +1109,49 @@ TEST_CASE("a message whose move throws goes to the next reader") {
   CHECK(got == Numbers{1});
 }
 
-TEST_CASE("a message is moved and never copied, and twice on its way") {
-  static int copies;
-  static int moves;
-  struct Counted {
-    Counted() = default;
-    Counted(const Counted&) { ++copies; }
-    Counted(Counted&&) noexcept { ++moves; }
-    Counted& operator=(const Counted&) = delete;
-  };
-  copies = moves = 0;
+namespace {
+
+// Counts how often it is copied and moved.
+struct Counted {
+  Counted() = default;
+  Counted(const Counted&) { ++copies; }
+  Counted(Counted&&) noexcept { ++moves; }
+  Counted& operator=(const Counted&) = delete;
+  static inline int copies;
+  static inline int moves;
+};
+
+// Lets messages go each way through a channel: to a reader that waits, out of
+// the hands of writers that wait for room, and through a long queue. Returns
+// how many there were.
+int messagesOfEachWay() {
+  Counted::copies = Counted::moves = 0;
   Channel<Counted> channel(4);
+  Channel<Counted> unlimited;
   Scheduler scheduler;
   go([&] { channel.read(); });
   settleDown();
-  channel.write(Counted());  // to a reader
+  channel.write(Counted());
   settleDown();
-  CHECK(moves == 2);
-  // However many wait: one that were moved up for each read would show.
   for (int i = 0; i < 100; ++i) go([&] { channel.write(Counted()); });
   settleDown();
   for (int i = 0; i < 100; ++i) {
     channel.read();
     settleDown(1);
   }
-  CHECK(moves == 2 * 101);
-  CHECK(copies == 0);
-  Channel<Counted> unlimited;
-  moves = 0;
   for (int i = 0; i < 1000; ++i) unlimited.write(Counted());
   for (int i = 0; i < 1000; ++i) unlimited.next();
-  CHECK(moves == 2 * 1000);
-  CHECK(copies == 0);
+  return 1 + 100 + 1000;
+}
+
+}  // namespace
+
+// If messages moved up in the queue for each read, there would be a hundred
+// times as many moves.
+TEST_CASE("a message is moved and never copied, however many wait") {
+  const int messages = messagesOfEachWay();
+  CHECK(Counted::copies == 0);
+  CHECK(Counted::moves <= 6 * messages);
 }
 
 TEST_CASE("a channel keeps its messages if an allocation fails") {
@@ -1188,7 +1197,7 @@ TEST_CASE("a writer that gave up needs no memory again") {
   CHECK(channel.read() == 2);
 }
 
-TEST_CASE("a reader admits a writer without memory and without a move") {
+TEST_CASE("a reader admits a writer without memory") {
   Channel<MoveOnly> channel(1);
   Scheduler scheduler;
   go([&] {
@@ -1196,10 +1205,8 @@ TEST_CASE("a reader admits a writer without memory and without a move") {
   });
   settleDown();
   outOfMemory = true;
-  MoveOnly::moves = 1;  // out of the channel
   const std::optional<MoveOnly> first = channel.next();
   outOfMemory = false;
-  MoveOnly::moves = -1;
   CHECK(first->value == 0);
   CHECK(channel.size() == 1);
   settleDown();
@@ -1218,9 +1225,8 @@ TEST_CASE("an allocation is needed only once a channel holds a message") {
   const std::uint64_t before = allocations;
   channel.write(1);  // to the reader
   CHECK(allocations == before);
-  channel.write(2);
-  CHECK(allocations > before);
-  channel.write(3);
+  for (int i = 0; i < 100; ++i) channel.write(i);
+  CHECK(allocations > before);  // they are counted
   const std::uint64_t after = allocations;
   for (int i = 0; i < 1000; ++i) {
     channel.read();
@@ -1602,5 +1608,47 @@ TEST_CASE("messages arrive in the order in which their writers asked") {
   for (unsigned seed = 1; seed <= 100; ++seed) {
     CAPTURE(seed);
     keepOrderAtRandom(seed);
+  }
+}
+
+// --- counts of this implementation ---
+
+TEST_SUITE("reference") {
+  TEST_CASE("the switches of 100 readers and 100 messages") {
+    for (const bool yields : {false, true}) {
+      Channel<int> channel;
+      Scheduler scheduler;
+      const Since since;
+      for (int i = 0; i < 100; ++i) go([&] { channel.read(); });
+      go([&] {
+        for (int i = 0; i < 100; ++i) {
+          channel.write(i);
+          if (yields) naglfar::yield();
+        }
+      });
+      scheduler.run();
+      // Each reader runs twice. The writer's turn ends when it yields, or
+      // else once, by its budget.
+      CHECK(since.switches() == 2 * (200 + (yields ? 101 : 2)));
+    }
+  }
+
+  TEST_CASE("a message is moved twice on its way") {
+    const int messages = messagesOfEachWay();
+    CHECK(Counted::moves == 2 * messages);
+  }
+
+  TEST_CASE("a reader admits a writer without a move") {
+    Channel<MoveOnly> channel(1);
+    Scheduler scheduler;
+    go([&] {
+      for (int i = 0; i < 2; ++i) channel.write(MoveOnly(i));
+    });
+    settleDown();
+    MoveOnly::moves = 1;  // out of the channel
+    const std::optional<MoveOnly> first = channel.next();
+    MoveOnly::moves = -1;
+    CHECK(first->value == 0);
+    CHECK(channel.size() == 1);
   }
 }

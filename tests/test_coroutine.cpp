@@ -688,10 +688,8 @@ TEST_CASE("who catches everything and suspends again is unwound again") {
     log.push_back("went on");
   });
   c.resume();
-  const Since since;
   Coroutine::destroy(c);
   CHECK(log == Log{"caught", "left"});
-  CHECK(since.switches() == 2);
   CHECK(coroutines() == 0);
 }
 
@@ -942,13 +940,11 @@ TEST_CASE("describe gives the name and a number that no other has") {
   Stage stage;
   Coroutine& a = stage.make([] {});
   Coroutine& b = stage.make([] {});
-  b.name = "reader";
-  const auto number = [](const Coroutine& c) {
-    const std::string text = c.describe();
-    return std::stoul(text.substr(text.find('#') + 1));
-  };
-  CHECK(a.describe() == "coroutine #" + std::to_string(number(a)));
-  CHECK(b.describe() == "reader #" + std::to_string(number(a) + 1));
+  CHECK(a.describe() != b.describe());
+  a.name = b.name = "reader";
+  CHECK(contains(a.describe(), "reader"));
+  CHECK(contains(b.describe(), "reader"));
+  CHECK(a.describe() != b.describe());
 }
 
 TEST_CASE("each thread has its own coroutines") {
@@ -1007,9 +1003,10 @@ TEST_CASE("a pool returns its slabs when it goes") {
   {
     StackPool pool;
     std::vector<char*> stacks;
-    for (int i = 0; i < 200; ++i) stacks.push_back(pool.acquire());
+    while (since(Call::mmap) < 3 && stacks.size() < 5000)
+      stacks.push_back(pool.acquire());
     for (char* stack : stacks) pool.release(stack);
-    CHECK(since(Call::mmap) > 1);
+    CHECK(since(Call::mmap) > 0);
     CHECK(since(Call::munmap) == 0);
   }
   CHECK(since(Call::munmap) == since(Call::mmap));
@@ -1035,7 +1032,7 @@ TEST_CASE("1000 coroutines one after the other need one stack") {
   }
   CHECK(others == 1);  // the first
   CHECK(since(Call::mmap) == 1);
-  CHECK(since(Call::mprotect) + since(Call::madvise) <= 2);
+  CHECK(since(Call::mprotect) + since(Call::madvise) < 100);  // not each time
 }
 
 // The last thing that a coroutine does on its stack is to destroy its
@@ -1120,8 +1117,8 @@ void checkOverflow(const Fate& fate, const char* name) {
   REQUIRE(WIFSIGNALED(fate.status));
   const int signal = WTERMSIG(fate.status);
   CHECK((signal == SIGSEGV || signal == SIGBUS));
-  CHECK(contains(fate.said, std::string("stack overflow: ") + name + " #"));
-  CHECK(contains(fate.said, std::to_string(StackPool::stackSize)));
+  CHECK(contains(fate.said, "stack overflow"));
+  CHECK(contains(fate.said, name));
 }
 
 }  // namespace
@@ -1129,6 +1126,22 @@ void checkOverflow(const Fate& fate, const char* name) {
 TEST_CASE("a stack that overflows is reported with the coroutine's name") {
   if (RUNNING_ON_VALGRIND) return;
   checkOverflow(inChild([] { return overflow("digger"); }), "digger");
+}
+
+TEST_CASE("the report of an overflow waits for no reader") {
+  if (RUNNING_ON_VALGRIND || fiberHooksOn) return;
+  const Fate fate = inChild([] {
+    int ends[2];
+    if (sys::pipe(ends, sys::Mode::nonblocking) != 0) return 1;
+    const std::string page(4096, '.');
+    while (sys::write(ends[1], page.data(), page.size()) != -1) continue;
+    fcntl(ends[1], F_SETFL, 0);
+    dup2(ends[1], STDERR_FILENO);
+    alarm(10);  // for the writer that waits
+    return overflow("digger");
+  });
+  REQUIRE(WIFSIGNALED(fate.status));
+  CHECK(WTERMSIG(fate.status) != SIGALRM);
 }
 
 namespace {
@@ -1452,42 +1465,23 @@ TEST_CASE("no signal runs on what a thread has left behind") {
 #ifdef __linux__
 TEST_CASE("where the kernel has no guards mprotect makes them") {
   if (RUNNING_ON_VALGRIND) return;
-  const Fate counts = inChild([] {
+  const Fate asked = inChild([] {
     kernelWithoutGuards = true;
     if (std::string(StackPool::guardMethod()) != "mprotect") return 1;
     const Since since;
     StackPool pool;
-    char* a = pool.acquire();
-    char* b = pool.acquire();
-    pool.release(a);
-    pool.release(b);
-    if (since(Call::mprotect) != 2) return 2;
-    // To ask for guards once is enough. This call keeps pages small.
-    if (since(Call::madvise) != 1) return 3;
-    return 0;
+    pool.release(pool.acquire());
+    if (since(Call::mprotect) == 0) return 2;
+    return overflow("runner");
   });
-  CHECK(WIFEXITED(counts.status));
-  CHECK(WEXITSTATUS(counts.status) == 0);
+  checkOverflow(asked, "runner");
 
+  // The first guard is refused, by a kernel that was not asked before.
   const Fate fate = inChild([] {
     kernelWithoutGuards = true;
     return overflow("walker");
   });
   checkOverflow(fate, "walker");
-}
-
-TEST_CASE("the first guard that is refused does not leave a stack without") {
-  if (RUNNING_ON_VALGRIND) return;
-  const Fate counts = inChild([] {
-    kernelWithoutGuards = true;
-    const Since since;
-    StackPool pool;
-    pool.release(pool.acquire());
-    // One of the two is refused, by a kernel that was not asked before.
-    // Another call of madvise(2) keeps the pages small.
-    return since(Call::mprotect) == 1 && since(Call::madvise) <= 2 ? 0 : 1;
-  });
-  CHECK(counts.status == 0);
 }
 
 TEST_CASE("the error for a guard that cannot be had names the limit") {
@@ -1730,12 +1724,6 @@ TEST_CASE("100000 coroutines live at once") {
           })
           .resume();
     CHECK(since(Call::mmap) * 32 <= n);  // slabs hold many
-    // A list of guards for each slab, or one after the other, and a word on
-    // huge pages.
-    const auto slabs = since(Call::mmap);
-    CHECK((since(Call::process_madvise) == slabs ||
-           since(Call::madvise) == n + slabs));
-    CHECK((since(Call::madvise) == 0 || since(Call::madvise) == n + slabs));
     CHECK(since.switches() == 2 * n);
   }
   CHECK(arrived == n);
@@ -1748,3 +1736,79 @@ TEST_CASE("100000 coroutines live at once") {
   CHECK(since(Call::mmap) == 0);
 }
 #endif
+
+// --- counts and words of this implementation ---
+
+TEST_SUITE("reference") {
+  TEST_CASE("a coroutine that is unwound suspends without a switch") {
+    Stage stage;
+    Coroutine& c = stage.make([] {
+      try {
+        Coroutine::suspend();
+      } catch (...) {
+      }
+      Coroutine::suspend();
+    });
+    c.resume();
+    const Since since;
+    Coroutine::destroy(c);
+    CHECK(since.switches() == 2);
+  }
+
+  TEST_CASE("describe numbers coroutines in the order of their making") {
+    Stage stage;
+    Coroutine& a = stage.make([] {});
+    Coroutine& b = stage.make([] {});
+    b.name = "reader";
+    const std::string text = a.describe();
+    const auto number = std::stoul(text.substr(text.find('#') + 1));
+    CHECK(text == "coroutine #" + std::to_string(number));
+    CHECK(b.describe() == "reader #" + std::to_string(number + 1));
+  }
+
+  TEST_CASE("an overflow is reported in these words") {
+    if (RUNNING_ON_VALGRIND || fiberHooksOn) return;
+    const Fate fate = inChild([] { return overflow("digger"); });
+    INFO(fate.said);
+    CHECK(contains(fate.said, "stack overflow: digger #"));
+    CHECK(contains(fate.said, std::to_string(StackPool::stackSize)));
+  }
+
+#ifdef __linux__
+  TEST_CASE("guards by mprotect cost a call for each stack") {
+    if (RUNNING_ON_VALGRIND) return;
+    for (const bool asked : {true, false}) {
+      const Fate counts = inChild([asked] {
+        kernelWithoutGuards = true;
+        if (asked) StackPool::guardMethod();
+        const Since since;
+        StackPool pool;
+        char* a = pool.acquire();
+        char* b = pool.acquire();
+        pool.release(a);
+        pool.release(b);
+        if (since(Call::mprotect) != 2) return 1;
+        // To ask for guards once is enough. Another call keeps pages small.
+        return since(Call::madvise) <= (asked ? 1 : 2) ? 0 : 2;
+      });
+      CHECK(WIFEXITED(counts.status));
+      CHECK(WEXITSTATUS(counts.status) == 0);
+    }
+  }
+
+  TEST_CASE("a slab's guards are made by one call, or each by its own") {
+    if (RUNNING_ON_VALGRIND || fiberHooksOn) return;
+    if (std::string(StackPool::guardMethod()) == "mprotect") return;
+    StackPool pool;
+    std::vector<char*> stacks(1000);
+    const Since since;
+    for (char*& stack : stacks) stack = pool.acquire();
+    // In the second case with a word on huge pages.
+    const auto slabs = since(Call::mmap);
+    const auto lists = since(Call::process_madvise);
+    const auto calls = since(Call::madvise);
+    CHECK(((lists == slabs && calls == 0) || calls == stacks.size() + slabs));
+    for (char* stack : stacks) pool.release(stack);
+  }
+#endif
+}

@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include <chrono>
+#include <functional>
 #include <limits>
 #include <optional>
 #include <stdexcept>
@@ -304,12 +305,138 @@ TEST_SUITE("extremes: sizes") {
   }
 }
 
+namespace {
+
+// Changes one setting of its own, reads the body, and answers with its size.
+struct Handler : BaseHTTPRequestHandler {
+  Handler(ScheduledFile& request, const sys::Address& client,
+          TCPServer& accepted_by)
+      : BaseHTTPRequestHandler(request, client, accepted_by) {
+    protocol_version = "HTTP/1.1";
+    change(*this);
+  }
+  void do_POST() override {
+    const std::string body = std::to_string(rfile.read().size());
+    send_response(200);
+    send_header("Content-Length", std::to_string(body.size()));
+    end_headers();
+    wfile.write(body);
+  }
+  void log_message(std::string_view) override {}
+  static inline std::function<void(Handler&)> change;
+};
+
+// What a client gets that has sent two requests before the server looks.
+std::string statuses() {
+  ScheduledMixIn<HTTPServer> server(sys::Address("localhost", 0),
+                                    handlerFor<Handler>);
+  const Task task = go([&] { server.serve_forever(); });
+  ScheduledFile client = ScheduledFile::connectTcp(server.server_address);
+  const std::string post = "POST / HTTP/1.1\r\nHost: a\r\n";
+  client.write(post + "Content-Length: 3\r\n\r\nabc" + post +
+               "Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+               "3\r\nabc\r\n0\r\n\r\n");
+  const std::string answers = client.read();
+  std::string found;
+  for (std::size_t at = 0;
+       (at = answers.find("HTTP/1.1 ", at)) != answers.npos; ++at)
+    found += answers.substr(at + 9, 3) + " ";
+  client.close();
+  server.server_close();
+  return found;
+}
+
+}  // namespace
+
+TEST_SUITE("extremes: settings of a handler") {
+  // The requests are there already, so no time is too short for them.
+  TEST_CASE_FIXTURE(Run, "each time has its least and its greatest") {
+    using Time = sys::Duration Handler::*;
+    for (const Time time :
+         {&Handler::headerTimeout, &Handler::timeout,
+          &Handler::keepAliveTimeout, &Handler::lingerTimeout})
+      for (const sys::Duration length :
+           {sys::Duration::min(), sys::Duration(), sys::Duration::max()}) {
+        Handler::change = [=](Handler& h) { h.*time = length; };
+        CHECK(statuses() == "200 200 ");
+      }
+  }
+
+  TEST_CASE_FIXTURE(Run, "each limit allows nothing, or anything") {
+    struct {
+      const char* name;
+      std::size_t& (*of)(Handler&);
+      const char* ofNone;  // the answers with a limit of 0
+    } const limits[] = {
+        {"maxHead", [](Handler & h) -> auto& {return h.maxHead;
+  }
+  , "414 "
+}
+, {"maxHeaders", [](Handler& h) -> auto& {return h.maxHeaders;
+}
+, "431 "
+}
+, {"limit", [](Handler& h) -> auto& {return h.rfile.limit;
+}
+, "413 "
+}
+, {"lingerLimit", [](Handler& h) -> auto& {return h.lingerLimit;
+}
+, "200 200 "
+}
+, {
+  "bufferSize", [](Handler & h) -> auto& {
+    return h.connection.bufferSize;
+  }
+  , "200 200 "
+}
+}
+;
+for (const auto& limit : limits)
+  for (const std::size_t most : {std::size_t{0}, largest - 1, largest}) {
+    CAPTURE(limit.name);
+    CAPTURE(most);
+    Handler::change = [&](Handler& h) { limit.of(h) = most; };
+    CHECK(statuses() == (most == 0 ? limit.ofNone : "200 200 "));
+  }
+}
+
+// What the server drops stays little, whatever a body may have.
+TEST_CASE_FIXTURE(Run, "a chunk of any size is not dropped unlimited") {
+  struct Ignoring : Handler {
+    using Handler::Handler;
+    void do_POST() override { send_response(204), end_headers(); }
+  };
+  Handler::change = [](Handler& h) { h.rfile.limit = unlimited; };
+  for (const std::string first : {"", "1\r\nx\r\n", "2\r\nxy\r\n"})
+    for (const std::string size :
+         {"ffffffffffffffff", "fffffffffffffffe", "fffffffffffffffd"}) {
+      CAPTURE(first + size);
+      Sockets pair;
+      ScheduledFile request(std::move(pair.b));
+      goWrite(pair.a.get(),
+              "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: "
+              "chunked\r\n\r\n" +
+                  first + size + "\r\n");
+      TCPServer server(sys::Address("localhost", 0), nullptr);
+      Ignoring handler(request, sys::Address(), server);
+      Task task = go([&] { handler.handle_one_request(); });
+      for (int i = 0; i < 5; ++i) yield();
+      CHECK(task.done());  // it waits for no more
+      CHECK(handler.close_connection);
+      task.cancel();
+    }
+}
+}
+
 TEST_SUITE("extremes: descriptors") {
-  // None is -1, and this one is closed.
+  // Less than 0, or so large that a table up to there would be too much.
   TEST_CASE_FIXTURE(Run, "no descriptor is EBADF to every call") {
     const TempFile file("x");
     const sys::Address address("localhost", 1);
-    for (const int fd : {-1, -2, std::numeric_limits<int>::min()}) {
+    // A table up to the last would take 240 MiB.
+    for (const int fd :
+         {-1, -2, std::numeric_limits<int>::min(), 4'000'000}) {
       CAPTURE(fd);
       char byte;
       sys::Address client;
@@ -325,8 +452,44 @@ TEST_SUITE("extremes: descriptors") {
       CHECK(errorOf([&] { goClose(fd); }) == EBADF);
       CHECK(errorOf([&] { goWait(fd, Interest::read); }) == EBADF);
       CHECK(errorOf([&] { HangupWatch(fd, [] {}); }) == EBADF);
+      CHECK(errorOf([&] { peerIsThere(fd, true); }) == EBADF);
       CHECK_FALSE(scheduler.poller().registered(fd));
       scheduler.deregister(fd);
+      for (unsigned i = 0; i <= Scheduler::operationsPerTurn; ++i)
+        Scheduler::spend(fd);
+    }
+  }
+
+  TEST_CASE_FIXTURE(Run, "a number that is far and closed takes no memory") {
+    const auto allocations = [&](int fd) {
+      const Since since;
+      CHECK(errorOf([&] { goWait(fd, Interest::read); }) == EBADF);
+      for (unsigned i = 0; i <= Scheduler::operationsPerTurn; ++i)
+        Scheduler::spend(fd);
+      return since.allocations();
+    };
+    const std::uint64_t few = allocations(-1);
+    for (const int fd : {4'000'000, 5'000'000}) CHECK(allocations(fd) == few);
+  }
+
+  TEST_CASE("without a scheduler no descriptor is EBADF, too") {
+    const Bounded bounded;
+    int closed = -1;
+    closed = Sockets().a.get();
+    for (const int fd : {-1, closed, std::numeric_limits<int>::max()}) {
+      CAPTURE(fd);
+      CHECK(errorOf([&] { goWait(fd, Interest::read); }) == EBADF);
+      CHECK(errorOf([&] { goWait(fd, Interest::write); }) == EBADF);
+      CHECK(errorOf([&] { goRead(fd, 1); }) == EBADF);
+      CHECK(errorOf([&] { peerIsThere(fd, true); }) == EBADF);
+    }
+  }
+
+  TEST_CASE("no descriptor is EBADF to a thread that waits") {
+    const Bounded bounded;
+    for (const int fd : {-1, std::numeric_limits<int>::min()}) {
+      CHECK(errorOf([&] { goWait(fd, Interest::read); }) == EBADF);
+      CHECK(errorOf([&] { SharedWaiters(1, true, 0s).wait(fd); }) == EBADF);
     }
   }
 

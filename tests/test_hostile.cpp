@@ -58,6 +58,8 @@ class Handler : public BaseHTTPRequestHandler {
     if (path == "/stream") return stream();
     if (path == "/unframed") return unframed("until the end");
     if (path == "/late") throw HTTPError(503, "not now");
+    if (path == "/upstream") sys::fail(ECONNRESET, "another connection");
+    if (path == "/closed") closedChannel();
     if (path == "/large") return reply(std::string(large, 'x'));
     if (path == "/large-unframed") return unframed(std::string(large, 'x'));
     if (path == "/reason") send_response(200, "OK\r\nSet-Cookie: a");
@@ -86,6 +88,11 @@ class Handler : public BaseHTTPRequestHandler {
   static constexpr std::size_t large = std::size_t{8} << 20;
 
  private:
+  static void closedChannel() {
+    Channel<int> closed;
+    closed.close();
+    closed.read();  // EPIPE
+  }
   void careless() {
     for (int attempt = 0; attempt < 2; ++attempt) try {
         rfile.read();
@@ -530,6 +537,16 @@ TEST_SUITE("hostile: bodies") {
         ask("GET /late HTTP/1.1\r\nHost: a\r\n\r\n" + next);
     CHECK(answer.starts_with("HTTP/1.1 503 not now\r\n"));
     CHECK_FALSE(contains(answer, "GET /next"));
+  }
+
+  TEST_CASE_FIXTURE(Serving, "an error of another connection is a 500") {
+    for (const char* path : {"/closed", "/upstream"}) {
+      ScheduledFile client = connect();
+      client.write("GET " + std::string(path) +
+                   " HTTP/1.1\r\nHost: a\r\n\r\n");
+      CHECK(statusOf(client.read()) == "500");
+    }
+    CHECK(statusOf(ask("GET /closed HTTP/1.0\r\n\r\n")) == "500");
   }
 }
 // [/body-tests]

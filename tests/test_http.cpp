@@ -352,9 +352,10 @@ TEST_SUITE("http: the first lines of a request") {
       CHECK(ask("hOST:" + host + "\r\n", "1.0") == "/ at " + host);
     }
     for (const std::string host :
-         {"a b",     "a@b",      "a/b",  "a?b",   "a#b",    "a:b",   "a:1:2",
-          "a:65536", "a:-1",     "[::1", "::1]",  "[::1]x", "[a/b]", "a%2",
-          "a%zz",    "http://a", "a\\b", "\"a\"", "<a>",    "a\xe4"}) {
+         {"a b",       "a@b",      "a/b",  "a?b",   "a#b",  "a:b",
+          "a:1:2",     "a:65536",  "a:-1", "[::1",  "::1]", "[::1]x",
+          "[a/b]",     "a%2",      "a%zz", "[]",    "[zz]", "[1:2]",
+          "[1.2.3.4]", "http://a", "a\\b", "\"a\"", "<a>",  "a\xe4"}) {
       CAPTURE(host);
       CHECK(ask("Host: " + host + "\r\n") == "400");
       CHECK(ask("Host: " + host + "\r\n", "1.0") == "400");
@@ -381,8 +382,8 @@ TEST_SUITE("http: the first lines of a request") {
     CHECK(ask("/http://a/") == "/http://a/ at other");
     for (const std::string target :
          {"http:///", "http://", "http:/a", "http:a", "ftp://a/",
-          "http://u@a/", "http://a:b/", "a", "a/b", "a:1", "?b", "\\a",
-          "javascript:1"}) {
+          "http://u@a/", "http://:80/", "http://:", "http://[]/",
+          "http://a:b/", "a", "a/b", "a:1", "?b", "\\a", "javascript:1"}) {
       CAPTURE(target);
       CHECK(ask(target) == "400");
     }
@@ -563,9 +564,9 @@ TEST_SUITE("http: headers of a request") {
   TEST_CASE("headers of one request are not those of the next") {
     const auto got = exchange(
         "GET /1 HTTP/1.1\r\nHost: a\r\nOne: 1\r\n\r\nGET /2 "
-        "HTTP/1.1\r\nHost: a\r\nTwo: 2\r\n\r\n",
+        "HTTP/1.1\r\nHost: a\r\nTwo: 2\r\nConnection: close\r\n\r\n",
         "HTTP/1.1");
-    CHECK(got.headers.size() == 2);
+    CHECK(got.headers.size() == 3);
     CHECK(got.headers.contains("Two"));
   }
 }
@@ -640,6 +641,26 @@ TEST_SUITE("http: connections") {
     CHECK(count(answer, "HTTP/1.1 ") == 1);
   }
 
+  TEST_CASE("a handler may close its connection itself") {
+    class Closing : public Handler {
+     public:
+      using Handler::Handler;
+      void do_GET() override {
+        Handler::do_GET();
+        if (path == "/close") connection.close();
+        if (path == "/finish") connection.finish();
+      }
+    };
+    for (const std::string path : {"/close", "/finish"}) {
+      CAPTURE(path);
+      Exchange closed;
+      CHECK_NOTHROW(
+          closed = exchange<Closing>(
+              "GET " + path + " HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1"));
+      CHECK(body(closed.answer) == "GET " + path + " HTTP/1.1");
+    }
+  }
+
   TEST_CASE("a body is read before the next request") {
     const std::string answer = answerTo(
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello" + get2,
@@ -667,6 +688,28 @@ TEST_SUITE("http: connections") {
     }
     client.write("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     CHECK(body(client.read()) == "GET / HTTP/1.1");
+  }
+
+  TEST_CASE_FIXTURE(Run, "a connection that is idle holds no head") {
+    Sockets sockets;
+    ScheduledFile file(std::move(sockets.b));
+    Handler handler(file, someClient, someServer());
+    handler.protocol_version = "HTTP/1.1";
+    Task serving = go([&] { handler.handle(); });
+    const std::string large(30'000, 'x');
+    ScheduledFile client(std::move(sockets.a));
+    client.autoflush = true;
+    client.write("GET /" + large + " HTTP/1.1\r\nHost: a\r\nX: " + large +
+                 "\r\n\r\n");
+    client.readUntil("\r\n\r\n").join();
+    CHECK(client.readUntil(" HTTP/1.1").join().size() > large.size());
+    for (int turn = 0; turn < 5; ++turn) yield();
+    CHECK_FALSE(serving.done());
+    CHECK(handler.requestline.capacity() < 1000);
+    CHECK(handler.path.empty());
+    CHECK(handler.headers.size() == 0);
+    client.close();
+    serving.join();
   }
 
   TEST_CASE_FIXTURE(Run, "who expects 100-continue gets it before the body") {
@@ -869,7 +912,8 @@ TEST_SUITE("http: responses") {
     CHECK(count(answer, "HTTP/1.0") == 1);
   }
 
-  TEST_CASE("a response leaves in one write") {
+  TEST_CASE("a response leaves in one write" *
+            doctest::test_suite("reference")) {
     const Ledger before = ledger;
     Sockets sockets(sys::Mode::blocking);
     ScheduledFile file(std::move(sockets.b));
@@ -949,6 +993,14 @@ TEST_SUITE("http: dates and the log") {
     CHECK(exchange("GET /" + std::string(70'000, 'x')).log ==
           std::vector<std::string>{"code 414, message URI Too Long",
                                    "\"\" 414 -"});
+  }
+
+  TEST_CASE("what is no request is not logged as the one before it") {
+    const auto got =
+        exchange("GET /1 HTTP/1.1\r\nHost: a\r\n\r\n\rX", "HTTP/1.1");
+    CHECK(got.log == std::vector<std::string>{
+                         "\"GET /1 HTTP/1.1\" 200 -",
+                         "code 400, message A CR without LF", "\"\" 400 -"});
   }
 
   TEST_CASE("an error that quotes a client is one line of the log") {

@@ -649,6 +649,27 @@ TEST_SUITE("mix-ins: processes") {
     ::alarm(0);
   }
 
+  // Both end by a write to a pipe, and so does shutdown() in the parent.
+  TEST_CASE("the ledger has all calls of a child and of a thread") {
+    shareLedger();
+    const Ledger before = totalLedger();
+    SUBCASE("child") {
+      ForkingMixIn<TCPServer> server(anyPort, goodbye);
+      CHECK(askOnce(server) == "goodbye");
+      server.shutdown();
+      server.server_close();
+    }
+    SUBCASE("thread") {
+      ThreadingMixIn<TCPServer> server(anyPort, goodbye);
+      server.maxConnections = 1;
+      CHECK(askOnce(server) == "goodbye");
+      server.shutdown();
+      server.server_close();
+    }
+    const Ledger after = totalLedger();
+    CHECK(after[Call::rt_sigprocmask] - before[Call::rt_sigprocmask] >= 4);
+  }
+
   // The test's own scheduler watches and waits while its process forks.
   TEST_CASE_FIXTURE(LongRun,
                     "defect 24: a fork leaves the parent its events") {
@@ -810,9 +831,10 @@ TEST_SUITE("mix-ins: what a fork copies") {
     CHECK(client.read() == "");
   }
 
+  // A limit of 0 counts as 1.
   TEST_CASE_FIXTURE(LongRun, "a server without room lets the others run") {
-    const auto check = [](auto& serving) {
-      serving.server.maxConnections = 1;
+    const auto check = [](auto& serving, std::size_t most) {
+      serving.server.maxConnections = most;
       const sys::Address address = serving.server.server_address;
       ScheduledFile first = ScheduledFile::connectTcp(address);
       first.write("a\n");
@@ -827,13 +849,18 @@ TEST_SUITE("mix-ins: what a fork copies") {
       CHECK(second.readline() == "c\n");
       endOf(second);
     };
-    SUBCASE("of threads") {
-      InCoroutine<ThreadingMixIn<TCPServer>> serving(echo);
-      check(serving);
-    }
-    SUBCASE("of processes") {
+    for (const std::size_t most : {1, 0}) {
+      CAPTURE(most);
+      {
+        InCoroutine<ScheduledMixIn<TCPServer>> serving(echo);
+        check(serving, most);
+      }
+      {
+        InCoroutine<ThreadingMixIn<TCPServer>> serving(echo);
+        check(serving, most);
+      }
       InCoroutine<Forking> serving(echo);
-      check(serving);
+      check(serving, most);
     }
   }
 }

@@ -1635,7 +1635,8 @@ TEST_CASE("epoll: one epoll_ctl in the life of a descriptor") {
 
 // [ledger-of-kqueue]
 #ifdef NAGLFAR_KQUEUE
-TEST_CASE("kqueue: to watch costs no call of its own") {
+TEST_CASE("kqueue: to watch costs no call of its own" *
+          doctest::test_suite("reference")) {
   Loop loop;
   Pair pair;
   Sleeper reader;
@@ -1665,8 +1666,8 @@ TEST_CASE("kqueue: to watch costs no call of its own") {
 
 // [ledger-of-select]
 #ifdef NAGLFAR_SELECT
-TEST_CASE(
-    "select: a new descriptor is looked at once and closed ones found") {
+TEST_CASE("select: a new descriptor is looked at once and closed ones found" *
+          doctest::test_suite("reference")) {
   Loop loop;
   Pair pair;
   Sleeper reader;

@@ -56,5 +56,6 @@ found
 switch
 sys
 io a?signal?in*
+timer_heap
 tests
 echo "tests passed under valgrind"

@@ -2,6 +2,7 @@
 
 #include "harness.hpp"
 
+#include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -22,6 +23,11 @@ namespace comet {
 using namespace naglfar;
 
 // [arguments]
+void openStandardStreams() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+    if (::fcntl(fd, F_GETFD) == -1) ::open("/dev/null", O_RDWR);
+}
+
 void usageError(const char* program, const std::string& what) {
   std::cerr << program +
                    (": " + what + "\n");  // one write: both halves may print
@@ -119,6 +125,7 @@ std::uint64_t pageFaults(int who) {
 Run::Run(const char* program, int argc, char** argv, sys::Mode listener,
          std::vector<std::string_view> servers)
     : program_(program), servers_(std::move(servers)) {
+  openStandardStreams();
   clients = clientsPerAddress;
   bool haveNumber = false;
   for (int i = 1; i < argc; ++i) {

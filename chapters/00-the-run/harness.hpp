@@ -27,6 +27,10 @@ std::size_t parseNumber(const char* program, const char* name,
                         std::string_view text, std::size_t least,
                         std::size_t most);
 
+// Opens those of the standard streams that are closed, on /dev/null. Else the
+// first socket of the program would be its standard error, and get the log.
+void openStandardStreams();
+
 // Ends the program with one line on standard error and exit status 2.
 [[noreturn]] void usageError(const char* program, const std::string& what);
 // [/command-line]

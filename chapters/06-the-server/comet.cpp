@@ -6,7 +6,6 @@
 #include "naglfar/server/waiters.hpp"
 
 #include <csignal>
-#include <iostream>
 
 using namespace naglfar;
 
@@ -60,7 +59,7 @@ int main(int argc, char** argv) {
   try {
     Scheduler scheduler;
     Signals signals;
-    signals.on(SIGQUIT, [&] { scheduler.dump(std::cerr); });
+    signals.on(SIGQUIT, [&] { scheduler.dump(); });
 
     std::optional<Server> httpd;
     if (run.hasServer()) {

@@ -57,6 +57,7 @@ template <class Server>
 int serve(const char* program, const char* about, int argc, char** argv,
           naglfar::TCPServer::Handler handler) {
   using namespace naglfar;
+  openStandardStreams();
   const auto [port] = parseServerArguments(program, about, argc, argv);
   Scheduler scheduler;
   std::optional<Server> httpd;
@@ -74,7 +75,7 @@ int serve(const char* program, const char* about, int argc, char** argv,
   };
   signals.on(SIGINT, end);
   signals.on(SIGTERM, end);
-  signals.on(SIGQUIT, [&] { scheduler.dump(std::cerr); });
+  signals.on(SIGQUIT, [&] { scheduler.dump(); });
   std::cout << "serving on http://" << httpd->server_name() << ':'
             << httpd->server_port() << '/' << std::endl;
   go([&] {

@@ -71,6 +71,10 @@ class Channel {
   ///         errc::timed_out at the deadline: the message was not written.
   void write(T message, Deadline deadline = never);
 
+  /// Sees to it that the next write() needs no memory, for a message that
+  /// must not be lost with a write() that fails.
+  void reserve();
+
   /// Reads the next message; waits for one if there is none.
   /// @param deadline When to give up.
   /// @return The message, or nothing if the channel is closed and drained.
@@ -197,11 +201,15 @@ class Channel {
 
 // [keep]
 template <class T>
+void Channel<T>::reserve() {
+  if (!spare_.empty()) return;
+  slabs_.emplace_back(slabs_.empty() ? 4 : 2 * slabs_.back().size());
+  for (Node& node : slabs_.back()) spare_.append(node);
+}
+
+template <class T>
 void Channel<T>::keep(T&& message, List<Node>& where) {
-  if (spare_.empty()) {
-    slabs_.emplace_back(slabs_.empty() ? 4 : 2 * slabs_.back().size());
-    for (Node& node : slabs_.back()) spare_.append(node);
-  }
+  reserve();
   Node& node = *spare_.first();
   node.message.emplace(std::move(message));
   where.append(node);

@@ -20,7 +20,7 @@
 ///
 /// Asks of the layers below: Job, so that a coroutine can be queued, and
 /// List, so that its owner can keep it in a list; of sys: memory for stacks,
-/// and write for the report of an overflow.
+/// poll and write for the report of an overflow.
 
 #pragma once
 

@@ -10,8 +10,9 @@
 ///   answer within an answer: it gets an exception that says what is wrong.
 /// - The next answer begins where the body of the answer before it ends. A
 ///   body that is shorter or longer than its head says ends the connection.
-/// - A handler that throws, or returns without an answer, is answered for by
-///   a 500, unless a part of its own answer has left.
+/// - A handler that throws, or returns without an answer or with one of which
+///   a piece could not be written, is answered for by a 500, unless a part of
+///   its own answer, or the client, has left. Then the connection ends there.
 /// - A slow client costs one sleeping coroutine: for at most `headerTimeout`
 ///   while it sends the head of a request, and for at most `timeout` each
 ///   time that it sends no more of a body or takes no more of an answer.
@@ -104,8 +105,7 @@ class BaseHTTPRequestHandler {
   /// @param keyword The header's name.
   /// @param value The header's value.
   /// @throws std::invalid_argument If the name is no token; if the value has
-  /// a
-  ///         control character in it, such as a line end, with which a client
+  ///         a control character, such as a line end, with which a client
   ///         could add headers of its own; if it is a second Content-Length
   ///         or no number; for Transfer-Encoding, which startChunks() sends.
   /// @throws std::logic_error Before send_response() or after end_headers().
@@ -153,7 +153,7 @@ class BaseHTTPRequestHandler {
   /// @return What the Server header says.
   virtual std::string version_string() const { return "Naglfar/0.1"; }
   /// @return The time for the Date header (RFC 9110 section 5.6.7). It is
-  ///         formatted once a second.
+  ///         formatted once a second; valid until the thread's next call.
   static std::string_view date_time_string();
   /// @return The time for the log.
   static std::string log_date_time_string();
@@ -161,13 +161,19 @@ class BaseHTTPRequestHandler {
   virtual std::string address_string() const { return client_address.host(); }
 
   // [handler-fields]
-  std::string requestline;           ///< "GET / HTTP/1.0", without line end.
-  std::string_view command;          ///< The method: "GET".
-  std::string_view path;             ///< What the client wants: "/".
-  std::string_view request_version;  ///< "HTTP/1.0"; "HTTP/0.9" if absent.
-  Headers headers;                   ///< Of the request.
-  RequestBody rfile;                 ///< The body of the request.
-  ResponseBody wfile;                ///< The body of the answer.
+  // Those of the request are empty while the handler waits for the next.
+  std::string requestline;  ///< "GET / HTTP/1.0", without line end.
+  /// The method: "GET". Valid until the next request.
+  std::string_view command;
+  /// What the client wants: "/". Valid until the next request: a handler that
+  /// keeps it for longer makes a std::string of it.
+  std::string_view path;
+  /// "HTTP/1.0"; "HTTP/0.9" if absent. Valid until the next request.
+  std::string_view request_version;
+  /// Of the request. Its values are valid until the next request, too.
+  Headers headers;
+  RequestBody rfile;   ///< The body of the request.
+  ResponseBody wfile;  ///< The body of the answer.
   /// Both directions as they are: for another protocol than HTTP, after a
   /// 101 or an accepted CONNECT.
   ScheduledFile& connection;
@@ -178,11 +184,15 @@ class BaseHTTPRequestHandler {
 
   // [handler-settings]
   /// @name Settings
-  /// The constructor of a derived class sets them, and `rfile.limit`.
+  /// The constructor of a derived class sets them, and `rfile.limit`. A time
+  /// of 0 or less is over when it begins: what has come by then is taken. The
+  /// longest time has no end. A limit of 0 allows nothing, and `unlimited`
+  /// anything.
   /// @{
 
   /// "HTTP/1.1" keeps connections open for more requests; then each answer
-  /// needs a Content-Length, or chunks.
+  /// needs a Content-Length, or chunks. The text must outlive the handler, as
+  /// a literal does.
   std::string_view protocol_version = "HTTP/1.0";
   /// How long a client may take to send the request line and all headers. A
   /// client that takes longer gets a 408.
@@ -195,8 +205,9 @@ class BaseHTTPRequestHandler {
   /// How long the server reads and drops what a client sends after its last
   /// answer, before it closes the connection.
   sys::Duration lingerTimeout = std::chrono::seconds(2);
-  /// How many bytes the server drops so. After either limit it closes the
-  /// connection, and the kernel answers further bytes by a reset.
+  /// How many bytes the server drops so, and up to 64 KiB more. After either
+  /// limit it closes the connection, and the kernel answers further bytes by
+  /// a reset.
   std::size_t lingerLimit = std::size_t{16} << 20;
   /// How many bytes the request line and all headers may have together, with
   /// their line ends. The answer to more is 414 if the request line alone is

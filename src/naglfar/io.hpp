@@ -62,7 +62,8 @@ std::size_t goReadSome(int fd, std::span<char> buffer,
 /// @param n How many bytes; `unlimited` for all until the end of file.
 /// @param deadline When to give up.
 /// @return The bytes.
-/// @throws std::system_error As goReadSome().
+/// @throws std::system_error As goReadSome(). What was read before is lost: a
+///         ScheduledFile keeps it.
 std::string goRead(int fd, std::size_t n, Deadline deadline = never);
 
 /// Reads the next chunk, of at most 32 KiB (`goRead(fd)`).
@@ -100,7 +101,8 @@ std::size_t goWrite(int fd, std::string_view data, Deadline deadline = never);
 /// @param offset Where in the file to start, in bytes.
 /// @param nbytes How many bytes to send.
 /// @param deadline When to give up.
-/// @return How many were sent: 0 only if the file ends at `offset`.
+/// @return How many were sent: 0 only if the file ends at `offset`, or
+///         `nbytes` is 0.
 /// @throws std::system_error What sendfile(2) fails with, errc::timed_out,
 ///         and ECANCELED.
 std::size_t goSendfileSome(int file, int fd, off_t offset, std::size_t nbytes,

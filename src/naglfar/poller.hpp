@@ -89,7 +89,9 @@ class Poller {
   /// @param waiter Is woken. It must not be watching already.
   /// @throws std::system_error EBUSY if another waiter waits there, and what
   ///         the kernel says to a descriptor that it cannot watch. kqueue
-  ///         says it later: then it is the waiter's `error`.
+  ///         says it later: then it is the waiter's `error`. For a number
+  ///         less than 0, and for a closed one far above those of before,
+  ///         EBADF at once and without any memory.
   void watch(int fd, Interest interest, Waiter& waiter);
 
   /// Tells whether news about a descriptor may have come and gone, because
@@ -106,7 +108,9 @@ class Poller {
   /// @param fd A descriptor.
   /// @return How often it was deregistered. If that changes, the number
   ///         stands for another file now, or soon.
-  unsigned generation(int fd) { return slot(fd).generation; }
+  unsigned generation(int fd) {
+    return isFar(fd) && isClosed(fd) ? 0 : slot(fd).generation;
+  }
 
   /// @param waiter A waiter that was watching.
   /// @return True if its descriptor was deregistered since then: the number
@@ -163,6 +167,8 @@ class Poller {
   }
 
   friend class Waiter;
+  bool isFar(int fd) const;
+  static bool isClosed(int fd);
   Slot& slot(int fd);
   Waiter* remove(Waiter*& place) noexcept;
   void wake(Slot& slot, Interest interest, int error, JobQueue& ready);

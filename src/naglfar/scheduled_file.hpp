@@ -11,11 +11,14 @@
 ///   parts of files leave in the order of the calls. So an error is met again
 ///   by the next flush, and no error is lost because it came in the
 ///   background.
+/// - A call that fails by std::bad_alloc has lost nothing, or it has closed
+///   the file: where a part was read or sent and there is no memory to keep
+///   the rest, no later call goes on behind the hole.
 /// - A file that has nothing to send or to be taken holds no large buffer.
 ///
 /// Asks of io: goReadSome, tryWrite, goSendfileSome, goConnect, goWait; of
-/// the scheduler: WaitQueue, park, wake, watch, spend; of sys: a socket, the
-/// end of its writing, and a look at its input.
+/// the scheduler: WaitQueue, park, wake, watch, spend, scratch; of sys: a
+/// socket, the end of its writing, and a look at its input.
 
 #pragma once
 
@@ -38,6 +41,10 @@ namespace naglfar {
 /// library). Its destructor closes the descriptor. A destructor cannot wait:
 /// what was not flushed by flush() or close() is lost. If another coroutine
 /// waits in a call on the file meanwhile, that call fails with ECANCELED.
+///
+/// Each piece that leaves wakes all coroutines that wait to send, so N of
+/// them cost up to N * N wake-ups. Where hundreds have something for one
+/// file, let one coroutine write what the others put into a Channel.
 class ScheduledFile final : private Job {
  public:
   /// @param fd A descriptor, which the file owns from now on.
@@ -71,7 +78,7 @@ class ScheduledFile final : private Job {
   /// @param n At most so many bytes.
   /// @param separator What ends a line; not empty.
   /// @return The line; without a separator if the limit or the end of file
-  ///         came first, and empty only at the end of file.
+  ///         came first, and empty only at the end of file or if `n` is 0.
   /// @throws std::system_error As goReadSome(). What came before stays.
   std::string readline(std::size_t n = unlimited,
                        std::string_view separator = "\n");
@@ -149,7 +156,8 @@ class ScheduledFile final : private Job {
   /// it was sent last (RFC 9112 section 9.6). So this sends what was written
   /// and the end of file, and drops the input until the peer ends, too.
   /// @param patience How long to wait for the peer's end.
-  /// @param most How many bytes to drop.
+  /// @param most After how many dropped bytes to close; a last piece of up to
+  ///        64 KiB may exceed it.
   /// @throws std::system_error As flush(); the descriptor is closed anyhow.
   void lingeringClose(sys::Duration patience = std::chrono::seconds(2),
                       std::size_t most = std::size_t{16} << 20);
@@ -200,6 +208,8 @@ class ScheduledFile final : private Job {
   std::string_view pending() const;
   std::size_t sendable() const;
   Deadline patience() const { return std::min(deadline, after(timeout)); }
+  template <class Grow>
+  void keep(Grow grow);
   bool fill();
   std::string take(std::size_t n);
   void sendSome();

@@ -7,7 +7,8 @@
 /// it has made `operationsPerTurn` operations that did not have to wait.
 ///
 /// The thread's own stack takes part: when main waits for something, it runs
-/// the other jobs until it is woken itself.
+/// the other jobs until it is woken itself. So each call in which main may
+/// wait throws what Scheduler::run() throws.
 ///
 /// pthread_exit(3) in a coroutine, or pthread_cancel(3) where it waits,
 /// unwinds the coroutine and then the thread's own stack, as far as the C++
@@ -32,6 +33,7 @@
 #include <functional>
 #include <iosfwd>
 #include <stdexcept>
+#include <string>
 #include <type_traits>
 
 #include "naglfar/coroutine.hpp"
@@ -69,6 +71,7 @@ class Scheduler {
   /// write of the library to a peer that is gone fails with EPIPE and sends
   /// no SIGPIPE.
   /// @throws std::logic_error If the thread has a scheduler already.
+  /// @throws std::system_error As Poller::Poller().
   Scheduler();
   /// Cancels the coroutines that are left, of all groups. A coroutine may
   /// call exit(3), which destroys a static scheduler; the coroutine itself is
@@ -193,14 +196,22 @@ class Scheduler {
         function(*c);
   }
   /// Lists all coroutines, and what each waits for.
-  /// @param out Where to.
+  /// @param out Where to. If its reader is slow, the thread waits for it:
+  ///        while a program serves, it calls the other dump().
   void dump(std::ostream& out) const;
+  /// The same as lines of the log (sys::log()), which never make the thread
+  /// wait: what a full pipe does not take is dropped, and counted.
+  void dump() const;
 
   /// What becomes of an exception that leaves a coroutine and that no call is
   /// told of. By default it leaves run(). If this function is set, it is
   /// called instead and the other coroutines go on:
-  /// `scheduler.unhandled = Scheduler::print;`.
+  /// `scheduler.unhandled = Scheduler::print;`. It may throw, which leaves
+  /// run(), but it must not end its thread: that ends the process.
   std::function<void(std::exception_ptr)> unhandled;
+  /// A buffer for what runs, until it waits. A file reads into it, so that a
+  /// coroutine that waits to read needs no buffer of its own.
+  std::string scratch;
   /// Prints a line about an exception on standard error.
   /// @param escaped The exception.
   static void print(const std::exception_ptr& escaped);

@@ -15,9 +15,13 @@
 /// - An accept(2) that fails because of one connection, or for want of
 ///   descriptors, does not end the server, and does not make it spin. Any
 ///   other error of accept(2) leaves serve_forever().
+/// - std::bad_alloc does not end the server either: connections wait in the
+///   backlog until there is memory, and one that was accepted is told of by
+///   handle_error() if there is none to serve it.
 /// - After shutdown() the server accepts no connection. Under ScheduledMixIn
 ///   no connection waits for another request then; under the other mix-ins a
-///   connection may, until its keepAliveTimeout is over.
+///   connection may, until its keepAliveTimeout is over, or, before its first
+///   request, its headerTimeout.
 /// - A thread that has a Scheduler waits in it, also in a server without a
 ///   mix-in: its other coroutines run meanwhile.
 ///
@@ -54,8 +58,10 @@ class TCPServer {
     sys::Address client;  ///< The client's address.
   };
   /// The function that serves a request (in Python, the handler class): see
-  /// handlerFor(). What all requests share is a member of a class derived
-  /// from the server.
+  /// handlerFor(). The file has no deadline and no timeout, also for the last
+  /// bytes, which are sent when the function returns: the function sets them,
+  /// as BaseHTTPRequestHandler does. What all requests share is a member of a
+  /// class derived from the server.
   using Handler = void (*)(ScheduledFile& request, const sys::Address& client,
                            TCPServer& server);
 
@@ -70,14 +76,16 @@ class TCPServer {
   /// @param request_queue_size The backlog: connections that may wait to be
   ///        accepted. The kernel lowers it to net.core.somaxconn.
   /// @throws std::system_error EADDRINUSE, EACCES and whatever else the calls
-  ///         socket(2), bind(2) and listen(2) fail with.
+  ///         socket(2), bind(2) and listen(2) fail with, or those of the
+  ///         other constructor.
   TCPServer(const sys::Address& address, Handler handler,
             int request_queue_size = SOMAXCONN);
 
   /// Serves from a socket that listens already, and sets the options on it.
   /// @param listener A nonblocking socket.
   /// @param handler The function that serves a request.
-  /// @throws std::system_error What getsockname(2) fails with.
+  /// @throws std::system_error What the calls getsockname(2), setsockopt(2),
+  ///         mmap(2) and pipe(2) fail with.
   TCPServer(sys::Fd listener, Handler handler);
 
   virtual ~TCPServer() = default;
@@ -86,13 +94,15 @@ class TCPServer {
   /// for a sign of life (SO_KEEPALIVE), and how it asks. A client that has
   /// vanished without a word, because its network or its machine is gone, is
   /// noticed after `idle + probes * interval`: then the connection has ended
-  /// by an error, ETIMEDOUT. On Linux bytes that the client does not
-  /// acknowledge end it after the same time (TCP_USER_TIMEOUT). Concerns the
-  /// connections that are made from then on.
+  /// by an error, ETIMEDOUT. On Linux bytes that the client's machine does
+  /// not take end it after the same time (TCP_USER_TIMEOUT): also those of a
+  /// client that is there and reads nothing for so long, whatever time-out
+  /// the handler has. Concerns the connections that are made from then on.
   /// @param idle How long a client is silent before it is asked. All times
-  ///        are rounded up to seconds, and are a second at least.
+  ///        are rounded up to seconds, and are a second at least and 32,767
+  ///        seconds at most.
   /// @param interval The time between two probes.
-  /// @param probes How many of them a client may leave unanswered.
+  /// @param probes How many of them a client may leave unanswered: 1 to 127.
   /// @throws std::system_error What setsockopt(2) fails with.
   void probeClients(sys::Duration idle, sys::Duration interval, int probes);
   // [/tcp-server-options]
@@ -101,7 +111,8 @@ class TCPServer {
   /// @throws std::system_error As handle_request().
   void serve_forever();
 
-  /// Waits for one request and hands it to process_request().
+  /// Waits for one request and hands it to process_request(). Where there is
+  /// no memory to wait, it returns a moment later without a request.
   /// @return False after shutdown().
   /// @throws std::system_error An error of accept(2) that would come again,
   ///         such as EINVAL from a socket that does not listen.
@@ -216,6 +227,7 @@ class TCPServer {
 
  private:
   void report(const sys::Address& client);
+  static void awaitMemory();
 
   sys::Fd socket_;
   Handler handler_;

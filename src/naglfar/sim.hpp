@@ -15,7 +15,13 @@
 ///   or the reader gets an error.
 ///
 /// The simulation asks the real kernel for nothing, except to write to the
-/// descriptors 0 to 2. Memory, signals and fork stay the real ones.
+/// descriptors 0 to 2, and for the log also to look at descriptor 2. Memory,
+/// signals and fork stay the real ones.
+///
+/// Limits: MSG_MORE holds nothing back, so bytes and the end of file never
+/// share a segment, and no close loses what was held. TCP_NODELAY and the
+/// probes of SO_KEEPALIVE change nothing: no byte is late by Nagle's
+/// algorithm, and no peer vanishes without a word.
 
 #pragma once
 

@@ -1,9 +1,12 @@
 /// @file sys.hpp
 /// The library's system calls. The upper layers reach the kernel through the
-/// functions below; each of them makes one system call. Some make up to five:
-/// on macOS, where calls take fewer flags, and writes to what is no socket.
+/// functions below. Most of them make one system call. Several are made on
+/// macOS, where calls take fewer flags, by probePeer and restoreSignal, and
+/// by what has to block SIGPIPE: sendfile makes 3, a write to what is no
+/// socket makes 4, a line of the log 4, and each makes up to 3 more if its
+/// reader is gone.
 ///
-/// A function counts its call in the ledger (%sys/ledger.hpp) and returns
+/// A function counts its calls in the ledger (%sys/ledger.hpp) and returns
 /// what the kernel returned. On failure that is -1 with the reason in errno,
 /// EINTR and EAGAIN included. The caller decides what a failure means; most
 /// callers pass the result to `check`, which throws.
@@ -60,12 +63,16 @@ namespace naglfar::sys {
 // [log]
 /// Writes a line to standard error, by std::cerr, and never waits for a
 /// reader: if standard error is a pipe that is full, the line is dropped. The
-/// next line that can be written tells how many were. The flags of standard
-/// error stay as they are, because other processes have it, too. So there is
-/// one gap: if another process fills the pipe between the look and the write,
-/// the write waits. The line is cut at PIPE_BUF bytes, and a byte that is not
-/// printable ASCII is written as `\xNN`, so that no text can forge a line or
-/// send commands to a terminal.
+/// next line that can be written tells how many were. If the reader has
+/// ended, all lines are dropped, and no SIGPIPE is sent. The flags of
+/// standard error stay as they are, because other processes have it, too. So
+/// there is one gap: if another process fills the pipe between the look and
+/// the write, the write waits. The line is cut at PIPE_BUF bytes, and a byte
+/// that is not printable ASCII is written as `\xNN`, so that no text can
+/// forge a line or send commands to a terminal. A program that may be
+/// started without standard error opens /dev/null in its place before
+/// anything else: otherwise its first descriptor, a socket perhaps, has that
+/// number and gets the lines.
 /// @param texts The line, in parts, without a line end.
 void log(std::initializer_list<std::string_view> texts);
 // [/log]

@@ -33,11 +33,35 @@
 #include <cerrno>
 #include <chrono>
 #include <climits>
+#include <cstdlib>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <utility>
 
 namespace {
+
+// [fake-memory]
+// A kernel has memory of its own: a test that refuses memory to the program
+// replaces operator new, and not this.
+template <class T>
+struct KernelMemory {
+  using value_type = T;
+  KernelMemory() = default;
+  template <class U>
+  KernelMemory(const KernelMemory<U>&) {}
+  T* allocate(std::size_t n) {
+    if (void* memory = std::malloc(n * sizeof(T)))
+      return static_cast<T*>(memory);
+    std::abort();
+  }
+  void deallocate(T* memory, std::size_t) { std::free(memory); }
+  bool operator==(const KernelMemory&) const { return true; }
+};
+template <class Key, class Value>
+using KernelMap = std::map<Key, Value, std::less<Key>,
+                           KernelMemory<std::pair<const Key, Value>>>;
+// [/fake-memory]
 
 // [fake-state]
 // One filter on one descriptor. The pair is the key: a second EV_ADD finds
@@ -54,13 +78,13 @@ struct Filter {
 // The kqueue's own number is that of its first epoll.
 struct Queue {
   int edges[2] = {-1, -1};
-  std::map<Key, Filter> filters;
+  KernelMap<Key, Filter> filters;
 
   int edgesOf(short filter) const { return edges[filter == EVFILT_WRITE]; }
 };
 
 // Never destroyed, for close(2) may be called until the very end.
-std::map<int, Queue>& queues = *new std::map<int, Queue>;
+KernelMap<int, Queue>& queues = *new KernelMap<int, Queue>;
 std::mutex& mutex = *new std::mutex;
 
 int kernelClose(int fd) {

@@ -17,10 +17,10 @@ import program
 class Server:
     """A server that runs while the `with` block does."""
 
-    def __init__(self, *arguments):
+    def __init__(self, *arguments, before=()):
         self.errors = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
-            [*program.command, *map(str, arguments)], text=True,
+            [*before, *program.command, *map(str, arguments)], text=True,
             stdout=subprocess.PIPE, stderr=self.errors)
         self.line = self.process.stdout.readline()
         match = re.fullmatch(r"serving on http://127\.0\.0\.1:(\d+)/\n",
@@ -155,6 +155,17 @@ class AnyServer(program.TestCase):
                 # Who serves the silent client waits to read from it.
                 listed = server.stderr()[len(before):]
                 self.assertGreaterEqual(listed.count("\n"), 2, listed)
+
+    @unittest.skipUnless(os.path.isdir("/proc/self/fd"), "Linux only")
+    def test_no_socket_becomes_a_standard_stream(self):
+        for closed in "0<&-", "2>&-", "0<&- 2>&-":
+            shell = ["sh", "-c", f'exec "$@" {closed}', "sh"]
+            with Server("--port", 0, before=shell) as server:
+                self.assertEqual(server.get()[0], 200)
+                for number in re.findall("[02]", closed):
+                    target = os.readlink(
+                        f"/proc/{server.process.pid}/fd/{number}")
+                    self.assertEqual(target, "/dev/null", closed)
 
     def test_bad_ports_are_refused(self):
         for port in "http", "-1", "65536", "80x", "":

@@ -5,11 +5,12 @@
 // null on the thread's own stack.
 //
 // It asks for makeContext and switchContext, for stacks of StackPool, and sys
-// for write.
+// for poll and write.
 
 #include "naglfar/coroutine.hpp"
 
 #include <cxxabi.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <array>
@@ -169,7 +170,10 @@ void Coroutine::reportOverflow(const void* address) {
       "bytes. Keep large buffers off the stack, and recursion shallow.\n",
       self->name != nullptr ? self->name : "coroutine",
       static_cast<unsigned long long>(self->number_), StackPool::stackSize);
-  sys::write(STDERR_FILENO, text.data(), static_cast<std::size_t>(n));
+  // A full pipe whose reader has stopped must not keep the process alive.
+  pollfd entry{STDERR_FILENO, POLLOUT, 0};
+  if (sys::poll(&entry, 1, 0) != 0)
+    sys::write(STDERR_FILENO, text.data(), static_cast<std::size_t>(n));
 }
 // [/report-overflow]
 

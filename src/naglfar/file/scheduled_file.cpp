@@ -1,7 +1,7 @@
 // Reading ahead into one buffer, and writing behind out of another.
 //
 // Invariants:
-// - Nothing yields between a read into the thread's scratch buffer and its
+// - Nothing yields between a read into the scheduler's scratch buffer and its
 //   copy into the file, so one scratch buffer serves all coroutines.
 // - With a scheduler, only the file, as a job, waits for room to write, for
 //   all coroutines that flush. These wait until they are notified: by the
@@ -10,13 +10,15 @@
 //   them sends, when what was written before it has left; then no other call
 //   sends, and it waits for room itself.
 // - After each wait, a call on a file that was destroyed touches it no more.
+// - Where a call has read or sent a part and finds no memory for the rest, it
+//   closes the file: the stream may end early, but it has no hole.
 //
 // It asks io for attempts to read and write, and the scheduler for wake-ups.
 
 #include "naglfar/scheduled_file.hpp"
 
-#include <array>
 #include <cassert>
+#include <new>
 #include <stdexcept>
 
 namespace naglfar {
@@ -72,14 +74,28 @@ std::string_view ScheduledFile::pending() const {
   return std::string_view(incoming_).substr(taken_);
 }
 
+// Makes room for bytes that would else be lost.
+template <class Grow>
+void ScheduledFile::keep(Grow grow) {
+  try {
+    grow();
+  } catch (const std::bad_alloc&) {
+    close(false);
+    throw;
+  }
+}
+
 // False at the end of file.
 bool ScheduledFile::fill() {
   if (closed()) sys::fail(EBADF, "read from a closed file");
-  // No vector: glibc ends a process that has no memory left to note that a
-  // thread has something to destroy.
-  static thread_local std::array<char, 65536> scratch;
+  // A stack has no room for it, and a thread with a scheduler many
+  // coroutines.
+  Scheduler* const scheduler = Scheduler::ofThread();
+  std::string own;
+  std::string& scratch = scheduler != nullptr ? scheduler->scratch : own;
+  if (scratch.empty()) scratch.resize(scheduler != nullptr ? 65536 : 8192);
   const std::size_t n = goReadSome(fd_.get(), scratch, patience());
-  incoming_.append(scratch.data(), n);
+  keep([&] { incoming_.append(scratch.data(), n); });
   nread += n;
   return n > 0;
 }
@@ -238,6 +254,8 @@ void ScheduledFile::write(std::string_view data) {
     nwrite += n;
     data.remove_prefix(n);
     if (data.empty()) return;
+    if (n > 0)
+      keep([&] { outgoing_.reserve(std::min(data.size(), bufferSize)); });
   }
   // What is not sent at once grows piece by piece. A short answer finds room
   // in one allocation, which stays small, for many may wait beside it.
@@ -265,7 +283,7 @@ void ScheduledFile::writeDirectly(std::string_view data) {
   } catch (...) {
     // The rest keeps its place: the next flush sends it.
     if (!call.linked()) throw;
-    outgoing_.insert(sent_ + call.place - sentSoFar_, data);
+    keep([&] { outgoing_.insert(sent_ + call.place - sentSoFar_, data); });
     for (const List<Call>* calls : {&direct_, &flushes_})
       for (Call* c = calls->first(); c != nullptr; c = calls->next(*c))
         if (c->number > call.number) c->place += data.size();
@@ -336,8 +354,8 @@ void ScheduledFile::run() {
   if (closed()) return;
   try {
     sendSome();
-  } catch (const std::system_error&) {
-    // What was not sent is still there: the next flush meets it again.
+  } catch (const std::exception&) {
+    // What was not sent is still there: the next flush meets the error again.
   }
 }
 // [/room]
@@ -419,8 +437,9 @@ void ScheduledFile::linger(sys::Duration patience, std::size_t most) {
   try {
     while (nread - before < most && sys::now() < deadline && fill())
       take(unlimited);
-  } catch (const std::system_error&) {
-    // The time is over, or the peer has reset the connection.
+  } catch (const std::exception&) {
+    // The time is over, the peer has reset the connection, or there is no
+    // memory to wait for it.
   }
   if (call.linked()) close(false);
 }

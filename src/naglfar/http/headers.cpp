@@ -6,6 +6,8 @@
 
 #include "naglfar/http/headers.hpp"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
 #include <charconv>
 #include <iomanip>
@@ -53,6 +55,11 @@ bool hasWord(std::string_view list, std::string_view word) {
   return false;
 }
 
+static bool isAddress(std::string_view text) {
+  in6_addr address{};
+  return inet_pton(AF_INET6, std::string(text).c_str(), &address) == 1;
+}
+
 // A name may have any character in percent-encoding; an address of IPv6
 // stands in brackets (RFC 3986 section 3.2.2).
 bool isHost(std::string_view text) {
@@ -64,7 +71,8 @@ bool isHost(std::string_view text) {
   std::string_view port = text.substr(end);
   if (bracketed && !port.starts_with(']')) return false;
   if (bracketed) port.remove_prefix(1);
-  if (!hasOnly(name, bracketed ? ":." : "-._~!$&'()*+,;=%")) return false;
+  if (bracketed ? !isAddress(name) : !hasOnly(name, "-._~!$&'()*+,;=%"))
+    return false;
   for (std::size_t at = 0; (at = name.find('%', at)) != name.npos; ++at)
     if (name.size() < at + 3 || !parseNumber(name.substr(at + 1, 2), 16))
       return false;

@@ -39,7 +39,8 @@ class HTTPError : public std::runtime_error {
 
 // [headers]
 /// The headers of a request, found by name in any case of letters (RFC 9110
-/// section 5.1).
+/// section 5.1). The views that it returns are valid until it is changed: the
+/// handler of a connection clears it for each request.
 class Headers {
  public:
   /// Adds a header line.
@@ -96,7 +97,7 @@ bool hasWord(std::string_view list, std::string_view word);
 
 /// @param text What a client calls the server.
 /// @return True if it is empty, a host, or a host, a colon and a port
-///         (RFC 9110 section 7.2).
+///         (RFC 9110 section 7.2). A host in brackets is an address of IPv6.
 bool isHost(std::string_view text);
 
 /// @param text A text.

@@ -46,6 +46,11 @@ void BaseHTTPRequestHandler::handle_one_request() {
   close_connection = true;
   status_ = 0;
   begun_ = position();
+  // A connection that is idle holds no head, which may have been a large one.
+  std::string().swap(requestline);
+  std::string().swap(target_);
+  command = path = request_version = "";
+  headers.clear();
   wfile.start(ResponseBody::Framing::raw);
   try {
     if (!awaitRequest(served_ ? keepAliveTimeout : headerTimeout)) return;
@@ -81,14 +86,19 @@ void BaseHTTPRequestHandler::serve() {
       throw std::logic_error("a handler returned without an answer");
     if (wfile.framing() == Framing::length && !wfile.whole())
       log_error("the body has not the length that its head says");
-    if (!wfile.whole()) close_connection = true;
+    // The handler has caught what it was told of its answer.
+    if (wfile.framing() == Framing::broken) return apologize();
+    if (!wfile.whole() || connection.closed()) close_connection = true;
   } catch (const HTTPError&) {
     throw;
   } catch (const Unwind&) {
     throw;  // this coroutine is being destroyed
   } catch (const std::system_error& error) {
-    if (error.code() == std::errc::connection_reset ||
-        error.code() == std::errc::broken_pipe)
+    // The error may be another connection's, or a channel's. Waiters takes
+    // the end of the client's output for a reset, too.
+    const bool reset = error.code() == std::errc::connection_reset;
+    if ((reset || error.code() == std::errc::broken_pipe) &&
+        (connection.closed() || !peerIsThere(connection.fileno(), reset)))
       connection.close(false);  // the client has left
     else
       apologize();
@@ -105,8 +115,8 @@ void BaseHTTPRequestHandler::apologize() {
   close_connection = true;
   try {
     if (sendInstead(500)) return hangUp();
-  } catch (const std::system_error&) {
-    // The client has left, too.
+  } catch (const std::exception&) {
+    // The client has left, too, or there is no memory for this answer.
   }
   connection.close(false);
 }
@@ -172,9 +182,6 @@ static std::string_view takeWord(std::string_view& line) {
 }
 
 void BaseHTTPRequestHandler::parse_request() {
-  requestline.clear();
-  command = path = request_version = "";
-  headers.clear();
   rfile.start(headers, false);
   const std::size_t start = taken();
   requestline = readHTTPLine(connection, maxHead, 414);
@@ -264,7 +271,7 @@ void BaseHTTPRequestHandler::parseTarget(std::string_view target) {
     target.remove_prefix(scheme.size() + 2);
     const std::string_view host =
         target.substr(0, target.find_first_of("/?#"));
-    if (host.empty() || !isHost(host))
+    if (host.empty() || host.starts_with(':') || !isHost(host))
       throw HTTPError(400, "Bad request target");
     headers.set("Host", host);  // it counts: section 3.2.2
     target.remove_prefix(host.size());

@@ -11,6 +11,7 @@
 
 #include "naglfar/http/message.hpp"
 
+
 #include <algorithm>
 #include <array>
 #include <cstdint>
@@ -154,8 +155,8 @@ bool RequestBody::skip(std::size_t most) {
   std::size_t dropped = 0;
   const std::size_t before = lines_;
   while (more()) {
-    dropped += left_;
-    if (dropped + lines_ - before > most) return false;
+    dropped += left_;  // does not wrap: the limit binds all chunks together
+    if (dropped > most || lines_ - before > most - dropped) return false;
     read(left_);
   }
   return true;
@@ -163,47 +164,67 @@ bool RequestBody::skip(std::size_t most) {
 // [/body-read]
 
 // [body-write]
+void ResponseBody::writeTogether(
+    std::initializer_list<std::string_view> pieces) {
+  try {
+    for (const std::string_view piece : pieces) connection_.write(piece);
+  } catch (...) {
+    framing_ = Framing::broken;
+    throw;
+  }
+}
+
 // Begins a piece of at most n bytes. Returns how many of them the body takes.
 std::size_t ResponseBody::begin(std::size_t n) {
   if (framing_ == Framing::head)
     throw std::logic_error("the body of an answer comes after end_headers()");
+  if (framing_ == Framing::broken)
+    throw std::logic_error("a part of the answer is missing");
   dropped_ = dropped_ || n > room_;
   n = framing_ == Framing::none ? 0 : std::min(n, room_);
   if (framing_ == Framing::length) room_ -= n;
-  if (framing_ == Framing::chunks && n > 0) {
-    std::array<char, 32> line;
-    std::snprintf(line.data(), line.size(), "%zx\r\n", n);
-    connection_.write(line.data());
-  }
   return n;
 }
 
-void ResponseBody::endPiece() {
-  if (framing_ == Framing::chunks) connection_.write("\r\n");
+// The line before a chunk.
+static std::array<char, 32> sizeLine(std::size_t n) {
+  std::array<char, 32> line;
+  std::snprintf(line.data(), line.size(), "%zx\r\n", n);
+  return line;
 }
 
 void ResponseBody::write(std::string_view data) {
   data = data.substr(0, begin(data.size()));
   if (data.empty()) return;  // an empty chunk would end the body
-  connection_.write(data);
-  endPiece();
+  if (framing_ == Framing::chunks)
+    writeTogether({sizeLine(data.size()).data(), data, "\r\n"});
+  else
+    writeTogether({data});
 }
 
 std::size_t ResponseBody::sendfile(int file, off_t offset,
                                    std::size_t nbytes) {
   nbytes = begin(nbytes);
   if (nbytes == 0) return 0;
-  const std::size_t sent = connection_.sendfile(file, offset, nbytes);
-  if (framing_ == Framing::chunks && sent < nbytes)
-    throw std::runtime_error("a file ended within the chunk that sends it");
+  const bool chunk = framing_ == Framing::chunks;
+  if (chunk) writeTogether({sizeLine(nbytes).data()});
+  std::size_t sent = 0;
+  try {
+    sent = connection_.sendfile(file, offset, nbytes);
+    if (chunk && sent < nbytes)
+      throw std::runtime_error("a file ended within the chunk that sends it");
+  } catch (...) {
+    framing_ = Framing::broken;
+    throw;
+  }
   if (framing_ == Framing::length) room_ += nbytes - sent;
-  endPiece();
+  if (chunk) writeTogether({"\r\n"});
   return sent;
 }
 
 void ResponseBody::end() {
   begin(0);
-  if (framing_ == Framing::chunks) connection_.write("0\r\n\r\n");
+  if (framing_ == Framing::chunks) writeTogether({"0\r\n\r\n"});
   if (framing_ != Framing::length) start(Framing::none);
 }
 // [/body-write]

@@ -11,13 +11,13 @@
 /// - RequestBody never takes a byte of the next request from the connection,
 ///   and throws rather than end before the body does.
 /// - ResponseBody never sends a byte past the end of the body that the head
-/// of
-///   the answer has announced.
+///   of the answer has announced.
 ///
 /// Asks of the layers below: Headers, ScheduledFile.
 
 #pragma once
 
+#include <initializer_list>
 #include <string>
 #include <string_view>
 
@@ -65,7 +65,7 @@ class RequestBody {
   std::string read(std::size_t n = unlimited) { return take(n, false); }
   /// Reads a line with its newline.
   /// @param n How many bytes to read at most.
-  /// @return The line; empty only at the end of the body.
+  /// @return The line; empty only at the end of the body or if `n` is 0.
   /// @throws HTTPError As read().
   /// @throws std::system_error As read().
   std::string readline(std::size_t n = unlimited) { return take(n, true); }
@@ -83,15 +83,17 @@ class RequestBody {
   /// @return True if the whole body was read.
   bool atEnd() const { return left_ == 0 && framing_ == Framing::length; }
   /// Reads the rest of the body and drops it.
-  /// @param most How many bytes to drop at most, with those around chunks.
+  /// @param most How many bytes to drop, with those around chunks. Lines that
+  ///        were read before that was known may exceed it by 16 KiB.
   /// @return False if the rest is longer.
   /// @throws HTTPError As read().
   /// @throws std::system_error As read().
   bool skip(std::size_t most);
 
   /// How many bytes a body may have, also if the handler does not read it.
-  /// The lines around its chunks may have twice as many, and 16 for each
-  /// chunk, and 16 KiB; so have the trailers behind the last.
+  /// All lines around its chunks together may have twice as many, and 16 for
+  /// each chunk, and 16 KiB; of these the trailers may have 16 KiB. A single
+  /// line may have 4 KiB.
   std::size_t limit = std::size_t{64} << 20;
 
  private:
@@ -123,10 +125,11 @@ class ResponseBody {
   explicit ResponseBody(ScheduledFile& connection)
       : connection_(connection) {}
 
-  /// Adds to the body.
+  /// Adds to the body. If that fails, the body cannot go on: the handler's
+  /// request ends with a 500 or, if a part has left, with the connection.
   /// @param data The bytes.
   /// @throws std::logic_error Between send_response() and end_headers(),
-  ///         where the bytes would be headers.
+  ///         where the bytes would be headers, and after a call that failed.
   /// @throws std::system_error As ScheduledFile::write().
   void write(std::string_view data);
   /// Sends what was written.
@@ -152,7 +155,8 @@ class ResponseBody {
     none,    ///< There is no body: what is written is dropped.
     length,  ///< The body has a length.
     chunks,  ///< The body goes in chunks.
-    close    ///< The body ends with the connection.
+    close,   ///< The body ends with the connection.
+    broken   ///< A part of the answer is missing: no more can be written.
   };
   /// Starts a part of the answer.
   /// @param framing What the part is.
@@ -162,6 +166,11 @@ class ResponseBody {
     room_ = length;
     dropped_ = false;
   }
+  /// Writes pieces of the answer, its head or its body, that make sense only
+  /// together. If that fails, no more of the answer can be written.
+  /// @param pieces The pieces.
+  /// @throws std::system_error As ScheduledFile::write().
+  void writeTogether(std::initializer_list<std::string_view> pieces);
   /// Ends the body, unless it has a length. After it, each byte is dropped.
   /// @throws std::logic_error As write().
   void end();
@@ -175,7 +184,6 @@ class ResponseBody {
 
  private:
   std::size_t begin(std::size_t n);
-  void endPiece();
 
   ScheduledFile& connection_;
   Framing framing_ = Framing::raw;

@@ -77,10 +77,9 @@ void BaseHTTPRequestHandler::send_response_only(int code,
   saidClose_ = false;
   wfile.start(ResponseBody::Framing::head);
   if (silent_) return;
-  connection.write(protocol_version);
-  connection.write(' ' + std::to_string(code) + ' ');
-  connection.write(message.empty() ? reasonPhrase(code) : message);
-  connection.write("\r\n");
+  wfile.writeTogether({protocol_version, " ", std::to_string(code), " ",
+                       message.empty() ? reasonPhrase(code) : message,
+                       "\r\n"});
 }
 // [/send-response]
 
@@ -113,10 +112,7 @@ void BaseHTTPRequestHandler::send_header(std::string_view keyword,
 void BaseHTTPRequestHandler::writeHeader(std::string_view keyword,
                                          std::string_view value) {
   if (silent_) return;
-  connection.write(keyword);
-  connection.write(": ");
-  connection.write(value);
-  connection.write("\r\n");
+  wfile.writeTogether({keyword, ": ", value, "\r\n"});
 }
 // [/send-header]
 
@@ -143,7 +139,7 @@ void BaseHTTPRequestHandler::end_headers() {
     if (!close_connection && status_ == 205)
       writeHeader("Content-Length", "0");
   }
-  if (!silent_) connection.write("\r\n");
+  if (!silent_) wfile.writeTogether({"\r\n"});
   if (status_ < 200 && !switches) begun_ = position();  // of the final answer
   if (chunks)
     wfile.start(Framing::chunks);

@@ -21,6 +21,7 @@ namespace naglfar {
 void goWait(int fd, Interest interest, Deadline deadline) {
   if (Scheduler* scheduler = Scheduler::ofThread())
     return scheduler->wait(fd, interest, deadline);
+  if (fd < 0) sys::fail(EBADF, "poll");  // which would wait for ever
   // Rounded up, so that the caller does not spin. After INT_MAX milliseconds
   // the wait ends in vain.
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(
@@ -30,6 +31,7 @@ void goWait(int fd, Interest interest, Deadline deadline) {
   pollfd entry{fd, events, 0};
   const int n = sys::poll(&entry, 1, static_cast<int>(patience));
   if (n == -1 && errno != EINTR) sys::fail(errno, "poll");
+  if (n == 1 && (entry.revents & POLLNVAL) != 0) sys::fail(EBADF, "poll");
   if (n == 0 && sys::now() >= deadline) sys::fail(ETIMEDOUT, "poll");
 }
 // [/wait-alone]

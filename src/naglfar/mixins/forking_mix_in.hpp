@@ -20,12 +20,15 @@
 /// | other threads              | not there: fork while there are none      |
 ///
 /// Invariants:
-/// - The server waits for each of its children, so that none stays a zombie:
-///   for one that ends by itself at once, for one that is killed within a
+/// - While the server serves, none of its children stays a zombie: one that
+///   ends by itself is waited for at once, one that is killed within a
 ///   second.
-/// - A child never runs a coroutine of its parent, nor the destructors and
-///   exit functions of its parent's objects.
-/// - No child outlives its server's grace period.
+/// - A child never runs a coroutine of its parent, nor the destructors of its
+///   parent's objects. It runs the parent's exit functions only if a handler
+///   calls exit(3).
+/// - No child outlives the grace period of server_close() or of the server's
+///   destructor. If the server is killed, its children go on until their
+///   clients have been served.
 ///
 /// Asks of the server layer: TCPServer; of the scheduler: abandon; of sys:
 /// fork, waitpid, a pipe, flushLedger; of the system: kill(2).
@@ -73,7 +76,7 @@ class ForkingMixIn : public Base {
 
   /// How many connections may be open at a time, each with its process.
   /// Further connections wait in the backlog of the listener until a child
-  /// ends. To be set before the server serves.
+  /// ends. To be set before the server serves; 0 counts as 1.
   std::size_t maxConnections = unlimited;
   /// How long server_close() waits.
   sys::Duration gracePeriod = std::chrono::seconds(5);
@@ -82,7 +85,7 @@ class ForkingMixIn : public Base {
   // [forking-room]
   std::optional<TCPServer::Request> get_request() override {
     collectChildren();
-    while (children_.size() >= maxConnections &&
+    while (!children_.empty() && children_.size() >= maxConnections &&
            this->awaitInput({ended_.reader.get()}, TCPServer::lookEveryMs)) {
       lookAt_ = {};
       collectChildren();
@@ -120,10 +123,10 @@ class ForkingMixIn : public Base {
   }
 
   [[noreturn]] void endChild() noexcept {
-    flushLedger();
     const pid_t self = ::getpid();
     sys::write(ended_.writer.get(), reinterpret_cast<const char*>(&self),
                sizeof self);  // if it fails, the parent looks anyway
+    flushLedger();
     _exit(0);  // destructors would undo what belongs to the parent
   }
   // [/forking-process]

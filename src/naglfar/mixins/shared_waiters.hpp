@@ -9,7 +9,8 @@
 ///
 /// If the client leaves first, the slot goes from waiting to free. So does
 /// the slot of a child that is killed while it waits, with the next call that
-/// counts the waiting requests.
+/// counts the waiting requests. To find a free slot, wait() looks at one slot
+/// after the other, so n requests that wait have cost n * n / 2 looks.
 ///
 /// Invariants:
 /// - A slot changes only under the table's mutex, and in one step. So a child
@@ -54,8 +55,8 @@ class SharedWaiters {
   /// tells nothing about the connection; so now and then it looks whether the
   /// client is still there.
   /// @param connection The request's socket. A client that sends
-  ///        `mostUnread` bytes while it waits counts as one that has left,
-  ///        `unreadPatience` later.
+  ///        `mostUnread` bytes (16 KiB) while it waits counts as one that
+  ///        has left, `unreadPatience` (3 s) later.
   /// @param deadline When to give up.
   /// @return How many requests were notified together with this one.
   /// @throws std::system_error ECONNRESET if the client leaves before, ENOSPC

@@ -37,7 +37,7 @@ class ThreadingMixIn : public Base {
 
   /// How many connections may be open at a time, each with its thread.
   /// Further connections wait in the backlog of the listener until a request
-  /// ends. To be set before the server serves.
+  /// ends. To be set before the server serves; 0 counts as 1.
   std::size_t maxConnections = unlimited;
 
  private:
@@ -57,7 +57,7 @@ class ThreadingMixIn : public Base {
 
   bool hasRoom() {
     const std::lock_guard lock(mutex_);
-    return running_ < maxConnections;
+    return running_ == 0 || running_ < maxConnections;
   }
   // [/threading-room]
 
@@ -79,10 +79,10 @@ class ThreadingMixIn : public Base {
   struct Ending {
     ThreadingMixIn& server;
     ~Ending() {
-      flushLedger();
       const std::lock_guard ending(server.mutex_);
       --server.running_;
       if (server.room_) sys::write(server.room_->writer.get(), "", 1);
+      flushLedger();  // with the calls of that write
       server.ended_.notify_all();
     }
   };

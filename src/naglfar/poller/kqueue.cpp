@@ -27,6 +27,14 @@ namespace naglfar {
 // [kqueue-backend]
 using Event = struct kevent;  // kevent is a function, too
 
+// The changes of this thread's next call, and its news. There is room before
+// there are changes, so that poll() needs no memory.
+static thread_local std::vector<Event> events;
+
+static void makeRoom(std::size_t n) {
+  if (events.size() < n) events.resize(std::max(n, 2 * events.size()));
+}
+
 const bool Poller::levelTriggered = false;
 
 // A child of fork(2) has not inherited the kqueue. The number of the kqueue
@@ -37,6 +45,7 @@ void Poller::letGo() noexcept {
 }
 
 void Poller::open() {
+  makeRoom(256);
   kernel_ = sys::Fd(sys::check(sys::kqueue(), "kqueue"));
 }
 // [/kqueue-backend]
@@ -55,6 +64,7 @@ static Event change(int fd, Interest interest, int flags) {
 
 // The next poll() finds out whether the descriptor can be watched.
 void Poller::attach(int fd, Interest interest, Slot& slot) {
+  makeRoom(added_.size() + 1);
   added_.emplace_back(fd, interest);
   slot.registered |= bit(interest);
   slot.added |= bit(interest);
@@ -101,8 +111,6 @@ static timespec limited(sys::Duration timeout) {
 // reads a change before it writes there, so that one array serves for both.
 void Poller::poll(sys::Duration timeout, JobQueue& ready) {
   if (inherited_ && startAnew(ready)) timeout = sys::Duration::zero();
-  static thread_local std::vector<Event> events(256);
-  if (events.size() < added_.size()) events.resize(added_.size());
   int n = 0;
   for (const auto& [fd, interest] : added_)
     if ((slot(fd).added & bit(interest)) != 0)

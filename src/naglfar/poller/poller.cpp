@@ -7,11 +7,14 @@
 // - While inherited_ is true, the backend is asked for nothing, and the bits
 //   `registered` mean nothing.
 //
-// It asks the backend for letGo, open, attach and detach.
+// It asks the backend for letGo, open, attach and detach, and sys for
+// localAddress.
 
 #include "naglfar/poller.hpp"
 
 #include <cassert>
+#include <cerrno>
+#include <new>
 
 namespace naglfar {
 
@@ -42,6 +45,9 @@ bool Poller::startAnew(JobQueue& ready) {
       } catch (const std::system_error& error) {
         wake(slot, interest, error.code().value(), ready);
         woken = true;
+      } catch (const std::bad_alloc&) {
+        wake(slot, interest, ENOMEM, ready);
+        woken = true;
       }
     }
   }
@@ -52,7 +58,7 @@ bool Poller::startAnew(JobQueue& ready) {
 // [watch]
 void Poller::watch(int fd, Interest interest, Waiter& waiter) {
   assert(!waiter.watching());
-  if (fd < 0) sys::fail(EBADF, "watch");
+  if (fd < 0 || (isFar(fd) && isClosed(fd))) sys::fail(EBADF, "watch");
   Slot& slot = this->slot(fd);
   Waiter*& place = slot.waiters[static_cast<int>(interest)];
   if (place != nullptr)
@@ -101,6 +107,19 @@ void Poller::deregister(int fd, JobQueue& ready) {
 // [/deregister]
 
 // [wake]
+// The kernel gives the lowest numbers that are free. A number that lies far
+// behind the table may be a mistake, for which the table must not grow.
+bool Poller::isFar(int fd) const {
+  return static_cast<std::size_t>(fd) >= slots_.size() + 4096;
+}
+
+// True if no descriptor has this number, or none any more. getsockname(2)
+// tells, and changes nothing, whether it is a socket or not.
+bool Poller::isClosed(int fd) {
+  sys::Address ignored;
+  return sys::localAddress(fd, ignored) == -1 && errno == EBADF;
+}
+
 // The slot of a descriptor, made if it is not there yet.
 Poller::Slot& Poller::slot(int fd) {
   const auto index = static_cast<std::size_t>(fd);

@@ -8,7 +8,7 @@
 // Invariant: no descriptor from FD_SETSIZE on has a waiter, because FD_SET
 // would write past the end of the set.
 //
-// It asks sys for select, and for localAddress.
+// It asks sys for select.
 
 #include <algorithm>
 #include <chrono>
@@ -24,14 +24,6 @@ const bool Poller::levelTriggered = true;
 
 static constexpr int setSize = FD_SETSIZE;  // unsigned in FreeBSD
 
-// True if no descriptor has this number, or none any more. select(2) does not
-// tell: it passes over numbers that no descriptor of the process has reached.
-// getsockname(2) tells, and changes nothing, whether it is a socket or not.
-static bool isClosed(int fd) {
-  sys::Address ignored;
-  return sys::localAddress(fd, ignored) == -1 && errno == EBADF;
-}
-
 void Poller::letGo() noexcept {}
 
 void Poller::open() {}
@@ -43,6 +35,8 @@ void Poller::attach(int fd, Interest /*interest*/, Slot& slot) {
         "select: descriptor " + std::to_string(fd) +
             " is not below FD_SETSIZE (" + std::to_string(setSize) +
             "); build with NAGLFAR_POLLER=epoll or kqueue");
+  // select(2) would not tell: it passes over numbers that no descriptor of
+  // the process has reached.
   if (isClosed(fd)) sys::fail(EBADF, "select");
   slot.registered = bit(Interest::read) | bit(Interest::write);
 }

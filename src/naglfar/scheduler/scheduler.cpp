@@ -286,6 +286,12 @@ void Scheduler::dump(std::ostream& out) const {
       << describe();
 }
 
+void Scheduler::dump() const {
+  std::stringstream lines;
+  dump(lines);
+  for (std::string line; std::getline(lines, line);) sys::log({line});
+}
+
 // A line for each coroutine.
 std::string Scheduler::describe() const {
   std::ostringstream out;
@@ -326,7 +332,8 @@ void WaitQueue::Entry::wait(const char* waitsFor, Deadline deadline) {
 
 void WaitQueue::Entry::notify() {
   unlink();
-  scheduler_.wake(job_);
+  // A destructor may call this after exit(3) has destroyed the scheduler.
+  if (Scheduler::ofThread() == &scheduler_) scheduler_.wake(job_);
 }
 // [/wait-queue-members]
 

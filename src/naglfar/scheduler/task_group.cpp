@@ -9,7 +9,6 @@
 
 #include "naglfar/scheduler/task_group.hpp"
 
-#include <cassert>
 #include <cerrno>
 #include <stdexcept>
 
@@ -20,7 +19,6 @@ namespace naglfar {
 // [task-life]
 Task& Task::operator=(Task&& other) noexcept {
   if (this == &other) return *this;
-  assert(joining_.empty() && other.joining_.empty());
   handOver();
   name.coroutine_ = std::exchange(other.name.coroutine_, nullptr);
   if (!done()) name.coroutine_->task = this;
@@ -28,17 +26,23 @@ Task& Task::operator=(Task&& other) noexcept {
   group_ = other.group_;
   if (other.linked()) group_->unjoined_.append(*this);
   other.unlink();
+  while (Call* call = other.calls_.pop()) {
+    call->task = this;
+    calls_.append(*call);
+  }
+  joining_.append(other.joining_);
   return *this;
 }
 
 Task::~Task() {
-  assert(joining_.empty());
   handOver();
 }
 
 // The coroutine has no handle any more, so no call can join it: its exception
 // goes to the group.
 void Task::handOver() noexcept {
+  while (Call* call = calls_.pop()) call->told = done();
+  joining_.notifyAll();
   if (!done()) name.coroutine_->task = nullptr;
   if (linked()) group_->fail(escaped_);
   unlink();
@@ -49,8 +53,17 @@ void Task::handOver() noexcept {
 void Task::join(Deadline deadline) {
   if (!done() && name.coroutine_ == Coroutine::current())
     sys::fail(EDEADLK, "join: a coroutine cannot wait for its own end");
-  // TaskGroup::ended() notifies.
-  if (!done()) WaitQueue::Entry(joining_).wait("a task to end", deadline);
+  if (done()) return rethrow();
+  Call call;
+  call.task = this;
+  calls_.append(call);
+  // TaskGroup::ended() notifies, and handOver().
+  WaitQueue::Entry(joining_).wait("a task to end", deadline);
+  if (!call.told) sys::fail(ECANCELED, "join: the handle was destroyed");
+  if (call.linked()) call.task->rethrow();
+}
+
+void Task::rethrow() {
   unlink();
   if (escaped_) std::rethrow_exception(std::exchange(escaped_, nullptr));
 }
@@ -71,6 +84,8 @@ TaskGroup::~TaskGroup() {
   if (scheduler_ == nullptr) return;
   cancel();
   TaskGroup& outermost = scheduler_->tasks_;
+  waitingForOne_.notifyAll();
+  memberWaits_.notifyAll();
   waiting_.notifyAll();
   if (this == &outermost) return;
   // Only those that run are left: the caller, and those that have resumed it.
@@ -103,18 +118,19 @@ Task TaskGroup::start(Coroutine& coroutine) noexcept {
 
 // [task-group-wait]
 bool TaskGroup::waitOne(Deadline deadline) {
-  const WaitQueue::Entry entry(waiting_);
+  const WaitQueue::Entry entry(waitingForOne_);
   // ended() notifies. The callers bear a wake-up in vain.
   return Scheduler::current().park("a task to end", -1, deadline);
 }
 
 void TaskGroup::wait(Deadline deadline) {
   const Coroutine* self = Coroutine::current();
-  const std::size_t own = self != nullptr && self->owner == this ? 1 : 0;
+  const bool member = self != nullptr && self->owner == this;
   Alive alive;
   alive_.append(alive);
-  while (size_ > own) {  // ended() notifies, and the destructor
-    WaitQueue::Entry(waiting_).wait("a task group to end", deadline);
+  while (size_ > (member ? 1 : 0)) {  // notified at this very size
+    WaitQueue::Entry(member ? memberWaits_ : waiting_)
+        .wait("a task group to end", deadline);
     if (!alive.linked()) return;
   }
   if (escaped_) std::rethrow_exception(std::exchange(escaped_, nullptr));
@@ -157,7 +173,9 @@ void TaskGroup::ended(Coroutine& coroutine,
   } else if (escaped) {
     fail(escaped);
   }
-  waiting_.notifyAll();
+  waitingForOne_.notifyAll();
+  if (size_ == 1) memberWaits_.notifyAll();
+  if (size_ == 0) waiting_.notifyAll();
 }
 
 void TaskGroup::fail(const std::exception_ptr& escaped) noexcept {

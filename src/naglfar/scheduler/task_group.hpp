@@ -43,20 +43,20 @@ class TaskGroup;
 // [task]
 /// The handle of a coroutine, which `go` returns. It stays valid after the
 /// coroutine has ended, and may be ignored: to destroy it changes nothing for
-/// the coroutine.
+/// the coroutine. It may be moved and destroyed while coroutines join it.
 class Task : public List<Task>::Link {
  public:
   /// A handle of nothing, which is done.
   Task() = default;
-  /// @param other A handle of nothing afterwards. No coroutine may be joining
-  ///        it.
+  /// @param other A handle of nothing afterwards. Coroutines that join it
+  ///        join this one instead.
   Task(Task&& other) noexcept { *this = std::move(other); }
   /// Destroys one handle and moves the other.
   /// @param other As above.
   /// @return This handle.
   Task& operator=(Task&& other) noexcept;
-  /// An exception that was not joined goes to the group. No coroutine may be
-  /// joining this handle.
+  /// An exception that was not joined goes to the group. Coroutines that
+  /// still join the handle are told so, by ECANCELED.
   ~Task();
 
   /// @return True if the coroutine has ended.
@@ -66,8 +66,9 @@ class Task : public List<Task>::Link {
   /// coroutine running. An exception that left the coroutine is thrown by the
   /// first call that can be told.
   /// @param deadline When to give up.
-  /// @throws std::system_error errc::timed_out at the deadline, and EDEADLK
-  ///         if a coroutine joins itself.
+  /// @throws std::system_error errc::timed_out at the deadline, EDEADLK if a
+  ///         coroutine joins itself, and ECANCELED if the handle is destroyed
+  ///         before the coroutine has ended.
   void join(Deadline deadline = never);
 
   /// Cancels the coroutine: see Coroutine::destroy(). Does nothing if it has
@@ -98,8 +99,15 @@ class Task : public List<Task>::Link {
  private:
   // [task-private]
   friend class TaskGroup;
+  // A call of join(), on some coroutine's stack. It follows the handle.
+  struct Call : List<Call>::Link {
+    Task* task = nullptr;
+    bool told = true;  // or else the handle was destroyed too early
+  };
   void handOver() noexcept;
+  void rethrow();
 
+  List<Call> calls_;
   WaitQueue joining_;
   // What left the coroutine, until a call joins. As long as it is not joined,
   // this handle stands in the group's list unjoined_.
@@ -187,8 +195,10 @@ class TaskGroup final : public List<TaskGroup>::Link,
   std::size_t size_ = 0;
   List<Task> unjoined_;         // handles that hold an exception
   std::exception_ptr escaped_;  // of a member without a handle
-  WaitQueue waiting_;
-  List<Alive> alive_;  // of each wait()
+  WaitQueue waiting_;           // in wait(): coroutines of others, and main
+  WaitQueue memberWaits_;       // in wait(): a coroutine of the group itself
+  WaitQueue waitingForOne_;     // in waitOne()
+  List<Alive> alive_;           // of each wait()
   // [/task-group-private]
 };
 // [/task-group]

@@ -52,6 +52,9 @@ class WaitQueue {
   Entry* first() const { return entries_.first(); }
   /// @return True if no job waits.
   bool empty() const { return entries_.empty(); }
+  /// Puts the entries of another queue at the end.
+  /// @param other Empty afterwards.
+  void append(WaitQueue& other) { entries_.append(other.entries_); }
   /// Notifies all entries.
   void notifyAll() {
     while (Entry* entry = first()) entry->notify();

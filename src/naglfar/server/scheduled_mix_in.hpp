@@ -4,7 +4,8 @@
 ///
 /// Invariants:
 /// - The accept loop survives what accept(2) can say about one connection,
-///   and a lack of descriptors; it never spins.
+///   and a lack of descriptors or of memory; it never spins. While there is
+///   no memory, connections wait in the backlog.
 /// - After shutdown() no connection is accepted, and none waits for another
 ///   request.
 ///
@@ -12,6 +13,7 @@
 
 #pragma once
 
+#include <new>
 #include <optional>
 #include <vector>
 
@@ -38,7 +40,12 @@ class ScheduledMixIn : public Base {
       : Base(std::forward<Args>(args)...) {
     acceptor_ = go([this] { acceptConnections(); });
     acceptor_.name = "accept loop";
-    stop_.run();  // waits from now on
+    try {
+      stop_.run();  // waits from now on
+    } catch (...) {
+      acceptor_.cancel();  // no destructor runs, which would do it
+      throw;
+    }
   }
   /// Stops accepting, and cancels the requests that are being served.
   ~ScheduledMixIn() override {
@@ -55,7 +62,8 @@ class ScheduledMixIn : public Base {
     stopAccepting();
     Base::server_close();
     if (requests_.scheduler() == nullptr) return;
-    acceptStream_.readWaiting();  // closes connections not served yet
+    while (acceptStream_.size() > 0)
+      acceptStream_.next();  // closes a connection not served yet
     try {
       requests_.wait(after(gracePeriod));
     } catch (const std::system_error& error) {
@@ -74,7 +82,7 @@ class ScheduledMixIn : public Base {
   // [scheduled-mix-in-settings]
   /// How many connections may be open at a time. The next ones wait in the
   /// backlog of the listener until one of them is closed. By default as many
-  /// as there are descriptors.
+  /// as there are descriptors; 0 counts as 1.
   std::size_t maxConnections = unlimited;
   /// How long server_close() waits.
   sys::Duration gracePeriod = std::chrono::seconds(5);
@@ -118,15 +126,18 @@ class ScheduledMixIn : public Base {
     while (!this->stopping()) {
       try {
         // Those in the stream are open, too.
-        if (requests_.size() + acceptStream_.size() >= maxConnections) {
+        const std::size_t open = requests_.size() + acceptStream_.size();
+        if (open > 0 && open >= maxConnections) {
           requests_.waitOne();
           continue;
         }
+        acceptStream_.reserve();  // before there is a connection to lose
         TCPServer::Request request;
         request.connection = goAccept(this->fileno(), request.client);
         if (this->stopping()) return;
         this->hasAccepted();
         acceptStream_.write(std::move(request));
+        continue;
       } catch (const std::system_error& error) {
         const bool gone = TCPServer::connectionGone(error);
         if (gone && !this->failedTooOften()) continue;
@@ -134,14 +145,25 @@ class ScheduledMixIn : public Base {
           acceptStream_.close();
           throw;  // to get_request()
         }
-        // The end of a request frees a descriptor. So may other parts of the
-        // program, which do not say so: the accept loop tries again in time.
-        requests_.waitOne(
-            after(std::chrono::milliseconds(TCPServer::lookEveryMs)));
+      } catch (const std::bad_alloc&) {
       }
+      awaitResources();
     }
   }
   // [/scheduled-mix-in-accept]
+
+  // [scheduled-mix-in-resources]
+  // The end of a request frees descriptors and memory. So may other parts of
+  // the program, which do not say so: the accept loop tries again in time.
+  void awaitResources() {
+    try {
+      requests_.waitOne(
+          after(std::chrono::milliseconds(TCPServer::lookEveryMs)));
+    } catch (const std::bad_alloc&) {
+      yield();  // a timer needs memory, too
+    }
+  }
+  // [/scheduled-mix-in-resources]
 
   // [scheduled-mix-in-serve]
   void process_request(TCPServer::Request request) override {

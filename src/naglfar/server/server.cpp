@@ -70,7 +70,13 @@ void TCPServer::serve_forever() {
 }
 
 bool TCPServer::handle_request() {
-  std::optional<Request> request = get_request();
+  std::optional<Request> request;
+  try {
+    request = get_request();
+  } catch (const std::bad_alloc&) {
+    awaitMemory();
+    return !stopping();
+  }
   if (!request) return false;
   const sys::Address client = request->client;
   try {
@@ -199,6 +205,17 @@ void TCPServer::await(std::span<const int> fds, int timeoutMs,
       timeoutMs < 0 ? never : after(std::chrono::milliseconds(timeoutMs)));
 }
 // [/await-input]
+
+// [await-memory]
+void TCPServer::awaitMemory() {
+  constexpr int none[] = {-1};
+  try {
+    await(none, lookEveryMs);
+  } catch (const std::bad_alloc&) {
+    Scheduler::current().yield();  // a timer needs memory, too
+  }
+}
+// [/await-memory]
 
 // [get-request]
 std::optional<TCPServer::Request> TCPServer::get_request() {

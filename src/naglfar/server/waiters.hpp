@@ -46,8 +46,9 @@ class Waiters {
 
   /// Waits for notifyAll(). A point of cancellation.
   /// @param connection The request's socket. No coroutine may read from it
-  ///        meanwhile. A client that sends `mostUnread` bytes while it waits
-  ///        counts as one that has left, `unreadPatience` later.
+  ///        meanwhile. A client that sends `mostUnread` bytes (16 KiB) while
+  ///        it waits, a pipelined upload for instance, counts as one that has
+  ///        left, `unreadPatience` (3 s) later.
   /// @param deadline When to give up.
   /// @return How many requests were notified together with this one.
   /// @throws std::system_error ECONNRESET if the client leaves before,

@@ -22,6 +22,7 @@
 #include <climits>
 
 #include "naglfar/sys.hpp"
+#include "naglfar/sys/without_sigpipe.hpp"
 
 #ifdef __linux__
 #include <sys/epoll.h>
@@ -191,6 +192,7 @@ int socketpair(int (&ends)[2], Mode mode) {
 
 // [ended]
 // On a system without POLLRDHUP, POLLHUP says that the peer sends no more.
+// poll(2) passes over a number that is less than 0.
 int ended(int fd, Ended& what) {
 #ifdef POLLRDHUP
   constexpr short both = POLLHUP | POLLERR;
@@ -201,7 +203,7 @@ int ended(int fd, Ended& what) {
 #endif
   pollfd entry{fd, input | POLLIN, 0};
   const int n = counted(Call::poll, ::poll, &entry, 1, 0);
-  if ((entry.revents & POLLNVAL) != 0) {
+  if (fd < 0 || (entry.revents & POLLNVAL) != 0) {
     errno = EBADF;
     return -1;
   }
@@ -249,38 +251,6 @@ int close(int fd) {
   return result;
 }
 // [/descriptor-calls]
-
-// [without-sigpipe]
-// A write that no peer can read any more sends SIGPIPE to its thread, and the
-// default ends the process. For a call that has no flag against it: the
-// signal is blocked meanwhile, and the one that the call has sent is taken
-// away. One that was pending before stays, for it is the program's.
-template <class SystemCall>
-static ssize_t withoutSigpipe(SystemCall systemCall) {
-  sigset_t sigpipe;
-  sigset_t before;
-  sigset_t pending;
-  sigemptyset(&sigpipe);
-  sigemptyset(&pending);
-  sigaddset(&sigpipe, SIGPIPE);
-  counted(Call::rt_sigprocmask, pthread_sigmask, SIG_BLOCK, &sigpipe,
-          &before);
-  if (sigismember(&before, SIGPIPE) == 1) sigpending(&pending);
-  const bool mine = sigismember(&pending, SIGPIPE) != 1;
-  errno = 0;
-  const ssize_t result = systemCall();
-  const int error = errno;
-  if (error == EPIPE && mine) {
-    sigpending(&pending);  // not so if the program ignores it
-    if (int taken; sigismember(&pending, SIGPIPE) == 1)
-      sigwait(&sigpipe, &taken);
-  }
-  counted(Call::rt_sigprocmask, pthread_sigmask, SIG_SETMASK, &before,
-          nullptr);
-  errno = error;
-  return result;
-}
-// [/without-sigpipe]
 
 // [write-calls]
 #ifdef MSG_NOSIGNAL

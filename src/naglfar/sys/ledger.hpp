@@ -29,7 +29,10 @@ namespace naglfar {
 /// their manual pages. `accept4` counts accept(2) on a system that has no
 /// accept4(2), `pipe` counts pipe2(2) where there is one, `dup` counts
 /// fcntl(2) with F_DUPFD_CLOEXEC, and `write` counts also send(2) to a socket
-/// with no flag but MSG_NOSIGNAL, which is what write(2) does there.
+/// with no flag but MSG_NOSIGNAL, which is what write(2) does there. A write
+/// to a pipe counts as `send`, which fails, as `write`, and as two of
+/// `rt_sigprocmask`. Not counted are sigpending(2) and sigwait(3), which such
+/// a write needs if no reader is left.
 // clang-format off
 #define NAGLFAR_SYSTEM_CALLS(CALL)                                          \
   CALL(socket) CALL(bind) CALL(listen) CALL(accept4) CALL(connect)          \

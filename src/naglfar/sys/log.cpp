@@ -4,12 +4,16 @@
 // that writes to the full pipe. The pipe may be made nonblocking only at the
 // price of all other processes that write to it. So log() asks poll(2) before
 // each line, and a line has at most PIPE_BUF bytes: where poll(2) says that a
-// pipe takes data, it takes that many (pipe(7)).
+// pipe takes data, it takes that many (pipe(7)). A reader that has gone must
+// not end the program either, so the write sends no SIGPIPE.
 //
-// Invariant: one call writes one line, whatever the text contains.
+// Invariants:
+// - One call writes one line, whatever the text contains.
+// - A reader that is gone sends no SIGPIPE to the program.
 //
-// It asks the C library for poll(2), on the real kernel also in a program
-// that has the simulated one, and std::cerr for the write.
+// It asks the C library for poll(2) and the mask of signals, on the real
+// kernel also in a program that has the simulated one, and std::cerr for the
+// write.
 
 #include <poll.h>
 #include <unistd.h>
@@ -21,6 +25,7 @@
 #include <mutex>
 
 #include "naglfar/sys.hpp"
+#include "naglfar/sys/without_sigpipe.hpp"
 
 namespace naglfar::sys {
 
@@ -63,10 +68,13 @@ struct Line {
 static bool write(std::string_view line) {
   pollfd entry{STDERR_FILENO, POLLOUT, 0};
   if (counted(Call::poll, ::poll, &entry, nfds_t{1}, 0) == 0) return false;
-  count(Call::write);
   const auto n = static_cast<std::streamsize>(line.size());
-  return std::cerr.rdbuf()->sputn(line.data(), n) == n &&
-         std::cerr.rdbuf()->pubsync() == 0;
+  const ssize_t written = withoutSigpipe([&] {
+    count(Call::write);
+    std::streambuf& out = *std::cerr.rdbuf();
+    return ssize_t{out.sputn(line.data(), n) == n && out.pubsync() == 0};
+  });
+  return written == 1;
 }
 
 // One thread at a time: two that had both asked could find room for one.
