@@ -240,7 +240,7 @@ def extract(chapter, step, dest):
 # of HTTP, and the run.
 GIVEN = ["src/naglfar/job.hpp", "src/naglfar/sys.hpp", "src/naglfar/sys/*"]
 GIVEN_06 = ["src/naglfar/http/headers.*"]
-RUN = ["00-the-run/harness.*", "00-the-run/limits.*", "00-the-run/report.*",
+RUN = ["00-the-run/harness.*", "00-the-run/check.*", "00-the-run/limits.*", "00-the-run/report.*",
        "00-the-run/allocations.cpp", "01-readiness/loop.hpp",
        "02-coroutines/streams.hpp"]
 

@@ -15,6 +15,7 @@
 #include <stdexcept>
 #include <system_error>
 
+#include "check.hpp"
 #include "limits.hpp"
 #include "report.hpp"
 
@@ -57,11 +58,15 @@ constexpr std::size_t mostClients = 250 * clientsPerAddress;
 void printHelp(const char* program,
                const std::vector<std::string_view>& servers) {
   std::cout
-      << "usage: " << program << " [N] [--clients-in-child] [--json]\n\n"
+      << "usage: " << program
+      << " [N] [--check] [--clients-in-child] [--json]\n\n"
       << "Runs a comet server and N clients (10000 by default) that wait, "
          "are\n"
          "notified, and check what they are told. Prints the time it took and"
          "\nthe ledger: what the run did, for each client.\n\n"
+         "  --check             run 100 clients, and say what is wrong if "
+         "that "
+         "does\n                      not finish\n"
          "  --clients-in-child  the clients live in a process of their own, "
          "so"
          "\n                      that each process holds N sockets, not 2 "
@@ -128,6 +133,7 @@ Run::Run(const char* program, int argc, char** argv, sys::Mode listener,
   openStandardStreams();
   clients = clientsPerAddress;
   bool haveNumber = false;
+  bool check = false;
   for (int i = 1; i < argc; ++i) {
     const std::string_view argument = argv[i];
     if (argument == "--help") {
@@ -137,6 +143,8 @@ Run::Run(const char* program, int argc, char** argv, sys::Mode listener,
       chooseServer(++i < argc ? argv[i] : "");
     } else if (argument == "--json") {
       json_ = true;
+    } else if (argument == "--check") {
+      check = true;
     } else if (argument == "--clients-in-child") {
       clientsInChild_ = true;
     } else if (argument.starts_with("--")) {
@@ -151,7 +159,10 @@ Run::Run(const char* program, int argc, char** argv, sys::Mode listener,
       haveNumber = true;
     }
   }
+  if (check && !haveNumber) clients = 100;
   clientsInAll = clients;
+  if (check) reached_ = &runUnderCheck(program);
+  reached_->clients = clients;
   checkLimits();
   listen(listener);
   start_ = sys::now();
@@ -222,6 +233,14 @@ void Run::reapChild() {
 // [/halves]
 
 // [checks]
+void Run::connected() {
+  show("connected", reached_->connected = ++connected_);
+}
+
+void Run::waiting(std::size_t count) {
+  show("waiting", reached_->waiting = count);
+}
+
 void Run::show(const char* what, std::size_t count) {
   if (!progress_) return;
   const std::size_t step = clients / 100 + 1;
@@ -240,7 +259,7 @@ void Run::answered(std::string_view response, std::size_t expected) {
   expect(number == expected, "a waiting client was told " +
                                  std::to_string(number) + " and not " +
                                  std::to_string(expected));
-  show("answered", ++answered_);
+  show("answered", reached_->answered = ++answered_);
 }
 // [/checks]
 

@@ -16,6 +16,7 @@
 #include <string_view>
 #include <vector>
 
+#include "check.hpp"
 #include "naglfar/sys.hpp"
 
 namespace comet {
@@ -73,8 +74,8 @@ class Run {
 
   // The clients tell what they have reached. Each that connected must be
   // answered with the number of them, or the run has failed.
-  void connected() { show("connected", ++connected_); }
-  void waiting(std::size_t count) { show("waiting", count); }
+  void connected();
+  void waiting(std::size_t count);
   void answered(std::string_view response) { answered(response, clients); }
   void answered(std::string_view response, std::size_t expected);
   bool stillWaiting() const { return answered_ < connected_; }
@@ -105,6 +106,8 @@ class Run {
   std::vector<naglfar::sys::Address> listening_;
   naglfar::sys::Fd finished_;
   pid_t child_ = -1;
+  Progress progressHere_{};
+  Progress* reached_ = &progressHere_;  // or the parent's, under --check
   std::size_t connected_ = 0;
   std::size_t answered_ = 0;
   bool failed_ = false;

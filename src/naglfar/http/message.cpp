@@ -11,7 +11,6 @@
 
 #include "naglfar/http/message.hpp"
 
-
 #include <algorithm>
 #include <array>
 #include <cstdint>
