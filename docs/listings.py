@@ -28,6 +28,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True  # a build writes nothing into the sources
 
+import grown
 import results
 
 WIDTH = 78  # columns; a listing must fit a page without scrolling
@@ -36,7 +37,7 @@ PAGES = ["README.md", "chapters/*/*.md", "docs/*.md", "docs/reference/*.md",
 LIBRARY = "src/"  # its listings stand
 ANNOTATED = "docs/source/"  # on the pages of this folder
 MUST_SHOW = ["src/**/*", "chapters/*/*.cpp", "chapters/*/*.hpp",
-             "chapters/*/*.S"]
+             "chapters/*/*.S", "chapters/*/steps/*.cpp"]
 EXHIBITS = ["chapters/*/exhibits/*.cpp"]  # shown, if what they print is kept
 OUTPUTS = ["chapters/*/exhibits/*.txt"]  # that
 HASH_COMMENTS = {".py", ".cmake", ".txt", ".in", ".sh", ".gdb"}
@@ -44,7 +45,8 @@ HASH_COMMENTS = {".py", ".cmake", ".txt", ".in", ".sh", ".gdb"}
 KEBAB = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 MARKER = re.compile(r"\s*(//|#) ?\[(/?)([^\[\]]*)\]\s*")
 FENCE = re.compile(r"( {0,3})(`{3,}|~{3,})\s*(.*?)\s*")
-INFO = re.compile(r"(\S+)\s+(file|run|ledger|table|output|adds)=(\S+)")
+KINDS = "file|run|ledger|table|output|adds|step|demo"
+INFO = re.compile(rf"(\S+)\s+({KINDS})=(\S+)")
 NUMBER = re.compile(r"(<!--n (.*?)-->)((?:(?!<!--).)*)(<!--/n-->)?")
 
 
@@ -200,6 +202,9 @@ class Book:
         self.sources = {}
         self.shown = {}  # (path, region name) -> Place
         self.printed = set()  # outputs of exhibits that are shown
+        self.chapters = grown.Chapters(self.root)
+        self.steps = {}  # ("step" or "demo", "03/4") -> Place
+        self.typed = {}  # (header, which line) -> "03/4"
         self.woven = {}  # page -> its text as it should be
         self.unfilled = []  # problems that `refresh` cannot mend
         self.runs = results.Runs(self.root)
@@ -207,6 +212,8 @@ class Book:
             self._weave(page)
         for path in self._glob(MUST_SHOW):
             self._must_show(path)
+        for number in self.chapters.folders:
+            self._must_show_steps(number)
         for path in self._glob(EXHIBITS):
             if (self.root / path).with_suffix(".txt").exists():
                 self._must_show(path)
@@ -228,8 +235,17 @@ class Book:
         if path not in self.sources:
             file = self.root / path
             known = file.is_file() and ".." not in Path(path).parts
-            self.sources[path] = Source(path, file.read_text()) if known else None
+            self.sources[path] = Source(path, self._text(file)) if known else None
         return self.sources[path]
+
+    @staticmethod
+    def _text(file):
+        """A source, and of a demo what its own fence does not show."""
+        text = file.read_text()
+        if file.parent.name == "steps":
+            text = "".join(line for line in text.splitlines(keepends=True)
+                           if not grown.steps.SAYS.fullmatch(line.rstrip("\n")))
+        return text
 
     def _weave(self, page):
         """Works out what `page` should say and notes where it does not."""
@@ -251,12 +267,14 @@ class Book:
         info = INFO.fullmatch(fence.info)
         line = fence.start + 1
         if not info:
-            if re.search(r"\b(file|run|ledger|table|output|adds)=", fence.info):
+            if re.search(rf"\b({KINDS})=", fence.info):
                 self._unfilled(page, line, f"cannot read '{fence.info}'")
             return None
         _, kind, target = info.groups()
         if kind == "file":
             return self._listing(page, line, target)
+        if kind in ("step", "demo"):
+            return self._step(page, line, kind, target)
         try:
             if kind == "run":
                 return results.report(self.runs.load(target)).split("\n")
@@ -298,6 +316,56 @@ class Book:
                 self._unfilled(page, line, f"{region.target} is wider than "
                                f"{WIDTH} columns: {text.strip()}")
         return body
+
+    def _step(self, page, line, kind, target):
+        try:
+            chapter, _ = self.chapters.find(target)
+            if kind == "demo":
+                body = self.chapters.output(target)
+            else:
+                code = self.chapters.code(target)
+                body = [text.text for lines in code.values() for text in lines]
+        except grown.Unknown as error:
+            self._unfilled(page, line, str(error))
+            return None
+        if Path(page).parent.name != chapter.name:
+            self._unfilled(page, line, f"{kind} {target} belongs on a page of "
+                           f"chapters/{chapter.name}/")
+        first = self.steps.setdefault((kind, target), Place(page, line))
+        if first != Place(page, line):
+            self._unfilled(page, line, f"{kind} {target} is shown twice, first "
+                           f"in {first.page}:{first.line}")
+        elif kind == "step":
+            self.typed |= {(chapter / "small" / name, text.number): target
+                           for name, lines in code.items()
+                           for text in lines if text.kind == "new"}
+        for text in body:
+            if len(text) > WIDTH:
+                self._unfilled(page, line, f"{kind} {target} is wider than "
+                               f"{WIDTH} columns: {text.strip()}")
+        return body
+
+    def _must_show_steps(self, number):
+        chapter = self.chapters.folders[number]
+        try:
+            headers = self.chapters.headers(chapter)
+        except grown.Unknown as error:
+            self._problem(f"chapters/{chapter.name}", 1, str(error))
+            return
+        missing = {}  # step -> where its first line is, and how many
+        for name, lines in headers.items():
+            path = chapter / "small" / name
+            for place, (text, first, _) in enumerate(lines):
+                if text.strip() and (path, place) not in self.typed:
+                    missing.setdefault(first, []).append(path)
+        for step, paths in sorted(missing.items()):
+            self._problem(paths[0].relative_to(self.root).as_posix(), 1,
+                          f"step {number}/{step} is shown nowhere: lines of the "
+                          f"small version that it adds: {len(paths)}")
+        for step in range(1, self.chapters.last(chapter) + 1):
+            if ("demo", f"{number}/{step}") not in self.steps:
+                self._problem(f"chapters/{chapter.name}/steps", 1,
+                              f"demo {number}/{step} is shown nowhere")
 
     def _filled(self, page, fence, lines, body):
         """The whole block with `body` in it; notes if it differs from now."""

@@ -93,13 +93,15 @@ def additions(root, number):
     """What a chapter adds to the stage before: its files and their lines.
 
     A file is a chapter's if the chapter's pages show it: each is shown once.
+    Exhibits and the demos of steps are shown, too, but do not go on.
     """
     pages = sorted(root.glob(f"chapters/{number}-*/*.md"))
     shown = [path for page in pages for path in re.findall(
         r"^`{3,}\S+ file=([^\s#]+)$", page.read_text(), re.MULTILINE)]
     lines = {path: len((root / path).read_text().splitlines())
              for path in shown
-             if "/exhibits/" not in path and (root / path).is_file()}
+             if not re.search("/(exhibits|steps)/", path)
+             and (root / path).is_file()}
     if not lines:
         raise Unknown(f"chapter {number} adds no files")
     lines["together"] = sum(lines.values())

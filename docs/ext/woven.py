@@ -3,7 +3,8 @@
 The pages carry the code in their fences (see docs/listings.py). A page that
 is read has its listing fences turned into a directive, which adds a caption
 that names the file; the line that stands for an inner region becomes a link
-to that region's own listing.
+to that region's own listing. In the listing of a step, the lines that stood
+there before are grey.
 
 Invariant: a problem that `listings.py check` reports is a warning here, so a
 build with -W fails on it.
@@ -46,9 +47,10 @@ def fences_to_directives(app, docname, source):
     lines = source[0].split("\n")
     for fence in listings.fences(lines):
         info = listings.INFO.fullmatch(fence.info)
-        if info and info[2] == "file":
+        if info and info[2] in ("file", "step"):
+            directive = {"file": "listing", "step": "step"}[info[2]]
             lines[fence.start] = (f"{fence.indent}{fence.ticks}"
-                                  f"{{listing}} {info[1]} {info[3]}")
+                                  f"{{{directive}}} {info[1]} {info[3]}")
     source[0] = "\n".join(lines)
 
 
@@ -77,6 +79,33 @@ class Listing(SphinxDirective):
                              for inner in region.inner()}
         box = nodes.container("", caption, code, classes=["listing"],
                               ids=[anchor(target)])
+        self.set_source_info(box)
+        self.set_source_info(code)
+        return [box]
+
+
+class Step(SphinxDirective):
+    """`{step} LANGUAGE CHAPTER/STEP`, with the code in its body."""
+
+    required_arguments = 2
+    has_content = True
+
+    def run(self):
+        language, target = self.arguments
+        try:
+            files = book.chapters.code(target)
+        except listings.grown.Unknown:  # `check` has warned
+            files = {}
+        text = "\n".join(self.content)
+        lines = [line for lines in files.values() for line in lines]
+        code = Code(text, text, language=language, links={},
+                    old=[n for n, line in enumerate(lines) if line.kind != "new"])
+        caption = nodes.paragraph(
+            "", "", nodes.Text(", ".join(files) + " \N{MIDDLE DOT} "),
+            nodes.strong("", f"step {target.partition('/')[2]}"),
+            classes=["caption"])
+        box = nodes.container("", caption, code, classes=["listing", "step"],
+                              ids=[nodes.make_id("step-" + target)])
         self.set_source_info(box)
         self.set_source_info(code)
         return [box]
@@ -115,14 +144,27 @@ def visit_code(self, node):
                 rf"(<span[^>]*>)?{re.escape(words)}(</span>)?",
                 lambda m: f'<a class="see" href="{html.escape(address)}">'
                           f"{m[0]}</a>", text, count=1)
+    if node.get("old"):
+        text = with_old_lines(text, node["old"])
     self.body.append(text)
     raise nodes.SkipNode
+
+
+def with_old_lines(text, old):
+    """Highlighted code with the lines marked that stood there before."""
+    begin, end = text.index("<pre>") + 5, text.rindex("</pre>")
+    lines = text[begin:end].split("\n")
+    for number in old:
+        if number < len(lines) and lines[number]:
+            lines[number] = f'<span class="old">{lines[number]}</span>'
+    return text[:begin] + "\n".join(lines) + text[end:]
 
 
 def setup(app):
     app.add_node(Code, html=(visit_code, None))
     app.add_node(Link)
     app.add_directive("listing", Listing)
+    app.add_directive("step", Step)
     app.connect("builder-inited", check)
     app.connect("source-read", fences_to_directives)
     app.connect("doctree-resolved", resolve)

@@ -96,6 +96,51 @@ Of <!--n 00/ladder.clients:,-->?<!--/n--> it is <!--n 00/ladder.asio.us.read-->?
 ````
 """
 
+# The small version of a chapter, in two steps, and a demo of both.
+DOOR = """\
+#pragma once
+
+#include <string>  //[2
+
+/// A door.
+class Door {
+ public:
+  /// Opens.
+  //[1-1 void open() { open_ = 1; }
+  void open() {  //[2
+    open_ = true;
+    said_ = "open";
+  }
+
+ private:
+  //[1-1 int open_ = 0;
+  bool open_ = false;  //[2
+  std::string said_;   //[2
+};
+"""
+DEMO = """\
+// A door is opened.
+//! 1: nothing
+//! 2: open
+//! 2 ends by SIGSEGV
+
+int main() {}
+"""
+STEPS = """\
+# Steps
+
+```cpp step=02/1
+```
+```cpp file=chapters/02-door/steps/opens.cpp
+```
+```text demo=02/1
+```
+```cpp step=02/2
+```
+```text demo=02/2
+```
+"""
+
 
 class Tree(unittest.TestCase):
     """A good tree in a temporary folder."""
@@ -112,6 +157,10 @@ class Tree(unittest.TestCase):
         self.write("chapters/00-gate/results/ladder.json", json.dumps(LADDER))
         self.write("chapters/01-more/run.json", json.dumps(
             RUN | {"calls": {"accept4": 100, "epoll_ctl": 200}}))
+        self.write("chapters/02-door/README.md", "# Door\n")
+        self.write("chapters/02-door/steps.md", STEPS)
+        self.write("chapters/02-door/small/naglfar/door.hpp", DOOR)
+        self.write("chapters/02-door/steps/opens.cpp", DEMO)
         self.write("README.md", "# Book\n\n[gate](chapters/00-gate/README.md)\n")
         self.tool("refresh", status=0)
 
@@ -147,6 +196,8 @@ class Tree(unittest.TestCase):
 PAGE = "chapters/00-gate/README.md"
 LAYER = "docs/source/poller.md"
 OUTPUT = "chapters/00-gate/exhibits/wrong.txt"
+DOOR_PAGE = "chapters/02-door/steps.md"
+SMALL = "chapters/02-door/small/naglfar/door.hpp"
 SOURCE = "src/naglfar/gate.hpp"
 
 
@@ -259,6 +310,93 @@ the floor      -  50.2     -         -      -
 Asio        1.50  75.0  2.50     4,096      7
 ```
 """, self.read(PAGE))
+
+    def test_a_step_that_begins_a_header(self):
+        self.assertIn("""step=02/1
+// naglfar/door.hpp, a new file
+#pragma once
+
+/// A door.
+class Door {
+ public:
+  /// Opens.
+  void open() { open_ = 1; }
+
+ private:
+  int open_ = 0;
+};
+```
+""", self.read(DOOR_PAGE))
+
+    def test_a_step_shows_what_it_changes_and_where(self):
+        self.assertIn("""step=02/2
+// naglfar/door.hpp
+#pragma once
+
+#include <string>
+
+/// A door.
+class Door {
+ public:
+  /// Opens.
+  // gone: void open() { open_ = 1; }
+  void open() {
+    open_ = true;
+    said_ = "open";
+  }
+
+ private:
+  // gone: int open_ = 0;
+  bool open_ = false;
+  std::string said_;
+};
+```
+""", self.read(DOOR_PAGE))
+
+    def test_pieces_that_lie_apart(self):
+        self.edit(SMALL, " private:\n", "  int one();\n  int two();\n"
+                  "  int three();\n  int four();\n\n private:\n")
+        self.tool("refresh", status=0)
+        self.assertIn("""
+    said_ = "open";
+  }
+
+  int one();
+// ... in class Door
+ private:
+  // gone: int open_ = 0;
+""", self.read(DOOR_PAGE))
+
+    def test_a_piece_at_the_end_of_a_header(self):
+        self.write(SMALL, DOOR + "int more();  //[2\n")
+        self.tool("refresh", status=0)
+        self.assertIn("\n};\nint more();\n// the end of the file\n```\n",
+                      self.read(DOOR_PAGE))
+
+    def test_a_long_line_that_goes_is_wrapped(self):
+        self.edit(SMALL, "//[1-1 int open_ = 0;", "//[1-1 int open_ = one("
+                  + ", ".join("12345" for _ in range(8)) + ");")
+        self.tool("refresh", status=0)
+        self.assertRegex(self.read(DOOR_PAGE),
+                         r"\n  // gone: int open_ = one\(.*\n  //         12345")
+
+    def test_output_of_a_demo(self):
+        page = self.read(DOOR_PAGE)
+        self.assertIn("demo=02/1\n$ build/opens  # step 1\nnothing\n```", page)
+        self.assertIn("""demo=02/2
+$ build/opens  # step 1
+nothing
+$ build/opens  # step 2
+open
+(ends by SIGSEGV)
+```
+""", page)
+        self.assertIn("// A door is opened.\n\nint main() {}\n", page)
+        self.assertNotIn("//!", page)
+
+    def test_a_demo_is_no_addition(self):
+        self.edit(DOOR_PAGE, "# Steps\n", "# Steps\n\n```text adds=02\n```\n")
+        self.assertIn("chapter 02 adds no files", self.tool("check", status=1))
 
 
 class Caught(Tree):
@@ -386,6 +524,86 @@ class Caught(Tree):
         self.edit(PAGE, "# The gate\n", "# The gate\n" + fence)
         self.assertCaught(f"stale: 'text output={OUTPUT}'")
 
+    def without(self, info):
+        """Takes a fence out of the page of steps."""
+        page = self.read(DOOR_PAGE)
+        start = page.index(f"```{info}\n")
+        self.write(DOOR_PAGE, page[:start]
+                   + page[page.index("```\n", start + 3) + 4:])
+
+    def test_step_shown_nowhere(self):
+        self.without("cpp step=02/2")
+        self.assertCaught("small/naglfar/door.hpp:1: step 02/2 is shown nowhere: "
+                          "lines of the small version that it adds: 7")
+
+    def test_what_a_demo_prints_shown_nowhere(self):
+        self.without("text demo=02/2")
+        self.assertCaught("demo 02/2 is shown nowhere")
+
+    def test_demo_shown_nowhere(self):
+        self.without("cpp file=chapters/02-door/steps/opens.cpp")
+        self.assertCaught("steps/opens.cpp:1: this file is shown nowhere")
+
+    def test_step_shown_twice(self):
+        for kind in ("cpp step=02/2", "text demo=02/2"):
+            page = self.read(DOOR_PAGE)
+            self.write(DOOR_PAGE, page + f"```{kind}\n```\n")
+            self.tool("refresh", status=1)
+            self.assertCaught(f"{kind.split()[1].replace('=', ' ')} is shown twice, "
+                              "first in chapters/02-door/steps.md:")
+            self.write(DOOR_PAGE, page)
+
+    def test_step_on_a_page_of_another_chapter(self):
+        self.without("cpp step=02/2")
+        self.edit(PAGE, "# The gate\n", "# The gate\n\n```cpp step=02/2\n```\n")
+        self.tool("refresh", status=1)
+        self.assertCaught("step 02/2 belongs on a page of chapters/02-door/")
+
+    def test_unknown_step(self):
+        for target, message in (
+                ("02/3", "no step '02/3'; chapter 02 has the steps 1 to 2"),
+                ("02/0", "no step '02/0'; chapter 02 has the steps 1 to 2"),
+                ("00/1", "no step '00/1'; it is CHAPTER/STEP, of 02"),
+                ("02", "no step '02'; it is CHAPTER/STEP, of 02")):
+            for kind in ("cpp step", "text demo"):
+                fence = f"```{kind}={target}\n```\n"
+                self.edit(DOOR_PAGE, "# Steps\n\n", "# Steps\n\n" + fence)
+                self.assertCaught(message)
+                self.edit(DOOR_PAGE, fence, "")
+
+    def test_stale_step(self):
+        self.edit(DOOR_PAGE, "    open_ = true;\n", "    open_ = false;\n")
+        self.assertCaught("stale: 'cpp step=02/2'")
+        self.tool("refresh", status=0)
+        self.tool("check", status=0)
+
+    def test_stale_after_the_small_version_changed(self):
+        self.edit(SMALL, "open_ = 1", "open_ = 2")
+        problems = self.tool("check", status=1)  # it comes, and it goes
+        self.assertIn("stale: 'cpp step=02/1'", problems)
+        self.assertIn("stale: 'cpp step=02/2'", problems)
+
+    def test_stale_output_of_a_demo(self):
+        self.edit("chapters/02-door/steps/opens.cpp", "2: open", "2: shut")
+        self.assertCaught("stale: 'text demo=02/2'")
+
+    def test_step_without_a_demo(self):
+        self.edit("chapters/02-door/steps/opens.cpp",
+                  "//! 2: open\n//! 2 ends by SIGSEGV\n", "")
+        self.assertIn("no demo in steps/ is built with step 02/2",
+                      self.tool("check", status=1))
+
+    def test_wide_line_of_a_step(self):
+        self.edit(SMALL, "  bool open_", "  // " + "x" * 73 + "\n  bool open_")
+        self.tool("refresh", status=0)
+        self.edit(SMALL, "  // xx", "  // xxx")
+        self.tool("refresh", status=1)
+        self.assertCaught("step 02/2 is wider than 78 columns")
+
+    def test_marker_that_cannot_be_read(self):
+        self.edit(SMALL, "/// A door.\n", "/// A door.\n//[2\n")
+        self.assertIn("this //[ is not closed", self.tool("check", status=1))
+
     def test_missing_output(self):
         self.edit(PAGE, "# The gate\n",
                   f"# The gate\n\n```text output={OUTPUT}\n```\n")
@@ -510,6 +728,8 @@ class TheBook(Tree):
         shutil.copytree(TOP / "docs", self.root / "docs",
                         ignore=shutil.ignore_patterns("__pycache__", "source"),
                         dirs_exist_ok=True)
+        (self.root / "chapters/steps.py").write_text(
+            (TOP / "chapters/steps.py").read_text())
         # Its pages show this project's sources and link to its chapters. There
         # they are empty.
         for path in (TOP / "docs").glob("*.md"):
@@ -547,6 +767,14 @@ class TheBook(Tree):
         self.assertIn('href="chapters/00-gate/README.html"', self.html("index.html"))
         for file in (self.root / "out/docs/html").rglob("*.html"):
             self.assertNotRegex(file.read_text(), r'(src|<link[^>]*href)="https?:')
+
+    def test_old_lines_of_a_step_are_marked(self):
+        self.build()
+        page = self.html("chapters/02-door/steps.html")
+        self.assertRegex(page, r'<span class="old">.*gone: int open_ = 0;')
+        self.assertRegex(page, r'<span class="old">.*class.*Door')
+        self.assertNotRegex(page, r'<span class="old">.*said_')
+        self.assertIn('id="step-02-1"', page)
 
     def test_stale_listing(self):
         self.edit(LAYER, "  open_ = true;\n", "  open_ = false;\n")
