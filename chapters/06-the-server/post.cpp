@@ -1,5 +1,5 @@
-// The 2009 post's own program: its handler with the list of waiters, its test,
-// and server, clients and scheduler in one thread.
+// The 2009 post's own program: its handler with the list of waiters, its
+// test, and server, clients and scheduler in one thread.
 //
 // It is written for the small version and runs on the library as well.
 

@@ -1,5 +1,5 @@
-// The last reader of a full pipe goes away. A job waits to write to that pipe:
-// its write would fail at once, and that is news, too.
+// The last reader of a full pipe goes away. A job waits to write to that
+// pipe: its write would fail at once, and that is news, too.
 //! 6: heard: no
 //! 7: heard: yes
 

@@ -1,5 +1,5 @@
-// The byte comes after the waiter has gone. Where the kernel keeps the address
-// of the waiter, it would give that address back now.
+// The byte comes after the waiter has gone. Where the kernel keeps the
+// address of the waiter, it would give that address back now.
 //! 4: nothing to run
 
 #include <cstdio>

@@ -2,9 +2,9 @@
 //! 6: epoll_wait: Interrupted system call
 //! 7: the poller goes on
 
+#include <sys/time.h>
 #include <csignal>
 #include <cstdio>
-#include <sys/time.h>
 
 #include "naglfar/poller.hpp"
 

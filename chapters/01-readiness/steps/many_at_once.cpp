@@ -29,6 +29,5 @@ int main() {
     poller.poll(sys::Duration(0), ready);
     while (ready.pop() != nullptr) ++found;
   } while (found > 0);
-  std::printf("%d epoll_wait\n",
-              static_cast<int>(ledger[Call::epoll_wait]));
+  std::printf("%d epoll_wait\n", static_cast<int>(ledger[Call::epoll_wait]));
 }

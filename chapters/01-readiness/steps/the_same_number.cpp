@@ -1,5 +1,5 @@
-// A number is closed and given to the next descriptor. A job that was woken for
-// the first one has not run yet: how does it know?
+// A number is closed and given to the next descriptor. A job that was woken
+// for the first one has not run yet: how does it know?
 //! 10: the same number: yes, the same file: no
 
 #include <unistd.h>

@@ -1,4 +1,5 @@
-// A coroutine throws. Below its first frame there is nothing that could catch.
+// A coroutine throws. Below its first frame there is nothing that could
+// catch.
 //! 6: terminate called after throwing an instance of 'std::runtime_error'
 //! 6:   what():  too bad
 //! 6 ends by SIGABRT

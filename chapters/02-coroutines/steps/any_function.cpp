@@ -1,5 +1,5 @@
-// A coroutine of any function, with what the function has captured. Nothing is
-// allocated for it: it stands at the top of its stack.
+// A coroutine of any function, with what the function has captured. Nothing
+// is allocated for it: it stands at the top of its stack.
 //! 4: 1 2 3
 //! 4: the function stands on the stack: yes
 

@@ -1,5 +1,5 @@
-// A coroutine sleeps, and will never be resumed. What it holds is lost, unless
-// its stack is unwound.
+// A coroutine sleeps, and will never be resumed. What it holds is lost,
+// unless its stack is unwound.
 //! 9: the descriptor is closed: yes
 //! 9: a new one never runs
 

@@ -1,5 +1,5 @@
-// A coroutine recurses too deeply. Its stack ends, and the memory below is the
-// stack of another coroutine.
+// A coroutine recurses too deeply. Its stack ends, and the memory below is
+// the stack of another coroutine.
 //! 4: overwritten: yes
 //! 5 ends by SIGSEGV
 

@@ -1,5 +1,5 @@
-// A hundred readers wait, and a hundred messages come, one at a time. What does
-// it cost that they wait?
+// A hundred readers wait, and a hundred messages come, one at a time. What
+// does it cost that they wait?
 //! 1: 100 messages read, 5150 turns of readers, 0 parks
 //! 2: 100 messages read, 5150 turns of readers, 5050 parks
 //! 3: 100 messages read, 200 turns of readers, 100 parks
@@ -27,6 +27,7 @@ int main() {
   });
   scheduler.run();
   const auto turns = static_cast<int>(ledger.switches / 2) - 101;
-  std::printf("%d messages read, %d turns of readers, %d parks\n", read, turns,
-              static_cast<int>(ledger.parks));
+  const auto parks = static_cast<int>(ledger.parks);
+  std::printf("%d messages read, %d turns of readers, %d parks\n", read,
+              turns, parks);
 }

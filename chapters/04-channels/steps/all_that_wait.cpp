@@ -12,8 +12,10 @@ int main() {
   Scheduler scheduler;
   Channel<int> channel;
   go([&] {
-    while (channel.wait())
-      std::printf("took %d\n", static_cast<int>(channel.readWaiting().size()));
+    while (channel.wait()) {
+      const auto taken = channel.readWaiting().size();
+      std::printf("took %d\n", static_cast<int>(taken));
+    }
   });
   go([&] {
     for (const int n : {1, 2, 3}) channel.write(n);

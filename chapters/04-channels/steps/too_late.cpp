@@ -1,5 +1,5 @@
-// A reader waits for a message, but not for ever. The message that comes later
-// is for the next reader.
+// A reader waits for a message, but not for ever. The message that comes
+// later is for the next reader.
 //! 6: a message: Connection timed out
 //! 6: 42
 

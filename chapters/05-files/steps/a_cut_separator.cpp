@@ -10,8 +10,9 @@ using namespace naglfar;
 
 static void show(const std::string& line) {
   for (const char c : line)
-    c == '\r' ? std::printf("\\r") : c == '\n' ? std::printf("\\n")
-                                               : std::printf("%c", c);
+    c == '\r'   ? std::printf("\\r")
+    : c == '\n' ? std::printf("\\n")
+                : std::printf("%c", c);
   std::puts("");
 }
 

@@ -17,7 +17,8 @@ int main() {
     std::size_t n = 0;
     do {
       n = goReadSome(pipe.reader.get(), buffer);
-      std::printf("got %d%s\n", static_cast<int>(n), n == 0 ? ": the end" : "");
+      const char* const end = n == 0 ? ": the end" : "";
+      std::printf("got %d%s\n", static_cast<int>(n), end);
     } while (n > 0);
   });
   go([&] {
