@@ -3,14 +3,15 @@
 The pages carry the code in their fences (see docs/listings.py). A page that
 is read has its listing fences turned into a directive, which adds a caption
 that names the file; the line that stands for an inner region becomes a link
-to that region's own listing. In the listing of a step, the lines that stood
-there before are grey.
+to that region's own listing. In the listing of a step, new lines have a bar in the
+margin, and the others are grey.
 
 Invariant: a problem that `listings.py check` reports is a warning here, so a
 build with -W fails on it.
 """
 
 import html
+import itertools
 import re
 
 from docutils import nodes
@@ -99,7 +100,8 @@ class Step(SphinxDirective):
         text = "\n".join(self.content)
         lines = [line for lines in files.values() for line in lines]
         code = Code(text, text, language=language, links={},
-                    old=[n for n, line in enumerate(lines) if line.kind != "new"])
+                    kinds=["new" if line.kind == "new" else "old"
+                           for line in lines])
         caption = nodes.paragraph(
             "", "", nodes.Text(", ".join(files) + " \N{MIDDLE DOT} "),
             nodes.strong("", f"step {target.partition('/')[2]}"),
@@ -144,19 +146,18 @@ def visit_code(self, node):
                 rf"(<span[^>]*>)?{re.escape(words)}(</span>)?",
                 lambda m: f'<a class="see" href="{html.escape(address)}">'
                           f"{m[0]}</a>", text, count=1)
-    if node.get("old"):
-        text = with_old_lines(text, node["old"])
+    if node.get("kinds"):
+        text = with_kinds(text, node["kinds"])
     self.body.append(text)
     raise nodes.SkipNode
 
 
-def with_old_lines(text, old):
-    """Highlighted code with the lines marked that stood there before."""
+def with_kinds(text, kinds):
+    """Highlighted code with its lines marked as new or old."""
     begin, end = text.index("<pre>") + 5, text.rindex("</pre>")
-    lines = text[begin:end].split("\n")
-    for number in old:
-        if number < len(lines) and lines[number]:
-            lines[number] = f'<span class="old">{lines[number]}</span>'
+    lines = [f'<span class="{kind}">{line}</span>' if line else ""
+             for line, kind in itertools.zip_longest(
+                 text[begin:end].split("\n"), kinds, fillvalue="")]
     return text[:begin] + "\n".join(lines) + text[end:]
 
 

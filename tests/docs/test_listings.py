@@ -774,6 +774,7 @@ class TheBook(Tree):
         self.assertRegex(page, r'<span class="old">.*gone: int open_ = 0;')
         self.assertRegex(page, r'<span class="old">.*class.*Door')
         self.assertNotRegex(page, r'<span class="old">.*said_')
+        self.assertRegex(page, r'<span class="new">.*said_')
         self.assertIn('id="step-02-1"', page)
 
     def test_stale_listing(self):
