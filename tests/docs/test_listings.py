@@ -4,6 +4,7 @@ Every test starts from one small good tree, which passes, and breaks one thing
 in it. Run: python3 tests/docs/test_listings.py
 """
 
+import itertools
 import json
 import os
 import shutil
@@ -16,6 +17,9 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 TOP = Path(__file__).resolve().parents[2]
 TOOL = TOP / "docs" / "listings.py"
+sys.path.insert(0, str(TOP / "docs"))
+
+import grown  # noqa: E402
 
 GATE = """\
 /// @file gate.hpp
@@ -716,6 +720,42 @@ class Caught(Tree):
     def test_incomplete_result(self):
         self.write("chapters/01-more/run.json", json.dumps({k: RUN[k] for k in RUN if k != "calls"}))
         self.assertCaught("01-more/run.json has no 'calls'")
+
+
+class TheSmallVersion(unittest.TestCase):
+    """What the project's own steps say to a reader who types them in."""
+
+    def test_each_step_leads_from_the_step_before_to_the_next(self):
+        """Piece by piece, from the top of a header to its end."""
+        chapters = grown.Chapters(TOP)
+        self.assertTrue(chapters.folders)
+        for number, folder in chapters.folders.items():
+            typed = {}
+            for step in range(1, chapters.last(folder) + 1):
+                with self.subTest(f"{number}/{step}"):
+                    for name, listing in chapters.code(f"{number}/{step}").items():
+                        typed[name] = self.follow(typed.get(name, []), listing)
+                    self.assertEqual(typed, {
+                        name: [line for line in lines if line]
+                        for name, lines in grown.steps.files_at(folder, step).items()})
+
+    def follow(self, before, listing):
+        """A header after a step, without its blank lines."""
+        after, place = [], 0
+        for is_name, piece in itertools.groupby(
+                listing, key=lambda line: line.kind == "name"):
+            piece = [line for line in piece if line.text and not (
+                line.kind == "gone" and "// gone: " not in line.text)]
+            if is_name:
+                continue
+            stood = [line for line in piece if line.kind != "new"]
+            at = next(at for at in range(place, len(before) + 1) if all(
+                line.kind == "gone" or before[at + n:at + n + 1] == [line.text]
+                for n, line in enumerate(stood)))
+            after += before[place:at]
+            after += [line.text for line in piece if line.kind != "gone"]
+            place = at + len(stood)
+        return after + before[place:]
 
 
 @unittest.skipUnless(shutil.which("sphinx-build") and shutil.which("doxygen"),
