@@ -23,7 +23,7 @@ int main() {
       std::printf("a line: %s", line.c_str());
   });
   go([&] {
-    for (const char* piece : {"a: 1\nb", ": 2\n", "\nfirst\nsec", "ond\n"}) {
+    for (const char* piece : {"a: 1\nb", ": 2\n", "\nfirst\nse", "cond\n"}) {
       goWrite(pipe.writer.get(), piece);
       yield();
     }
