@@ -88,7 +88,7 @@ class Pitfalls(unittest.TestCase):
     def test_tests_that_pages_name_exist(self):
         """A code span that reads like a sentence names a test."""
         tests = test_names()
-        for file in TOP.glob("chapters/*/README.md"):
+        for file in TOP.glob("chapters/*/*.md"):
             prose = re.sub(r"^```.*?^```", "", file.read_text(),
                            flags=re.MULTILINE | re.DOTALL)
             for span in re.findall(r"`([^`]+)`", prose):
