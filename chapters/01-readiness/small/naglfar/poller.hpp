@@ -60,7 +60,8 @@ class Poller {
     //[2-3 waiting_.append(waiter);
   }
 
-  /// Asks the kernel for news, and appends the jobs of the waiters concerned.
+  //[1-2 /// Wakes all waiters: appends their jobs.
+  /// Asks the kernel for news, and appends the jobs of the waiters concerned.  //[3]
   /// @param timeout How long to wait for news; less than 0 is for ever. The
   ///        wait may end early.
   /// @param ready Where the jobs go.

@@ -50,7 +50,9 @@ template <class T>
 class Channel {
  public:
   /// Writes a message.
+  //[4
   /// @throws std::system_error EPIPE if the channel is closed.
+  //]
   //[1-1 void write(T message) { messages_.push_back(std::move(message)); }
   void write(T message) {  //[2
     if (closed_) sys::fail(EPIPE, "write to a closed channel");  //[4

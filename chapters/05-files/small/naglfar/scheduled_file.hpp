@@ -92,7 +92,8 @@ class ScheduledFile {
     });
   }
 
-  /// Adds to what flush() and close() send; with `autoflush`, sends it.
+  //[4-7 /// Adds to what the file has to send.
+  /// Adds to what flush() and close() send; with `autoflush`, sends it.  //[8]
   void write(std::string_view data) {
     if (closed()) sys::fail(EBADF, "write to a closed file");
     outgoing_ += data;

@@ -50,7 +50,8 @@ class BaseHTTPRequestHandler {
   //[7-10 virtual void do_GET() {}
   virtual void do_GET() { send_error(501); }  //[11
 
-  /// Starts a response with the status line, Server and Date.
+  //[9-12 /// Starts a response with the status line and Server.
+  /// Starts a response with the status line, Server and Date.  //[13]
   void send_response(int code, std::string_view message = "") {  //[9
     log_request(code);  //[13
     if (message.empty()) message = reasonPhrase(code);

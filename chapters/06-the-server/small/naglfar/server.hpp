@@ -43,7 +43,8 @@ class TCPServer {
   }
   virtual ~TCPServer() = default;
 
-  /// Serves until shutdown() is called.
+  //[2-3 /// Serves for ever.
+  /// Serves until shutdown() is called.  //[4]
   void serve_forever() {  //[2
     while (std::optional<Request> request = get_request())
       process_request(std::move(*request));
@@ -59,7 +60,8 @@ class TCPServer {
   sys::Address server_address;  ///< With the port that the kernel chose.
 
  protected:  //[2
-  /// @return The next connection, or nothing after shutdown().
+  //[2-3 /// @return The next connection.
+  /// @return The next connection, or nothing after shutdown().  //[4]
   virtual std::optional<Request> get_request() {
     //[2-3 Request request;
     //[2-3 request.connection = goAccept(fileno(), request.client);
