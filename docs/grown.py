@@ -90,7 +90,9 @@ class Chapters:
             raise Unknown(str(fault)) from None
         before = {promise.demo: promise for promise in promises.get(step - 1, [])}
         lines = []
-        for promise in promises.get(step, []):
+        # What the step cures comes before what it does not.
+        for promise in sorted(promises.get(step, []),
+                              key=lambda promise: promise.demo not in before):
             for number, said in ((step - 1, before.get(promise.demo)),
                                  (step, promise)):
                 if said:

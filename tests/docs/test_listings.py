@@ -398,6 +398,14 @@ open
         self.assertIn("// A door is opened.\n\nint main() {}\n", page)
         self.assertNotIn("//!", page)
 
+    def test_a_demo_that_was_there_before_comes_first(self):
+        self.write("chapters/02-door/steps/creaks.cpp", "//! 2: creak\nint x;\n")
+        self.edit(DOOR_PAGE, "# Steps\n", "# Steps\n\n```cpp "
+                  "file=chapters/02-door/steps/creaks.cpp\n```\n")
+        self.tool("refresh", status=0)
+        self.assertIn("SIGSEGV)\n$ build/creaks  # step 2\ncreak\n",
+                      self.read(DOOR_PAGE))
+
     def test_a_demo_is_no_addition(self):
         self.edit(DOOR_PAGE, "# Steps\n", "# Steps\n\n```text adds=02\n```\n")
         self.assertIn("chapter 02 adds no files", self.tool("check", status=1))
