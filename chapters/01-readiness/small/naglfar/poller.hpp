@@ -61,7 +61,9 @@ class Poller {
   }
 
   //[1-2 /// Wakes all waiters: appends their jobs.
-  /// Asks the kernel for news, and appends the jobs of the waiters concerned.  //[3]
+  //[3
+  /// Asks the kernel for news, and appends the jobs of the waiters concerned.
+  //]
   /// @param timeout How long to wait for news; less than 0 is for ever. The
   ///        wait may end early.
   /// @param ready Where the jobs go.

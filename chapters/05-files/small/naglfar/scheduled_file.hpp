@@ -93,7 +93,9 @@ class ScheduledFile {
   }
 
   //[4-7 /// Adds to what the file has to send.
-  /// Adds to what flush() and close() send; with `autoflush`, sends it.  //[8]
+  //[8
+  /// Adds to what flush() and close() send; with `autoflush`, sends it.
+  //]
   void write(std::string_view data) {
     if (closed()) sys::fail(EBADF, "write to a closed file");
     outgoing_ += data;
