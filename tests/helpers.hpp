@@ -13,6 +13,7 @@
 #include <system_error>
 #include <utility>
 
+#include "claims.hpp"
 #include "naglfar/io.hpp"
 
 namespace helpers {
@@ -85,8 +86,11 @@ struct TempFile {
 inline std::size_t fill(int fd) {
   const std::string junk(4096, '.');
   std::size_t n = 0;
-  while (const std::size_t more = naglfar::tryWrite(fd, junk)) n += more;
-  return n;
+  for (;;) {
+    const ssize_t more = naglfar::sys::write(fd, junk.data(), junk.size());
+    if (more == -1) return n;
+    n += static_cast<std::size_t>(more);
+  }
 }
 
 // What a call fails with; 0 if it does not.
