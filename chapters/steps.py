@@ -333,7 +333,8 @@ def build(demo, headers_at, program, options):
         "-Wshadow", "-Wconversion", "-Wno-sign-conversion", "-Werror",
         "-I", str(headers_at), "-I", str(ROOT / "src"),
         f"-DNAGLFAR_{options.poller.upper()}", str(demo), "-o", str(program),
-        str(options.sys), "-pthread"]
+        str(options.given / "libnaglfar_headers.a"),
+        str(options.given / "libnaglfar_sys.a"), "-pthread"]
     result = subprocess.run(command, capture_output=True, text=True)
     return result.stderr if result.returncode != 0 else ""
 
@@ -469,8 +470,8 @@ def main():
     parse.add_argument("--verbose", action="store_true")
     parse = commands.add_parser("run", help="builds and runs all demos")
     parse.add_argument("--compiler", default=os.environ.get("CXX", "g++"))
-    parse.add_argument("--sys", type=Path,
-                       default=ROOT / "build/src/libnaglfar_sys.a")
+    parse.add_argument("--given", type=Path, default=ROOT / "build/src",
+                       help="where the archives of sys and headers are")
     parse.add_argument("--poller", default="epoll")
     parse.add_argument("--jobs", type=int, default=os.cpu_count())
     parse.add_argument("--only", default="", help="NN or NN/STEP")
