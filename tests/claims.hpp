@@ -21,3 +21,29 @@
 #define CLAIMS_unref() ONLY_THE_LIBRARY
 // A child of fork(2) that goes on with its parent's waiters: reopen().
 #define CLAIMS_fork() ONLY_THE_LIBRARY
+// News of a duplicate of a descriptor that was closed (epoll(7), question 6)
+// wake no waiter: in the small version they wake it in vain.
+#define CLAIMS_tags() ONLY_THE_LIBRARY
+// A descriptor that stays open after deregister() can be watched again.
+#define CLAIMS_stays_open() ONLY_THE_LIBRARY
+
+// The coroutines.
+
+// An owner is told of each end: Coroutine::owner.
+#define CLAIMS_owner() ONLY_THE_LIBRARY
+// A coroutine that runs may be destroyed: it is unwound where it suspends.
+#define CLAIMS_self_cancel() ONLY_THE_LIBRARY
+// A coroutine without a name has a number: Coroutine::describe().
+#define CLAIMS_numbers() ONLY_THE_LIBRARY
+// Many stacks in one mapping, with guards that cost no mapping, and pages that
+// are given back after a burst.
+#define CLAIMS_slabs() ONLY_THE_LIBRARY
+// An overflow of a stack is reported with the name of the coroutine.
+#define CLAIMS_overflow() ONLY_THE_LIBRARY
+// A coroutine that never ran is destroyed without a switch to its stack.
+#define CLAIMS_fresh() ONLY_THE_LIBRARY
+// A coroutine may end its thread: pthread_exit(3), pthread_cancel(3).
+#define CLAIMS_thread_end() ONLY_THE_LIBRARY
+// A guard of more than a page: a frame that is larger, and touched at its far
+// end first, does not step over it.
+#define CLAIMS_wide_guards() ONLY_THE_LIBRARY

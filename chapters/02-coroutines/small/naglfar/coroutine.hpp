@@ -208,7 +208,7 @@ Coroutine& Coroutine::make(StackPool& pool, Function&& function) {  //[4
         : Coroutine(from, stack), function(std::forward<Function>(what)) {}
     void body() override {
       auto mine = std::move(function);  // destroyed on this stack
-      mine();
+      std::move(mine)();
     }
     std::decay_t<Function> function;
   };
