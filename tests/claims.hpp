@@ -47,3 +47,25 @@
 // A guard of more than a page: a frame that is larger, and touched at its far
 // end first, does not step over it.
 #define CLAIMS_wide_guards() ONLY_THE_LIBRARY
+
+// The scheduler.
+
+// The thread's own stack can wait, and takes its turns with the coroutines.
+#define CLAIMS_main_waits() ONLY_THE_LIBRARY
+// Scheduler::unhandled decides what an exception does that nothing joins.
+#define CLAIMS_unhandled() ONLY_THE_LIBRARY
+// Task groups, handles of coroutines, and the cancelling of single ones.
+#define CLAIMS_groups() ONLY_THE_LIBRARY
+// Signals, and what the process did at them before.
+#define CLAIMS_signals() ONLY_THE_LIBRARY
+// Scheduler::ofThread() and forEachCoroutine().
+#define CLAIMS_coroutines() ONLY_THE_LIBRARY
+// A coroutine that stands in no scheduler, such as a generator, is told that
+// it cannot wait.
+#define CLAIMS_generators() ONLY_THE_LIBRARY
+// sleep() of a bare number does not compile.
+#define CLAIMS_sleep_numbers() ONLY_THE_LIBRARY
+// While others run and no descriptor is watched, a timer costs no poll call.
+#define CLAIMS_idle_timers() ONLY_THE_LIBRARY
+// The words of the library's messages.
+#define CLAIMS_words() ONLY_THE_LIBRARY

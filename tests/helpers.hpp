@@ -13,24 +13,10 @@
 #include <system_error>
 #include <utility>
 
-#include "claims.hpp"
 #include "naglfar/io.hpp"
+#include "run.hpp"
 
 namespace helpers {
-
-// So long, and SIGALRM ends the test.
-struct Bounded {
-  explicit Bounded(unsigned seconds = 60) { ::alarm(seconds); }
-  ~Bounded() { ::alarm(0); }
-  Bounded(const Bounded&) = delete;
-  Bounded& operator=(const Bounded&) = delete;
-};
-
-// A scheduler for one test. What leaves a coroutine fails the test.
-struct Run : Bounded {
-  explicit Run(unsigned seconds = 60) : Bounded(seconds) {}
-  naglfar::Scheduler scheduler;
-};
 
 // What was counted since it was made.
 struct Since {

@@ -181,7 +181,7 @@ class Scheduler {
   void dump(std::ostream& out) const {  //[4
     for (const Coroutine* c = coroutines_.first(); c != nullptr;
          c = coroutines_.next(*c)) {
-      const bool waits = c->waitsFor != nullptr;
+      const bool waits = c->waitsFor != nullptr && !c->queued();
       out << "  " << (c->name != nullptr ? c->name : "a coroutine")
           << (waits ? " waits for " : " is ready to run")
           << (waits ? c->waitsFor : "");
