@@ -67,5 +67,20 @@
 #define CLAIMS_sleep_numbers() ONLY_THE_LIBRARY
 // While others run and no descriptor is watched, a timer costs no poll call.
 #define CLAIMS_idle_timers() ONLY_THE_LIBRARY
+// A turn has a budget of operations that did not have to wait.
+#define CLAIMS_budgets() ONLY_THE_LIBRARY
 // The words of the library's messages.
 #define CLAIMS_words() ONLY_THE_LIBRARY
+
+// The channels.
+
+// A limit, at which writers wait.
+#define CLAIMS_limits() ONLY_THE_LIBRARY
+// All messages that are there, again and again: iterateWaiting().
+#define CLAIMS_batches() ONLY_THE_LIBRARY
+// The message of a reader that is unwound before its turn goes to the next.
+#define CLAIMS_promises() ONLY_THE_LIBRARY
+// No call loses a message whose move constructor throws.
+#define CLAIMS_throwing_moves() ONLY_THE_LIBRARY
+// Memory is needed for the first messages only.
+#define CLAIMS_spare_nodes() ONLY_THE_LIBRARY

@@ -63,6 +63,20 @@ struct Run : Bounded {
 #endif
 };
 
+// What go() gives, to cancel a coroutine that waits.
+#if CLAIMS(groups)
+using naglfar::Task;
+#else
+class Task {
+ public:
+  Task(naglfar::Coroutine& coroutine) : coroutine_(&coroutine) {}
+  void cancel() { naglfar::Coroutine::destroy(*coroutine_); }
+
+ private:
+  naglfar::Coroutine* coroutine_;
+};
+#endif
+
 }  // namespace helpers
 
 #if !CLAIMS(main_waits)

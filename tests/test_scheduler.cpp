@@ -55,10 +55,10 @@ using naglfar::WaitQueue;
 using naglfar::Signals;
 #endif
 #if CLAIMS(groups)
-using naglfar::Task;
 using naglfar::TaskGroup;
 #endif
 using helpers::Run;
+using helpers::Task;
 using namespace std::chrono_literals;
 
 namespace {
@@ -325,19 +325,18 @@ TEST_CASE("a program that watches nothing makes no poll calls") {
 TEST_CASE_FIXTURE(Run, "who waits in line is called in the order of coming") {
   Log log;
   WaitQueue line;
-  std::vector<Coroutine*> all;
+  std::vector<Task> all;
   for (const char* name : {"a", "b", "c", "d"})
-    go([&, name] {
-      all.push_back(Coroutine::current());
+    all.push_back(go([&, name] {
       WaitQueue::Entry entry(line);
       while (entry.waiting()) scheduler.park("a call");
       log.push_back(name);
-    });
+    }));
   naglfar::yield();
   line.first()->notify();
   naglfar::yield();
   CHECK(log == Log{"a"});
-  Coroutine::destroy(*all[2]);  // leaves the line from its middle
+  all[2].cancel();  // leaves the line from its middle
   line.notifyAll();
   CHECK(line.first() == nullptr);
   scheduler.run();
@@ -347,19 +346,17 @@ TEST_CASE_FIXTURE(Run, "who waits in line is called in the order of coming") {
 TEST_CASE_FIXTURE(Run, "who leaves the end of a line leaves it to the next") {
   Log log;
   WaitQueue line;
-  Coroutine* last = nullptr;
   const auto join = [&](const char* name) {
-    go([&, name] {
-      last = Coroutine::current();
+    return Task(go([&, name] {
       WaitQueue::Entry entry(line);
       while (entry.waiting()) scheduler.park("a call");
       log.push_back(name);
-    });
+    }));
   };
   join("a");
-  join("b");
+  Task last = join("b");
   naglfar::yield();
-  Coroutine::destroy(*last);
+  last.cancel();
   join("c");
   naglfar::yield();
   line.notifyAll();
@@ -854,13 +851,9 @@ TEST_CASE("readiness that comes before the deadline is no time-out") {
 TEST_CASE_FIXTURE(
     Run, "a coroutine that is unwound leaves its descriptor to others") {
   const Pipe pipe;
-  Coroutine* first = nullptr;
-  go([&] {
-    first = Coroutine::current();
-    pipe.read();
-  });
+  Task first = go([&] { pipe.read(); });
   naglfar::yield();
-  Coroutine::destroy(*first);
+  first.cancel();
   bool arrived = false;
   go([&] {
     pipe.read();
