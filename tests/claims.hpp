@@ -84,3 +84,14 @@
 #define CLAIMS_throwing_moves() ONLY_THE_LIBRARY
 // Memory is needed for the first messages only.
 #define CLAIMS_spare_nodes() ONLY_THE_LIBRARY
+
+// Reading and writing.
+
+// tryWrite(), sendfile, goRead() of whatever is there, and the mode and the
+// deadline of goAccept().
+#define CLAIMS_all_of_io() ONLY_THE_LIBRARY
+// The calls wait in a thread without a scheduler, too.
+#define CLAIMS_without_scheduler() ONLY_THE_LIBRARY
+// A client that leaves while the server waits for something else is noticed:
+// HangupWatch.
+#define CLAIMS_departures() ONLY_THE_LIBRARY

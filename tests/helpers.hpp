@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -67,6 +68,20 @@ struct TempFile {
   std::unique_ptr<std::FILE, int (*)(std::FILE*)> file{std::tmpfile(),
                                                        std::fclose};
 };
+
+// Writes at once what the kernel takes.
+inline void put(int fd, std::string_view data) {
+  const ssize_t n = naglfar::sys::write(fd, data.data(), data.size());
+  naglfar::sys::check(static_cast<int>(n), "write");
+}
+
+// Reads what is there; waits while nothing is.
+inline std::string readSome(int fd,
+                            naglfar::Deadline deadline = naglfar::never) {
+  std::string data(1 << 16, ' ');
+  data.resize(naglfar::goReadSome(fd, data, deadline));
+  return data;
+}
 
 // Writes until the kernel takes no more.
 inline std::size_t fill(int fd) {
