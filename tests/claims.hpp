@@ -95,3 +95,21 @@
 // A client that leaves while the server waits for something else is noticed:
 // HangupWatch.
 #define CLAIMS_departures() ONLY_THE_LIBRARY
+
+// Files.
+
+// The counts of bytes, readUntil() without the separator and its join(),
+// close(false), and flush() of a closed file, which is an error.
+#define CLAIMS_all_of_file() ONLY_THE_LIBRARY
+// Sending in the background: flush(false), an autoflush that does not wait,
+// and several coroutines that send at a time.
+#define CLAIMS_background() ONLY_THE_LIBRARY
+// The last bytes and the end leave in one segment.
+#define CLAIMS_last_segment() ONLY_THE_LIBRARY
+// A file that has sent or read much holds no large buffer.
+#define CLAIMS_memory() ONLY_THE_LIBRARY
+// A close that reads what the peer still sends, so that no reset overtakes
+// the last bytes: finish(), lingeringClose().
+#define CLAIMS_lingering() ONLY_THE_LIBRARY
+// A file that is destroyed ends the calls on it.
+#define CLAIMS_destroyed_files() ONLY_THE_LIBRARY

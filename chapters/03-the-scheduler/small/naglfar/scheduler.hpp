@@ -221,8 +221,7 @@ class Scheduler {
     //[7
     // While other jobs can run, the poller only looks.
     sys::Duration timeout(ready_.empty() ? -1 : 0);
-    // The clock's zero is early enough: from Deadline::min() on, the time that
-    // is left would overflow.
+    // Deadline::min() minus now would overflow.
     const Deadline first = std::max(waits_.begin()->first, Deadline());
     if (ready_.empty() && first != never)
       timeout = std::max(first - sys::now(), sys::Duration::zero());
