@@ -58,7 +58,7 @@
 #define CLAIMS_groups() ONLY_THE_LIBRARY
 // Signals, and what the process did at them before.
 #define CLAIMS_signals() ONLY_THE_LIBRARY
-// Scheduler::ofThread() and forEachCoroutine().
+// Scheduler::ofThread(), forEachCoroutine(), and dump() to standard error.
 #define CLAIMS_coroutines() ONLY_THE_LIBRARY
 // A coroutine that stands in no scheduler, such as a generator, is told that
 // it cannot wait.
@@ -113,3 +113,14 @@
 #define CLAIMS_lingering() ONLY_THE_LIBRARY
 // A file that is destroyed ends the calls on it.
 #define CLAIMS_destroyed_files() ONLY_THE_LIBRARY
+
+// The server.
+
+// handle_request() and server_close(), and the rest of a graceful stop: by a
+// signal, another thread or another process, with the requests that it serves
+// and the connections that it has accepted. Nor limits, probes, a backlog.
+#define CLAIMS_all_of_server() ONLY_THE_LIBRARY
+// A handler may throw what is no std::exception.
+#define CLAIMS_any_exception() ONLY_THE_LIBRARY
+// Connections are accepted as soon as descriptors are free.
+#define CLAIMS_free_descriptors() ONLY_THE_LIBRARY

@@ -109,15 +109,15 @@ class TCPServer {
     return fd;
   }
   // The listener stays readable while a connection waits in the backlog, so
-  // without descriptors the server must wait for time to pass. Called where
-  // the error was caught.
+  // the server must wait for time to pass, and longer without descriptors.
+  // Called where the error was caught.
   static void survive(const std::system_error& error) {  //[5
     static constexpr int noMeans[] = {EMFILE, ENFILE, ENOBUFS, ENOMEM};
-    static constexpr int oneClient[] = {ECONNABORTED, EPROTO, EPERM};
+    static constexpr int clients[] = {ECONNABORTED, EPROTO, EPERM};
     const int number = error.code().value();
-    if (std::ranges::count(noMeans, number) > 0)
-      return sleep(std::chrono::milliseconds(100));
-    if (std::ranges::count(oneClient, number) == 0) throw;
+    const bool oneClient = std::ranges::count(clients, number) > 0;
+    if (!oneClient && std::ranges::count(noMeans, number) == 0) throw;
+    sleep(std::chrono::milliseconds(oneClient ? 1 : 100));
   }
 
   sys::Fd socket_;
