@@ -124,3 +124,10 @@
 #define CLAIMS_any_exception() ONLY_THE_LIBRARY
 // Connections are accepted as soon as descriptors are free.
 #define CLAIMS_free_descriptors() ONLY_THE_LIBRARY
+
+// HTTP.
+
+// Methods other than GET, bodies and chunks, connections that are kept for the
+// next request, HTTP/0.9, and a strict look at targets, hosts, versions and
+// what a handler sends. And Python's pages of errors and lines of the log.
+#define CLAIMS_all_of_http() ONLY_THE_LIBRARY

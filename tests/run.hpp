@@ -83,14 +83,14 @@ class Task {
 #define TEST_BODY_IN_COROUTINE(Test, Fixture, name) \
   namespace {                                       \
   struct Test : Fixture {                           \
-    void body();                                    \
+    void runTest();                                 \
   };                                                \
   }                                                 \
   TEST_CASE(name) {                                 \
     Test test;                                      \
-    test.runBody([&test] { test.body(); });         \
+    test.runBody([&test] { test.runTest(); });      \
   }                                                 \
-  void Test::body()
+  void Test::runTest()
 #undef TEST_CASE_FIXTURE
 #define TEST_CASE_FIXTURE(Fixture, name) \
   TEST_BODY_IN_COROUTINE(DOCTEST_ANONYMOUS(InCoroutine), Fixture, name)
