@@ -22,12 +22,14 @@
 #include <utility>
 #include <vector>
 
+#include "limited.hpp"
 #include "naglfar/channel.hpp"
 #include "naglfar/scheduler.hpp"
 #include "naglfar/sys/ledger.hpp"
 #include "run.hpp"
 
 namespace sys = naglfar::sys;
+using helpers::Limited;
 using helpers::Run;
 using helpers::Task;
 using naglfar::after;
@@ -86,16 +88,6 @@ std::error_code errorOf(Function function) {
   }
   return {};
 }
-
-// A channel with a limit, where channels have one.
-template <class T>
-struct Limited : Channel<T> {
-#if CLAIMS(limits)
-  explicit Limited(std::size_t limit) : Channel<T>(limit) {}
-#else
-  explicit Limited(std::size_t /*limit*/) {}
-#endif
-};
 
 // Lets everybody run as far as they get.
 void settleDown(int turns = 5) {

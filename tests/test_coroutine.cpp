@@ -163,7 +163,7 @@ bool contains(const std::string& text, const std::string& part) {
   return below + (frame[0] != static_cast<char>(depth) ? 1 : 0);
 }
 
-#ifdef __linux__
+#if defined(__linux__) && CLAIMS(slabs)
 // What the kernel says, where a test needs another answer than it has.
 bool kernelWithoutGuards = false;
 bool noMoreMappings = false;
@@ -172,7 +172,7 @@ bool kernelWithoutMapStack = false;
 
 }  // namespace
 
-#ifdef __linux__
+#if defined(__linux__) && CLAIMS(slabs)
 // These stand before the C library's, so that a test can take away what this
 // kernel can do.
 extern "C" int madvise(void* memory, std::size_t n, int advice) noexcept {
