@@ -26,6 +26,8 @@
 #define CLAIMS_tags() ONLY_THE_LIBRARY
 // A descriptor that stays open after deregister() can be watched again.
 #define CLAIMS_stays_open() ONLY_THE_LIBRARY
+// With kqueue, to watch costs no call of its own.
+#define CLAIMS_late_changes() ONLY_THE_LIBRARY
 
 // The coroutines.
 

@@ -73,10 +73,12 @@ namespace {
 
 const sys::Address anyPort("localhost", 0);
 
+#if CLAIMS(all_of_server)
 #ifdef __APPLE__
 constexpr int keepIdle = TCP_KEEPALIVE;
 #else
 constexpr int keepIdle = TCP_KEEPIDLE;
+#endif
 #endif
 
 // Remembers what the handlers threw.

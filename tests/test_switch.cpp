@@ -38,7 +38,9 @@
 using naglfar::Call;
 using naglfar::Context;
 using naglfar::FiberHooks;
+using naglfar::makeContext;
 using naglfar::StackPool;
+using naglfar::switchContext;
 
 namespace {
 

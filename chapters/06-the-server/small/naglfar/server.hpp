@@ -13,9 +13,9 @@
 
 #include <sys/socket.h>
 
-#include <algorithm>  //[5
 #include <exception>  //[3
 #include <optional>   //[2
+#include <set>        //[5
 
 #include "naglfar/scheduled_file.hpp"
 
@@ -112,11 +112,11 @@ class TCPServer {
   // the server must wait for time to pass, and longer without descriptors.
   // Called where the error was caught.
   static void survive(const std::system_error& error) {  //[5
-    static constexpr int noMeans[] = {EMFILE, ENFILE, ENOBUFS, ENOMEM};
-    static constexpr int clients[] = {ECONNABORTED, EPROTO, EPERM};
+    static const std::set<int> noMeans{EMFILE, ENFILE, ENOBUFS, ENOMEM};
+    static const std::set<int> clients{ECONNABORTED, EPROTO, EPERM};
     const int number = error.code().value();
-    const bool oneClient = std::ranges::count(clients, number) > 0;
-    if (!oneClient && std::ranges::count(noMeans, number) == 0) throw;
+    const bool oneClient = clients.contains(number);
+    if (!oneClient && !noMeans.contains(number)) throw;
     sleep(std::chrono::milliseconds(oneClient ? 1 : 100));
   }
 
