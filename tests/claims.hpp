@@ -118,9 +118,9 @@
 
 // The server.
 
-// handle_request() and server_close(), and the rest of a graceful stop: by a
-// signal, another thread or another process, with the requests that it serves
-// and the connections that it has accepted. Nor limits, probes, a backlog.
+// handle_request() and server_close(), limits, probes and a backlog. And a stop
+// by a signal, another thread or another process, which ends the requests that
+// the server has begun and closes the connections that it has accepted.
 #define CLAIMS_all_of_server() ONLY_THE_LIBRARY
 // A handler may throw what is no std::exception.
 #define CLAIMS_any_exception() ONLY_THE_LIBRARY
