@@ -37,8 +37,8 @@
 #define CLAIMS_self_cancel() ONLY_THE_LIBRARY
 // A coroutine without a name has a number: Coroutine::describe().
 #define CLAIMS_numbers() ONLY_THE_LIBRARY
-// Many stacks in one mapping, with guards that cost no mapping, and pages that
-// are given back after a burst.
+// Many stacks in one mapping, with guards that cost no mapping, and pages
+// that are given back after a burst.
 #define CLAIMS_slabs() ONLY_THE_LIBRARY
 // An overflow of a stack is reported with the name of the coroutine.
 #define CLAIMS_overflow() ONLY_THE_LIBRARY
@@ -118,9 +118,10 @@
 
 // The server.
 
-// handle_request() and server_close(), limits, probes and a backlog. And a stop
-// by a signal, another thread or another process, which ends the requests that
-// the server has begun and closes the connections that it has accepted.
+// handle_request() and server_close(), limits, probes and a backlog. And a
+// stop by a signal, another thread or another process, which ends the
+// requests that the server has begun and closes the connections that it has
+// accepted.
 #define CLAIMS_all_of_server() ONLY_THE_LIBRARY
 // A handler may throw what is no std::exception.
 #define CLAIMS_any_exception() ONLY_THE_LIBRARY
@@ -129,7 +130,8 @@
 
 // HTTP.
 
-// Methods other than GET, bodies and chunks, connections that are kept for the
-// next request, HTTP/0.9, and a strict look at targets, hosts, versions and
-// what a handler sends. And Python's pages of errors and lines of the log.
+// Methods other than GET, bodies and chunks, connections that are kept for
+// the next request, HTTP/0.9, and a strict look at targets, hosts, versions
+// and what a handler sends. And Python's pages of errors and lines of the
+// log.
 #define CLAIMS_all_of_http() ONLY_THE_LIBRARY
