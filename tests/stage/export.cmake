@@ -47,7 +47,7 @@ copy(CMakeLists.txt CMakePresets.json LICENSE .clang-format .gitignore
      src/CMakeLists.txt src/layers.cmake src/package
      chapters/CMakeLists.txt chapters/exhibits.cmake chapters/supervisor.cpp
      tests/CMakeLists.txt tests/tests.cmake tests/main.cpp tests/listener.hpp
-     tests/claims.hpp tests/programs tests/exhibits)
+     tests/claims.hpp tests/small_asan tests/programs tests/exhibits)
 
 # The library. A stage has all pollers: * stands for them. The switch in
 # assembly comes with chapter 08.
