@@ -10,26 +10,14 @@
 #include <cstdio>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
 #include "naglfar/io.hpp"
+#include "run.hpp"
 
 namespace helpers {
-
-// So long, and SIGALRM ends the test.
-struct Bounded {
-  explicit Bounded(unsigned seconds = 60) { ::alarm(seconds); }
-  ~Bounded() { ::alarm(0); }
-  Bounded(const Bounded&) = delete;
-  Bounded& operator=(const Bounded&) = delete;
-};
-
-// A scheduler for one test. What leaves a coroutine fails the test.
-struct Run : Bounded {
-  explicit Run(unsigned seconds = 60) : Bounded(seconds) {}
-  naglfar::Scheduler scheduler;
-};
 
 // What was counted since it was made.
 struct Since {
@@ -81,12 +69,29 @@ struct TempFile {
                                                        std::fclose};
 };
 
+// Writes at once what the kernel takes.
+inline void put(int fd, std::string_view data) {
+  const ssize_t n = naglfar::sys::write(fd, data.data(), data.size());
+  naglfar::sys::check(static_cast<int>(n), "write");
+}
+
+// Reads what is there; waits while nothing is.
+inline std::string readSome(int fd,
+                            naglfar::Deadline deadline = naglfar::never) {
+  std::string data(1 << 16, ' ');
+  data.resize(naglfar::goReadSome(fd, data, deadline));
+  return data;
+}
+
 // Writes until the kernel takes no more.
 inline std::size_t fill(int fd) {
   const std::string junk(4096, '.');
   std::size_t n = 0;
-  while (const std::size_t more = naglfar::tryWrite(fd, junk)) n += more;
-  return n;
+  for (;;) {
+    const ssize_t more = naglfar::sys::write(fd, junk.data(), junk.size());
+    if (more == -1) return n;
+    n += static_cast<std::size_t>(more);
+  }
 }
 
 // What a call fails with; 0 if it does not.

@@ -33,11 +33,14 @@ class Handler : public BaseHTTPRequestHandler {
 
   void do_GET() override {
     if (path == "/throw") throw std::runtime_error("the handler failed");
+#if CLAIMS(all_of_http)
     if (path == "/error")
       return send_error(404, "<b> & \"co\"", "<i>why</i>");
+#endif
     if (path == "/inject") return inject();
     reply("GET " + std::string(path) + " " + std::string(request_version));
   }
+#if CLAIMS(all_of_http)
   void do_HEAD() override {
     send_response(200);
     send_header("Content-Length", "1000");
@@ -47,6 +50,7 @@ class Handler : public BaseHTTPRequestHandler {
     const std::string length(headers.get("Content-Length", "0"));
     reply("POST " + rfile.read(std::stoul(length)));
   }
+#endif
   void log_message(std::string_view message) override {
     log.emplace_back(message);
   }
@@ -94,26 +98,33 @@ struct Exchange {
 // Sends a request, and the end of file; handles it; reads the answer.
 template <class H = Handler>
 Exchange exchange(std::string_view request,
-                  std::string_view protocol = "HTTP/1.0") {
+                  [[maybe_unused]] std::string_view protocol = "HTTP/1.0") {
   Sockets sockets(sys::Mode::blocking);
   goWrite(sockets.a.get(), request);
   sys::check(::shutdown(sockets.a.get(), SHUT_WR), "shutdown");
   ScheduledFile file(std::move(sockets.b));
   H handler(file, someClient, someServer());
+#if CLAIMS(all_of_http)
   handler.protocol_version = protocol;
+#endif
   handler.handle();
   file.close();
   std::string answer;
   try {
     while (true) {
-      const std::string chunk = goRead(sockets.a.get());
+      const std::string chunk = readSome(sockets.a.get());
       if (chunk.empty()) break;
       answer += chunk;
     }
   } catch (const std::system_error&) {
     // The handler has closed a connection whose request it did not read.
   }
-  return {answer, handler.log, handler.close_connection, handler.headers};
+#if CLAIMS(all_of_http)
+  const bool closed = handler.close_connection;
+#else
+  const bool closed = true;
+#endif
+  return {answer, handler.log, closed, handler.headers};
 }
 
 std::string answerTo(std::string_view request,
@@ -123,6 +134,13 @@ std::string answerTo(std::string_view request,
 
 std::string statusLine(const std::string& answer) {
   return answer.substr(0, answer.find("\r\n"));
+}
+
+// Whether an answer has this status line, or where the words of a status line
+// are not claimed, its code.
+bool has(const std::string& answer, const std::string& status) {
+  const std::size_t n = CLAIMS(words) ? status.npos : sizeof "HTTP/1.0 200";
+  return statusLine(answer).substr(0, n) == status.substr(0, n);
 }
 
 std::string body(const std::string& answer) {
@@ -140,6 +158,7 @@ std::size_t count(std::string_view text, std::string_view part) {
   return n;
 }
 
+#if CLAIMS(all_of_http)
 // Tells the path and the Host that it gets, for every method.
 class Echo : public Handler {
  public:
@@ -157,6 +176,7 @@ class Echo : public Handler {
     wfile.write(said);
   }
 };
+#endif
 
 }  // namespace
 // [/test-helpers]
@@ -181,57 +201,68 @@ TEST_SUITE("http: requests") {
       std::string contains;
     };
     const Case cases[] = {
-        {"GET / HTTP/1.0\r\n\r\n", "HTTP/1.0 200 OK", "GET / HTTP/1.0"},
-        {"GET / HTTP/1.0\n\n", "HTTP/1.0 200 OK", "GET / HTTP/1.0"},
-        {"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.0 200 OK",
-         "GET / HTTP/1.1"},
-        {"GET / HTTP/1.7\r\nHost: a\r\n\r\n", "HTTP/1.0 200 OK",
-         "GET / HTTP/1.7"},
-        {"  GET   /  HTTP/1.0\r\n\r\n", "HTTP/1.0 200 OK", "GET / HTTP/1.0"},
-        {"GET /\r\n\r\n", "", "GET / HTTP/0.9"},
-        {"POST /\r\n\r\n", "HTTP/1.0 400 Bad HTTP/0.9 request type",
-         "Error 400"},
-        {"GET\r\n\r\n", "HTTP/1.0 400 Bad request syntax", "Error 400"},
-        {"GET / HTP/1.0\r\n\r\n", "HTTP/1.0 400 Bad request version",
-         "Error 400"},
-        {"GET / HTTP/1\r\n\r\n", "HTTP/1.0 400 Bad request version",
-         "Error 400"},
-        {"GET / HTTP/1.x\r\n\r\n", "HTTP/1.0 400 Bad request version",
-         "Error 400"},
-        {"GET / HTTP/1.0.1\r\n\r\n", "HTTP/1.0 400 Bad request version",
-         "Error 400"},
-        {"GET / HTTP/-1.0\r\n\r\n", "HTTP/1.0 400 Bad request version",
-         "Error 400"},
-        {"GET / HTTP/\r\n\r\n", "HTTP/1.0 400 Bad request version",
-         "Error 400"},
-        {"GET / HTTP/2.0\r\n\r\n", "HTTP/1.0 505 HTTP Version Not Supported",
-         "Error 505"},
-        {"GET / HTTP/10.0\r\n\r\n", "HTTP/1.0 400 Bad request version",
-         "Error 400"},
-        {"GET / HTTP/1.01\r\n\r\n", "HTTP/1.0 400 Bad request version",
-         "Error 400"},
-        {"GET /a b HTTP/1.0\r\n\r\n", "HTTP/1.0 400 Bad request syntax",
-         "Error 400"},
-        {"GET /a b c HTTP/1.0\r\n\r\n", "HTTP/1.0 400 Bad request syntax",
-         "Error 400"},
-        {"BREW /pot HTTP/1.0\r\n\r\n",
-         "HTTP/1.0 501 Unsupported method ('BREW')", "Error 501"},
-        {"get / HTTP/1.0\r\n\r\n", "HTTP/1.0 501 Unsupported method ('get')",
-         "Error 501"},
-        {"GET\t/\tHTTP/1.0\r\n\r\n", "HTTP/1.0 200 OK", "GET / HTTP/1.0"},
-        {"GET //a//b HTTP/1.0\r\n\r\n", "HTTP/1.0 200 OK",
-         "GET /a//b HTTP/1.0"},
-        {"PUT / HTTP/1.0\r\n\r\n", "HTTP/1.0 501 Unsupported method ('PUT')",
-         "Error 501"},
+      {"GET / HTTP/1.0\r\n\r\n", "HTTP/1.0 200 OK", "GET / HTTP/1.0"},
+      {"GET / HTTP/1.0\n\n", "HTTP/1.0 200 OK", "GET / HTTP/1.0"},
+      {"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.0 200 OK",
+       "GET / HTTP/1.1"},
+      {"GET / HTTP/1.7\r\nHost: a\r\n\r\n", "HTTP/1.0 200 OK",
+       "GET / HTTP/1.7"},
+#if CLAIMS(all_of_http)
+      {"  GET   /  HTTP/1.0\r\n\r\n", "HTTP/1.0 200 OK", "GET / HTTP/1.0"},
+      {"GET /\r\n\r\n", "", "GET / HTTP/0.9"},
+#endif
+      {"POST /\r\n\r\n", "HTTP/1.0 400 Bad HTTP/0.9 request type",
+       "Error 400"},
+      {"GET\r\n\r\n", "HTTP/1.0 400 Bad request syntax", "Error 400"},
+      {"GET / HTP/1.0\r\n\r\n", "HTTP/1.0 400 Bad request version",
+       "Error 400"},
+      {"GET / HTTP/1\r\n\r\n", "HTTP/1.0 400 Bad request version",
+       "Error 400"},
+#if CLAIMS(all_of_http)
+      {"GET / HTTP/1.x\r\n\r\n", "HTTP/1.0 400 Bad request version",
+       "Error 400"},
+      {"GET / HTTP/1.0.1\r\n\r\n", "HTTP/1.0 400 Bad request version",
+       "Error 400"},
+#endif
+      {"GET / HTTP/-1.0\r\n\r\n", "HTTP/1.0 400 Bad request version",
+       "Error 400"},
+      {"GET / HTTP/\r\n\r\n", "HTTP/1.0 400 Bad request version",
+       "Error 400"},
+#if CLAIMS(all_of_http)
+      {"GET / HTTP/2.0\r\n\r\n", "HTTP/1.0 505 HTTP Version Not Supported",
+       "Error 505"},
+#endif
+      {"GET / HTTP/10.0\r\n\r\n", "HTTP/1.0 400 Bad request version",
+       "Error 400"},
+#if CLAIMS(all_of_http)
+      {"GET / HTTP/1.01\r\n\r\n", "HTTP/1.0 400 Bad request version",
+       "Error 400"},
+#endif
+      {"GET /a b HTTP/1.0\r\n\r\n", "HTTP/1.0 400 Bad request syntax",
+       "Error 400"},
+      {"GET /a b c HTTP/1.0\r\n\r\n", "HTTP/1.0 400 Bad request syntax",
+       "Error 400"},
+      {"BREW /pot HTTP/1.0\r\n\r\n",
+       "HTTP/1.0 501 Unsupported method ('BREW')", "Error 501"},
+      {"get / HTTP/1.0\r\n\r\n", "HTTP/1.0 501 Unsupported method ('get')",
+       "Error 501"},
+#if CLAIMS(all_of_http)
+      {"GET\t/\tHTTP/1.0\r\n\r\n", "HTTP/1.0 200 OK", "GET / HTTP/1.0"},
+      {"GET //a//b HTTP/1.0\r\n\r\n", "HTTP/1.0 200 OK",
+       "GET /a//b HTTP/1.0"},
+#endif
+      {"PUT / HTTP/1.0\r\n\r\n", "HTTP/1.0 501 Unsupported method ('PUT')",
+       "Error 501"},
     };
     for (const Case& c : cases) {
       CAPTURE(c.request);
       const std::string answer = answerTo(c.request);
       if (!c.status.empty())
-        CHECK(statusLine(answer) == c.status);
+        CHECK(has(answer, c.status));
       else
         CHECK_FALSE(answer.starts_with("HTTP/"));
-      CHECK(contains(answer, c.contains));
+      if (CLAIMS(words) || c.contains.starts_with("GET"))
+        CHECK(contains(answer, c.contains));
     }
   }
 
@@ -241,6 +272,7 @@ TEST_SUITE("http: requests") {
     CHECK(answerTo("\r\n", "HTTP/1.1") == "");
   }
 
+#if CLAIMS(all_of_http)
   TEST_CASE("HTTP/0.9 gets a body alone and its connection is closed") {
     CHECK(answerTo("GET /old\r\n") == "GET /old HTTP/0.9");
     CHECK(answerTo("GET /old\r\n", "HTTP/1.1") == "GET /old HTTP/0.9");
@@ -323,10 +355,12 @@ TEST_SUITE("http: requests") {
         "more";
     CHECK(body(answerTo(request)) == "POST name=value&");
   }
+#endif
 }
 // [/request-tests]
 
 // [target-tests]
+#if CLAIMS(all_of_http)
 namespace {
 
 std::string echoed(std::string_view request,
@@ -460,6 +494,7 @@ TEST_SUITE("http: the first lines of a request") {
     CHECK(echoed("!#$%&'*+-.^_`|~9 / HTTP/1.0\r\n\r\n") == "501");
   }
 }
+#endif
 // [/target-tests]
 
 // [header-tests]
@@ -485,9 +520,8 @@ TEST_SUITE("http: headers of a request") {
     for (const std::string line : {"no colon", ": no name", "Na me: value",
                                    "Name : value", " folded: value"}) {
       CAPTURE(line);
-      CHECK(statusLine(
-                answerTo("GET / HTTP/1.0\r\nA: b\r\n" + line + "\r\n\r\n")) ==
-            "HTTP/1.0 400 Bad header line");
+      CHECK(has(answerTo("GET / HTTP/1.0\r\nA: b\r\n" + line + "\r\n\r\n"),
+                "HTTP/1.0 400 Bad header line"));
     }
   }
 
@@ -515,12 +549,12 @@ TEST_SUITE("http: headers of a request") {
     for (const std::string line : {" A: b", "\tA: b", " ", "  folded"}) {
       CAPTURE(line);
       for (const std::string before : {"", "Host: a\r\n"})
-        CHECK(statusLine(answerTo("GET / HTTP/1.0\r\n" + before + line +
-                                  "\r\n\r\n")) ==
-              "HTTP/1.0 400 Bad header line");
+        CHECK(has(answerTo("GET / HTTP/1.0\r\n" + before + line + "\r\n\r\n"),
+                  "HTTP/1.0 400 Bad header line"));
     }
   }
 
+#if CLAIMS(all_of_http)
   TEST_CASE("a list may have empty elements") {
     const std::string next = "GET /2 HTTP/1.1\r\nHost: a\r\n\r\n";
     for (const std::string list :
@@ -569,6 +603,7 @@ TEST_SUITE("http: headers of a request") {
     CHECK(got.headers.size() == 3);
     CHECK(got.headers.contains("Two"));
   }
+#endif
 }
 // [/header-tests]
 
@@ -584,6 +619,7 @@ TEST_SUITE("http: connections") {
                 "HTTP/1.0 200 OK") == 1);
   }
 
+#if CLAIMS(all_of_http)
   TEST_CASE("HTTP/1.1 goes on and answers in order") {
     std::string requests;
     for (int i = 0; i < 50; ++i)
@@ -740,6 +776,7 @@ TEST_SUITE("http: connections") {
     CHECK_FALSE(contains(answerTo("POST / HTTP/1.1" + expecting, "HTTP/1.0"),
                          "Continue"));
   }
+#endif
 
   TEST_CASE_FIXTURE(Run, "defect 17: half a request is not handled") {
     ScheduledMixIn<HTTPServer> server(sys::Address("localhost", 0),
@@ -748,7 +785,7 @@ TEST_SUITE("http: connections") {
     std::ostringstream log;
     std::streambuf* const before = std::cerr.rdbuf(log.rdbuf());
     client.write("GET / HTTP/1.0\r\nHalf-a-hea");
-    go([&] { server.handle_request(); });
+    go([&] { server.serve_forever(); });
     for (int turn = 0; turn < 10; ++turn) yield();
     const linger now{1, 0};
     ::setsockopt(client.fileno(), SOL_SOCKET, SO_LINGER, &now, sizeof now);
@@ -773,6 +810,7 @@ TEST_SUITE("http: long request lines") {
           "HTTP/1.0 414 URI Too Long");
   }
 
+#if CLAIMS(lingering)
   TEST_CASE_FIXTURE(Run, "defect 11: 70 kB get 414 and the next is served") {
     ScheduledMixIn<HTTPServer> server(sys::Address("localhost", 0),
                                       handlerFor<Handler>);
@@ -794,11 +832,13 @@ TEST_SUITE("http: long request lines") {
     server.shutdown();
     while (!ended) yield();
   }
+#endif
 }
 // [/long-line-tests]
 
 // [response-tests]
 TEST_SUITE("http: responses") {
+#if CLAIMS(all_of_http)
   TEST_CASE("send_error escapes what it quotes") {
     const std::string answer = answerTo("GET /error HTTP/1.0\r\n\r\n");
     CHECK(statusLine(answer) == "HTTP/1.0 404 <b> & \"co\"");
@@ -852,6 +892,7 @@ TEST_SUITE("http: responses") {
       CHECK(body(answer) == "");
     }
   }
+#endif
 
   TEST_CASE("a header with a line end in it is refused") {
     Sockets sockets(sys::Mode::blocking);
@@ -861,11 +902,12 @@ TEST_SUITE("http: responses") {
     handler.handle();
     file.close();
     CHECK(handler.injected == "thrown thrown thrown ");
-    const std::string answer = goRead(sockets.a.get());
+    const std::string answer = readSome(sockets.a.get());
     CHECK_FALSE(contains(answer, "Set-Cookie"));
     CHECK_FALSE(contains(answer, "X-Name"));
   }
 
+#if CLAIMS(all_of_http)
   TEST_CASE("what is no field is refused by an error that says so") {
     class Sending : public Handler {
      public:
@@ -911,6 +953,7 @@ TEST_SUITE("http: responses") {
                    "Content-Length: 2\r\n\r\nok"));
     CHECK(count(answer, "HTTP/1.0") == 1);
   }
+#endif
 
   TEST_CASE("a response leaves in one write" *
             doctest::test_suite("reference")) {
@@ -921,8 +964,12 @@ TEST_SUITE("http: responses") {
     goWrite(sockets.a.get(), "GET / HTTP/1.0\r\n\r\n");
     handler.handle();
     file.close();
+#if CLAIMS(last_segment)
     CHECK(ledger[Call::write] - before[Call::write] == 1);  // that is ours
     CHECK(ledger[Call::send] - before[Call::send] == 1);
+#else
+    CHECK(ledger[Call::write] - before[Call::write] == 2);  // one is ours
+#endif
     CHECK(ledger[Call::read] - before[Call::read] == 1);
   }
 
@@ -961,16 +1008,19 @@ std::string written(const std::tm& time, const char* format) {
 TEST_SUITE("http: dates and the log") {
   TEST_CASE("the Date header is now as RFC 9110 writes it") {
     const std::time_t before = std::time(nullptr);
-    const std::string date(BaseHTTPRequestHandler::date_time_string());
+    const std::string answer = answerTo("GET / HTTP/1.0\r\n\r\n");
     const std::time_t after = std::time(nullptr);
+    const std::size_t header = answer.find("\r\nDate: ");
+    REQUIRE(header != answer.npos);
+    const std::string date = statusLine(answer.substr(header + 8));
     std::tm utc = parsed(date, "%a, %d %b %Y %H:%M:%S GMT");
     const std::time_t time = ::timegm(&utc);  // sets the day of the week
     CHECK(date == written(utc, "%a, %d %b %Y %H:%M:%S GMT"));
     CHECK(time >= before);
     CHECK(time <= after);
-    CHECK(contains(answerTo("GET / HTTP/1.0\r\n\r\n"), "\r\nDate: "));
   }
 
+#if CLAIMS(all_of_http)
   TEST_CASE("the log has the local time as Python writes it") {
     const std::time_t before = std::time(nullptr);
     const std::string date = BaseHTTPRequestHandler::log_date_time_string();
@@ -982,10 +1032,12 @@ TEST_SUITE("http: dates and the log") {
     CHECK(time >= before);
     CHECK(time <= after);
   }
+#endif
 
   TEST_CASE("each answer is logged and each error twice") {
     CHECK(exchange("GET /a HTTP/1.0\r\n\r\n").log ==
           std::vector<std::string>{"\"GET /a HTTP/1.0\" 200 -"});
+#if CLAIMS(words)
     CHECK(exchange("BREW / HTTP/1.0\r\n\r\n").log ==
           std::vector<std::string>{
               "code 501, message Unsupported method ('BREW')",
@@ -993,8 +1045,10 @@ TEST_SUITE("http: dates and the log") {
     CHECK(exchange("GET /" + std::string(70'000, 'x')).log ==
           std::vector<std::string>{"code 414, message URI Too Long",
                                    "\"\" 414 -"});
+#endif
   }
 
+#if CLAIMS(all_of_http)
   TEST_CASE("what is no request is not logged as the one before it") {
     const auto got =
         exchange("GET /1 HTTP/1.1\r\nHost: a\r\n\r\n\rX", "HTTP/1.1");
@@ -1002,6 +1056,7 @@ TEST_SUITE("http: dates and the log") {
                          "\"GET /1 HTTP/1.1\" 200 -",
                          "code 400, message A CR without LF", "\"\" 400 -"});
   }
+#endif
 
   TEST_CASE("an error that quotes a client is one line of the log") {
     class Telling : public HTTPServer {
@@ -1015,11 +1070,13 @@ TEST_SUITE("http: dates and the log") {
         .handle_error(someClient, std::runtime_error(
                                       "no \x1b[2J'\r\n10.0.0.1 - \x9b\x7f"));
     std::cerr.rdbuf(before);
-    CHECK(log.str() ==
-          "Exception while serving 127.0.0.1:4711: no \\x1b[2J'\\x0d\\x0a"
-          "10.0.0.1 - \\x9b\\x7f\n");
+    const std::string line = log.str();
+    CHECK(line.starts_with("Exception while serving 127.0.0.1"));
+    CHECK(line.ends_with(": no \\x1b[2J'\\x0d\\x0a10.0.0.1 - \\x9b\\x7f\n"));
+    CHECK(count(line, "\n") == 1);
   }
 
+#if CLAIMS(unhandled)
   TEST_CASE("so is one that leaves a coroutine") {
     std::ostringstream log;
     std::streambuf* const before = std::cerr.rdbuf(log.rdbuf());
@@ -1030,7 +1087,9 @@ TEST_SUITE("http: dates and the log") {
           "naglfar: a coroutine ended by an exception: "
           "no \\x1b[2J\\x0aforged\n");
   }
+#endif
 
+#if CLAIMS(all_of_http)
   TEST_CASE("a line on standard error looks as Python's") {
     class Logging : public Handler {
      public:
@@ -1054,17 +1113,20 @@ TEST_SUITE("http: dates and the log") {
     CHECK(line.ends_with(end));
     parsed(line.substr(start.size(), 20), "%d/%b/%Y %H:%M:%S");
   }
+#endif
 }
 // [/date-tests]
 
 // [http-server-tests]
 TEST_SUITE("http: HTTPServer") {
+#if CLAIMS(all_of_http)
   TEST_CASE("it knows its name and its port") {
     const HTTPServer server(sys::Address("localhost", 0),
                             handlerFor<Handler>);
     CHECK(server.server_name() == "127.0.0.1");
     CHECK(server.server_port() == server.server_address.port());
   }
+#endif
 
   TEST_CASE_FIXTURE(Run, "the handler is told who asks and whom") {
     class Telling : public Handler {
@@ -1076,7 +1138,7 @@ TEST_SUITE("http: HTTPServer") {
         end_headers();
         wfile.write(client_address.host() + ":" +
                     std::to_string(client_address.port()) + " asks " +
-                    std::to_string(http.server_port()));
+                    std::to_string(http.server_address.port()));
       }
     };
     ScheduledMixIn<HTTPServer> server(sys::Address("localhost", 0),
@@ -1085,10 +1147,10 @@ TEST_SUITE("http: HTTPServer") {
     sys::Address own;
     sys::check(sys::localAddress(client.fileno(), own), "getsockname");
     client.write("GET / HTTP/1.0\r\n\r\n");
-    server.handle_request();
-    CHECK(body(client.read()) == "127.0.0.1:" + std::to_string(own.port()) +
-                                     " asks " +
-                                     std::to_string(server.server_port()));
+    go([&] { server.serve_forever(); });
+    CHECK(body(client.read()) ==
+          "127.0.0.1:" + std::to_string(own.port()) + " asks " +
+              std::to_string(server.server_address.port()));
     server.shutdown();
     scheduler.run();
   }

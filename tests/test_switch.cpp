@@ -18,8 +18,9 @@
 #include <string>
 #include <vector>
 
+#include "claims.hpp"
+#include "naglfar/coroutine.hpp"
 #include "naglfar/coroutine/fiber_hooks.hpp"
-#include "naglfar/coroutine/stack_pool.hpp"
 #include "naglfar/coroutine/switch.hpp"
 #include "naglfar/sys.hpp"
 #include "naglfar/sys/ledger.hpp"
@@ -37,7 +38,9 @@
 using naglfar::Call;
 using naglfar::Context;
 using naglfar::FiberHooks;
+using naglfar::makeContext;
 using naglfar::StackPool;
+using naglfar::switchContext;
 
 namespace {
 

@@ -3,21 +3,23 @@
 # chapter. A new file is a new line.
 #
 #   naglfar_test(name chapter layers...)      # the file is test_<name>.cpp
+#
+# A SMALL file is compiled with the small version, too: it makes small_<name>.
 
 naglfar_test(sys            00 sys)
-naglfar_test(poller         01 poller)
-naglfar_test(switch         02 coroutine)
-naglfar_test(coroutine      02 coroutine)
-naglfar_test(scheduler      03 scheduler)
+naglfar_test(poller         01 poller SMALL)
+naglfar_test(switch         02 coroutine SMALL)
+naglfar_test(coroutine      02 coroutine SMALL)
+naglfar_test(scheduler      03 scheduler SMALL)
 naglfar_test(timer_heap     03 scheduler)
 naglfar_test(tasks          06 http)
-naglfar_test(channel        04 channel)
-naglfar_test(io             05 io)
+naglfar_test(channel        04 channel SMALL)
+naglfar_test(io             05 io SMALL)
 naglfar_test(closed         05 io)
-naglfar_test(scheduled_file 05 file channel)
+naglfar_test(scheduled_file 05 file channel SMALL)
 naglfar_test(turns          06 http)
-naglfar_test(server         06 http)
-naglfar_test(http           06 http)
+naglfar_test(server         06 http SMALL)
+naglfar_test(http           06 http SMALL)
 naglfar_test(framing        06 http)
 naglfar_test(hostile        06 http)
 naglfar_test(mixins         07 http mixins)

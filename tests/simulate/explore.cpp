@@ -13,6 +13,8 @@
 
 #include "explore.hpp"
 
+#include "claims.hpp"
+
 #include <algorithm>
 #include <iomanip>
 #include <sstream>
@@ -23,27 +25,41 @@ using namespace naglfar;
 
 // [explore-private-members]
 JobQueue& queueOf(Scheduler& scheduler);
-const TimerHeap& timersOf(const Scheduler& scheduler);
+sys::Time deadlineOf(const Scheduler& scheduler);
 const Job& pollerOf(const Scheduler& scheduler);
-unsigned& operationsOf(Scheduler& scheduler);
 
-template <auto queue, auto timers, auto poller, auto operations>
+template <auto queue, auto timers, auto poller>
 struct PrivateMembers {
   friend JobQueue& queueOf(Scheduler& scheduler) { return scheduler.*queue; }
-  friend const TimerHeap& timersOf(const Scheduler& scheduler) {
-    return scheduler.*timers;
+  friend sys::Time deadlineOf(const Scheduler& scheduler) {
+#ifdef NAGLFAR_SMALL
+    return (scheduler.*timers).empty() ? never
+                                       : (scheduler.*timers).begin()->first;
+#else
+    return (scheduler.*timers).next();
+#endif
   }
   friend const Job& pollerOf(const Scheduler& scheduler) {
     return scheduler.*poller;
   }
+};
+
+#ifdef NAGLFAR_SMALL
+template struct PrivateMembers<&Scheduler::ready_, &Scheduler::waits_,
+                               &Scheduler::pollerJob_>;
+#else
+template struct PrivateMembers<&Scheduler::ready_, &Scheduler::timers_,
+                               &Scheduler::pollerJob_>;
+
+unsigned& operationsOf(Scheduler& scheduler);
+template <auto operations>
+struct Budget {
   friend unsigned& operationsOf(Scheduler& scheduler) {
     return scheduler.*operations;
   }
 };
-
-template struct PrivateMembers<&Scheduler::ready_, &Scheduler::timers_,
-                               &Scheduler::pollerJob_,
-                               &Scheduler::operations_>;
+template struct Budget<&Scheduler::operations_>;
+#endif
 // [/explore-private-members]
 
 // [explore-choose]
@@ -51,12 +67,16 @@ Run::Run(sim::Kernel& simulated, Scheduler& scheduler, const Choices& given,
          const Tell& tell)
     : kernel_(simulated), scheduler_(scheduler), given_(given), tell_(tell) {
   kernel_.choose = [this](std::size_t of) { return choose(of); };
+#if CLAIMS(unhandled)
   scheduler_.unhandled = [this](std::exception_ptr e) { escaped_ = e; };
+#endif
 }
 
 Run::~Run() {
   kernel_.choose = nullptr;
+#if CLAIMS(unhandled)
   scheduler_.unhandled = nullptr;
+#endif
 }
 
 std::size_t Run::choose(std::size_t of) {
@@ -101,7 +121,7 @@ Job* Run::next() {
   if (queued.empty()) return nullptr;
 
   const Job* poller = &pollerOf(scheduler_);
-  const sys::Time deadline = timersOf(scheduler_).next();
+  const sys::Time deadline = deadlineOf(scheduler_);
   std::vector<Alternative> alternatives;
   for (Job* job : queued) {
     // If all wait, the poller waits for news and for time.
@@ -140,7 +160,9 @@ void Run::tellTurn(const Job& job, bool late, const Job& head) {
 void Run::all() {
   try {
     while (Job* job = next()) {
+#if CLAIMS(budgets)
       operationsOf(scheduler_) = 0;
+#endif
       job->run();
       if (escaped_) std::rethrow_exception(std::exchange(escaped_, nullptr));
     }
@@ -159,11 +181,18 @@ void Run::all() {
 
 // Does nothing if no coroutine is left.
 void Run::tellWhatWaits(const char* why) {
+#if CLAIMS(coroutines)
   scheduler_.forEachCoroutine([&](const Coroutine& c) {
     if (failure_.empty()) failure_ = std::string(why) + ", and there are";
     failure_ += std::string("\n      ") + nameOf(c) + ", which waits for " +
                 (c.waitsFor != nullptr ? c.waitsFor : "its turn");
   });
+#else
+  std::ostringstream list;
+  scheduler_.dump(list);
+  if (!list.str().empty())
+    failure_ = std::string(why) + ", and there are\n" + list.str();
+#endif
 }
 // [/explore-all]
 

@@ -73,7 +73,7 @@ class Run {
   const Tell& tell_;
   std::vector<Choice> made_;
   std::size_t turns_ = 0;  // how many jobs ran
-  const naglfar::Job* last_ = nullptr;
+  [[maybe_unused]] const naglfar::Job* last_ = nullptr;
   std::exception_ptr escaped_;  // has left a coroutine in this turn
   std::string failure_;
 };

@@ -5,9 +5,12 @@
 
 #include "explore.hpp"
 
-#include "naglfar/channel.hpp"
+#include "limited.hpp"
 #include "naglfar/io.hpp"
+
+#if CLAIMS(departures)
 #include "naglfar/server/waiters.hpp"
+#endif
 
 #include <algorithm>
 #include <array>
@@ -16,6 +19,7 @@
 namespace explore {
 
 using namespace naglfar;
+using helpers::Limited;
 using namespace std::chrono_literals;
 
 // [explore-helpers]
@@ -49,7 +53,7 @@ int errorOf(Function function) {
 // [explore-channel]
 // Two write two messages each, two read, and there is room for one message.
 static void channel(Run& run) {
-  Channel<int> channel(1);
+  Limited<int> channel(1);
   std::vector<int> got;
   for (const int first : {1, 3})
     go([&, first] {
@@ -69,7 +73,7 @@ static void channel(Run& run) {
 // [explore-order]
 // One writes three messages, where there is room for one.
 static void order(Run& run) {
-  Channel<int> channel(1);
+  Limited<int> channel(1);
   std::vector<int> got;
   go([&] {
     for (const int message : {1, 2, 3}) channel.write(message);
@@ -88,7 +92,7 @@ static void order(Run& run) {
 // A channel is closed while some wait to read and some to write. What was
 // written can be read, and whoever could not write was told so.
 static void close(Run& run) {
-  Channel<int> channel(1);
+  Limited<int> channel(1);
   int written = 0;
   int got = 0;
   for (int i = 0; i < 3; ++i)
@@ -217,6 +221,7 @@ static void sleep(Run& run) {
 // [/explore-sleep]
 
 // [explore-waiters]
+#if CLAIMS(departures)
 // Two requests wait to be told, and their clients leave, one before the
 // other. Whoever counts as told has heard it.
 static void waiters(Run& run) {
@@ -243,6 +248,7 @@ static void waiters(Run& run) {
   run.expect(told == heard, std::to_string(told) + " were told, and " +
                                 std::to_string(heard) + " heard it");
 }
+#endif
 // [/explore-waiters]
 
 // [explore-planted]
@@ -322,21 +328,23 @@ static void oneReader(Run& run) {
 
 // [explore-program-list]
 std::span<const Program> programs() {
-  static constexpr std::array<Program, 13> all{{
-      {"channel", channel, false},
-      {"order", order, false},
-      {"close", close, false},
-      {"connection", connection<1>, false},
-      {"connections", connection<2>, false},
-      {"reuse", reuse, false},
-      {"deadline", deadline, false},
-      {"sleep", sleep, false},
-      {"waiters", waiters, false},
-      {"two-readers", twoReaders<Mistake::none>, false},
-      {"if-for-while", twoReaders<Mistake::ifForWhile>, true},
-      {"one-reader", oneReader<Mistake::none>, false},
-      {"lost-wake-up", oneReader<Mistake::lostWakeUp>, true},
-  }};
+  static constexpr Program all[] = {
+    {"channel", channel, false},
+    {"order", order, false},
+    {"close", close, false},
+    {"connection", connection<1>, false},
+    {"connections", connection<2>, false},
+    {"reuse", reuse, false},
+    {"deadline", deadline, false},
+    {"sleep", sleep, false},
+#if CLAIMS(departures)
+    {"waiters", waiters, false},
+#endif
+    {"two-readers", twoReaders<Mistake::none>, false},
+    {"if-for-while", twoReaders<Mistake::ifForWhile>, true},
+    {"one-reader", oneReader<Mistake::none>, false},
+    {"lost-wake-up", oneReader<Mistake::lostWakeUp>, true},
+  };
   return all;
 }
 // [/explore-program-list]

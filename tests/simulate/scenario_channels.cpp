@@ -1,6 +1,7 @@
 // Coroutines among themselves: channels in a row, many readers and writers at
 // one channel, and time.
 
+#include "limited.hpp"
 #include "naglfar/channel.hpp"
 #include "naglfar/io.hpp"
 #include "scenarios.hpp"
@@ -11,13 +12,14 @@
 namespace simulate {
 
 using namespace naglfar;
+using helpers::Limited;
 
 // [chain-scenario]
 // What is written at the head arrives at the tail, in order.
 void chain(World& world) {
   const std::size_t length = world.roll(1, 30);
   const std::size_t messages = world.roll(1, 30);
-  std::deque<Channel<std::size_t>> channels;
+  std::deque<Limited<std::size_t>> channels;
   for (std::size_t i = 0; i <= length; ++i)
     channels.emplace_back(world.coin() ? world.roll(1, 3)
                                        : naglfar::unlimited);
@@ -48,7 +50,7 @@ void market(World& world) {
     std::size_t writer;
     std::size_t number;
   };
-  Channel<Message> channel(world.coin() ? world.roll(1, 4)
+  Limited<Message> channel(world.coin() ? world.roll(1, 4)
                                         : naglfar::unlimited);
   const std::size_t writers = world.roll(1, 6);
   const std::size_t readers = world.roll(1, 6);
@@ -62,7 +64,11 @@ void market(World& world) {
   for (std::size_t writer = 0; writer < writers; ++writer)
     go([&, writer] {
       for (std::size_t i = 0; i < each;) try {
+#if CLAIMS(limits)
           channel.write({writer, i}, someDeadline());
+#else
+          channel.write({writer, i});
+#endif
           ++i;
           if (world.dice.below(4) == 0) world.pause();
         } catch (const std::system_error& error) {

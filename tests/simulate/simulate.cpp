@@ -1,6 +1,7 @@
 // simulate: runs the library in the simulated kernel, seed after seed, and
 // stops at the first one where something does not hold.
 
+#include "claims.hpp"
 #include "explore.hpp"
 #include "scenarios.hpp"
 
@@ -210,8 +211,12 @@ int main(int argc, char** argv) try {
   const Arguments arguments = parse(argc, argv);
   const std::string myself = std::filesystem::path(argv[0]).filename();
   if (arguments.clients > 0) {
+#if CLAIMS(departures)
     simulate::cometOf(arguments.clients);
     return 0;
+#else
+    usageError("--comet is for the library");
+#endif
   }
   if (arguments.explore) return exploreAll(myself, arguments);
   const auto start = std::chrono::steady_clock::now();

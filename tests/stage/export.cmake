@@ -47,7 +47,7 @@ copy(CMakeLists.txt CMakePresets.json LICENSE .clang-format .gitignore
      src/CMakeLists.txt src/layers.cmake src/package
      chapters/CMakeLists.txt chapters/exhibits.cmake chapters/supervisor.cpp
      tests/CMakeLists.txt tests/tests.cmake tests/main.cpp tests/listener.hpp
-     tests/programs tests/exhibits)
+     tests/claims.hpp tests/small_asan tests/programs tests/exhibits)
 
 # The library. A stage has all pollers: * stands for them. The switch in
 # assembly comes with chapter 08.
@@ -92,7 +92,8 @@ if(NOT NN STRLESS 01)
   copy(tests/fake_kqueue tests/kernel_under_test.hpp)
 endif()
 if(NOT NN STRLESS 03)
-  copy(src/naglfar/gdb.py tests/test_gdb.py tests/gdb_program.cpp)
+  copy(tests/in_main.hpp tests/limited.hpp tests/run.hpp
+       src/naglfar/gdb.py tests/test_gdb.py tests/gdb_program.cpp)
 endif()
 if(NOT NN STRLESS 05)
   copy(tests/helpers.hpp tests/refuse.hpp)

@@ -12,7 +12,6 @@
 
 #pragma once
 
-#include <cxxabi.h>  //[8
 #include <unistd.h>  //[5
 
 #include <deque>        //[3
@@ -26,6 +25,13 @@
 #include "naglfar/job.hpp"  //[10
 #include "naglfar/sys.hpp"  //[3
 
+//[8
+// Of the C++ runtime. Not each of them has it in its header <cxxabi.h>.
+namespace __cxxabiv1 {
+extern "C" struct __cxa_eh_globals* __cxa_get_globals() noexcept;
+}
+
+//]
 namespace naglfar {
 
 /// Stacks of one size. The stack that was given back last is the first to be
@@ -151,7 +157,7 @@ class Coroutine : public Job, public List<Coroutine>::Link {  //[10]
     unsigned int uncaught = 0;
   };
   static Exceptions& threadExceptions() {  //[8
-    return *reinterpret_cast<Exceptions*>(abi::__cxa_get_globals());
+    return *reinterpret_cast<Exceptions*>(__cxxabiv1::__cxa_get_globals());
   }
 
   // The first function on the stack: there is nothing below to return to.
@@ -208,7 +214,7 @@ Coroutine& Coroutine::make(StackPool& pool, Function&& function) {  //[4
         : Coroutine(from, stack), function(std::forward<Function>(what)) {}
     void body() override {
       auto mine = std::move(function);  // destroyed on this stack
-      mine();
+      std::move(mine)();
     }
     std::decay_t<Function> function;
   };

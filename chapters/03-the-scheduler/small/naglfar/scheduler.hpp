@@ -181,7 +181,7 @@ class Scheduler {
   void dump(std::ostream& out) const {  //[4
     for (const Coroutine* c = coroutines_.first(); c != nullptr;
          c = coroutines_.next(*c)) {
-      const bool waits = c->waitsFor != nullptr;
+      const bool waits = c->waitsFor != nullptr && !c->queued();
       out << "  " << (c->name != nullptr ? c->name : "a coroutine")
           << (waits ? " waits for " : " is ready to run")
           << (waits ? c->waitsFor : "");
@@ -221,7 +221,8 @@ class Scheduler {
     //[7
     // While other jobs can run, the poller only looks.
     sys::Duration timeout(ready_.empty() ? -1 : 0);
-    const Deadline first = waits_.begin()->first;
+    // Deadline::min() minus now would overflow.
+    const Deadline first = std::max(waits_.begin()->first, Deadline());
     if (ready_.empty() && first != never)
       timeout = std::max(first - sys::now(), sys::Duration::zero());
     poller_.poll(timeout, ready_);

@@ -93,7 +93,8 @@ inline void goConnect(int fd, const sys::Address& address,  //[3
 
 /// Closes a descriptor. The coroutines that wait for it get ECANCELED.
 inline void goClose(int fd) {  //[3
-  sys::Fd closing(fd);
+  Scheduler::current().deregister(fd);
+  if (sys::close(fd) == -1 && errno == EBADF) sys::fail(errno, "close");
 }
 
 }  // namespace naglfar

@@ -13,9 +13,9 @@
 
 #include <sys/socket.h>
 
-#include <algorithm>  //[5
 #include <exception>  //[3
 #include <optional>   //[2
+#include <set>        //[5
 
 #include "naglfar/scheduled_file.hpp"
 
@@ -111,15 +111,15 @@ class TCPServer {
     return fd;
   }
   // The listener stays readable while a connection waits in the backlog, so
-  // without descriptors the server must wait for time to pass. Called where
-  // the error was caught.
+  // the server must wait for time to pass, and longer without descriptors.
+  // Called where the error was caught.
   static void survive(const std::system_error& error) {  //[5
-    static constexpr int noMeans[] = {EMFILE, ENFILE, ENOBUFS, ENOMEM};
-    static constexpr int oneClient[] = {ECONNABORTED, EPROTO, EPERM};
+    static const std::set<int> noMeans{EMFILE, ENFILE, ENOBUFS, ENOMEM};
+    static const std::set<int> clients{ECONNABORTED, EPROTO, EPERM};
     const int number = error.code().value();
-    if (std::ranges::count(noMeans, number) > 0)
-      return sleep(std::chrono::milliseconds(100));
-    if (std::ranges::count(oneClient, number) == 0) throw;
+    const bool oneClient = clients.contains(number);
+    if (!oneClient && !noMeans.contains(number)) throw;
+    sleep(std::chrono::milliseconds(oneClient ? 1 : 100));
   }
 
   sys::Fd socket_;

@@ -15,9 +15,7 @@
 namespace naglfar {
 
 /// Where a stack stopped.
-struct Context {
-  ucontext_t machine;
-};
+using Context = ucontext_t;
 
 /// Prepares a context that starts a function on a stack of its own.
 /// @param context Where to keep it.
@@ -27,11 +25,11 @@ struct Context {
 inline void makeContext(Context& context, void* stack, std::size_t size,
                         void (*entry)()) {
   count(Call::rt_sigprocmask);
-  sys::check(getcontext(&context.machine), "getcontext");
-  context.machine.uc_stack.ss_sp = stack;
-  context.machine.uc_stack.ss_size = size;
-  context.machine.uc_link = nullptr;
-  makecontext(&context.machine, entry, 0);
+  sys::check(getcontext(&context), "getcontext");
+  context.uc_stack.ss_sp = stack;
+  context.uc_stack.ss_size = size;
+  context.uc_link = nullptr;
+  makecontext(&context, entry, 0);
 }
 
 /// Stops here and goes on there. Returns when a later switch comes back.
@@ -39,7 +37,7 @@ inline void makeContext(Context& context, void* stack, std::size_t size,
 /// @param there Where another stack stopped.
 inline void switchContext(Context& here, const Context& there) {
   count(Call::rt_sigprocmask);
-  sys::check(swapcontext(&here.machine, &there.machine), "swapcontext");
+  sys::check(swapcontext(&here, &there), "swapcontext");
 }
 
 }  // namespace naglfar
