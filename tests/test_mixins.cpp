@@ -1033,6 +1033,8 @@ void hooksThrow(Scheduler& scheduler, Hook first, Hook last,
         failing = Hook::none;
         CHECK(askHooked(address).find("204 No Content") != std::string::npos);
         CHECK_FALSE(serving.ended);
+        serving.server.shutdown();
+        while (!serving.ended) yield();
         serving.server.server_close();
         if (here && unhandled == Unhandled::set) {
           CHECK(told == 1);
