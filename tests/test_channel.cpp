@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <deque>
@@ -94,8 +95,9 @@ void settleDown(int turns = 5) {
   for (int i = 0; i < turns; ++i) naglfar::yield();
 }
 
-// Calls of operator new, and whether it fails.
+// Calls of operator new, the bytes that it has given, and whether it fails.
 std::uint64_t allocations = 0;
+std::size_t bytesInUse = 0;
 bool outOfMemory = false;
 
 // A message with a move constructor and no assignment. The move constructor
@@ -119,17 +121,25 @@ Numbers upTo(int n) {
 
 }  // namespace
 
+// Each block begins with its size, so that the bytes in use can be counted.
+static constexpr std::size_t prefix = alignof(std::max_align_t);
+
 void* operator new(std::size_t size) {
   ++allocations;
-  void* memory = outOfMemory ? nullptr : std::malloc(size == 0 ? 1 : size);
+  void* memory = outOfMemory ? nullptr : std::malloc(prefix + size);
   if (memory == nullptr) throw std::bad_alloc();
-  return memory;
+  *static_cast<std::size_t*>(memory) = size;
+  bytesInUse += size;
+  return static_cast<char*>(memory) + prefix;
 }
 void operator delete(void* memory) noexcept {
-  std::free(memory);
+  if (memory == nullptr) return;
+  void* const block = static_cast<char*>(memory) - prefix;
+  bytesInUse -= *static_cast<std::size_t*>(block);
+  std::free(block);
 }
 void operator delete(void* memory, std::size_t) noexcept {
-  std::free(memory);
+  operator delete(memory);
 }
 
 // --- the 2009 library's own ---
@@ -1255,6 +1265,26 @@ TEST_CASE_FIXTURE(
   CHECK(allocations == after);
 }
 #endif
+
+// However large the burst was, and whichever call has read it.
+TEST_CASE("a channel that is empty holds no memory of a burst") {
+  Scheduler scheduler;
+  Channel<int> channel;
+  const std::size_t before = bytesInUse;
+  for (const bool batch : {false, true})
+    for (const int burst : {100, 10'000}) {
+      CAPTURE(batch);
+      CAPTURE(burst);
+      for (int i = 0; i < burst; ++i) channel.write(i);
+      CHECK(bytesInUse - before >= burst * sizeof(int));
+      if (batch)
+        channel.readWaiting();
+      else
+        for (int i = 0; i < burst; ++i) channel.read();
+      CHECK(channel.size() == 0);
+      CHECK(bytesInUse - before <= 4096);
+    }
+}
 
 // --- deadlines ---
 

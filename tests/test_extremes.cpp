@@ -330,7 +330,7 @@ struct Handler : BaseHTTPRequestHandler {
 std::string statuses() {
   ScheduledMixIn<HTTPServer> server(sys::Address("localhost", 0),
                                     handlerFor<Handler>);
-  const Task task = go([&] { server.serve_forever(); });
+  Task task = go([&] { server.serve_forever(); });
   ScheduledFile client = ScheduledFile::connectTcp(server.server_address);
   const std::string post = "POST / HTTP/1.1\r\nHost: a\r\n";
   client.write(post + "Content-Length: 3\r\n\r\nabc" + post +
@@ -343,6 +343,7 @@ std::string statuses() {
     found += answers.substr(at + 9, 3) + " ";
   client.close();
   server.server_close();
+  task.join();
   return found;
 }
 

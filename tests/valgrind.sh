@@ -49,7 +49,7 @@ server it?waits?for?descriptors*,defect?13:?60*,defect?13:?descriptors*,defect?1
 scheduler
 tasks
 turns
-channel *allocation*
+channel *allocation*,*memory?of?a?burst*
 coroutine 100000*,*needs?no?memory
 http
 found

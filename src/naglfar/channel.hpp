@@ -19,7 +19,8 @@
 ///   is woken when a message is left for it to see.
 /// - A channel has room for one message inside, and allocates nothing before
 ///   it holds a second. Later it allocates only when it holds more messages
-///   than ever before, and then twice as many nodes as the last time.
+///   than before, and then twice as many nodes as the last time. When it is
+///   empty again it keeps at most 60 of them.
 /// - A message that was read is destroyed at once, and no earlier: if its
 ///   move throws, it is the next reader's.
 ///
@@ -187,6 +188,7 @@ class Channel {
   Node inside_;
   std::list<std::vector<Node>> slabs_;  // allocates nothing while it is empty
   List<Node> spare_;                    // nodes without a message
+  std::size_t used_ = 0;                // nodes with one
   List<Node> messages_;
   std::size_t size_ = 0;  // of messages_
   List<Node> promised_;   // written before messages_
@@ -213,12 +215,15 @@ void Channel<T>::keep(T&& message, List<Node>& where) {
   Node& node = *spare_.first();
   node.message.emplace(std::move(message));
   where.append(node);
+  ++used_;
 }
 
 template <class T>
 void Channel<T>::release(Node& node) noexcept {
   node.message.reset();
   spare_.append(node);
+  if (--used_ > 0) return;
+  while (slabs_.size() > 4) slabs_.pop_back();  // of a burst that is over
 }
 // [/keep]
 

@@ -128,8 +128,9 @@ class TCPServer {
 
   /// Closes the listening socket, after serve_forever(). Requests may still
   /// run: ScheduledMixIn and ForkingMixIn wait for them here, ThreadingMixIn
-  /// waits in its destructor. So what requests use has to be a member of a
-  /// class below the mix-in, which is destroyed after it.
+  /// waits in its destructor. So what requests use, members and overridden
+  /// functions, has to belong to a class below the mix-in, which is destroyed
+  /// after it.
   virtual void server_close();
 
   /// A handler calls this before and after it waits for a request. Between
