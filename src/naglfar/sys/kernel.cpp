@@ -20,6 +20,8 @@
 
 #include <algorithm>
 #include <climits>
+#include <memory>
+#include <new>
 
 #include "naglfar/sys.hpp"
 #include "naglfar/sys/without_sigpipe.hpp"
@@ -234,9 +236,15 @@ ssize_t read(int fd, char* buffer, std::size_t size) {
   return counted(Call::read, ::read, fd, buffer, size);
 }
 
+// No array of the thread, whose pages each new thread would touch. Without
+// memory it looks for one byte.
 ssize_t peek(int fd, std::size_t n) {
-  static thread_local char bytes[16384];
-  return counted(Call::recv, ::recv, fd, bytes, std::min(n, sizeof bytes),
+  char one = 0;
+  n = std::min<std::size_t>(n, 16384);
+  const std::unique_ptr<char[]> many(n > 1 ? new (std::nothrow) char[n]
+                                           : nullptr);
+  if (many == nullptr) n = std::min<std::size_t>(n, 1);
+  return counted(Call::recv, ::recv, fd, many ? many.get() : &one, n,
                  MSG_PEEK | MSG_DONTWAIT);
 }
 
