@@ -4,6 +4,9 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#ifdef __linux__
+#include <link.h>
+#endif
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -1049,6 +1052,26 @@ void hooksThrow(Scheduler& scheduler, Hook first, Hook last,
 }
 
 }  // namespace
+
+#ifdef __linux__
+TEST_SUITE("mix-ins: what a thread costs") {
+  // The memory that the program sets up, and touches, for each new thread. A
+  // sanitizer that is linked into the program has much more.
+  TEST_CASE("a thread has less than a page of variables of its own") {
+    if (fiberHooksOn) return;
+    std::size_t size = 0;
+    const auto add = [](dl_phdr_info* info, std::size_t, void* sum) {
+      for (int i = 0; i < info->dlpi_phnum; ++i)
+        if (info->dlpi_phdr[i].p_type == PT_TLS)
+          *static_cast<std::size_t*>(sum) += info->dlpi_phdr[i].p_memsz;
+      return 1;  // the program comes first, and the others do not count
+    };
+    ::dl_iterate_phdr(add, &size);
+    CHECK(size > 0);
+    CHECK(size < 4096);
+  }
+}
+#endif
 
 TEST_SUITE("mix-ins: hooks that throw") {
   template <class Mixed, class WithHooks = Hooked<Mixed>>

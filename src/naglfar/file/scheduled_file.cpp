@@ -88,8 +88,9 @@ void ScheduledFile::keep(Grow grow) {
 // False at the end of file.
 bool ScheduledFile::fill() {
   if (closed()) sys::fail(EBADF, "read from a closed file");
-  // A stack has no room for it, and a thread with a scheduler many
-  // coroutines.
+  // A coroutine's stack has no room for 64 KiB, and the coroutines of a
+  // thread can share them. A thread without a scheduler takes less, because
+  // there may be many such threads.
   Scheduler* const scheduler = Scheduler::ofThread();
   std::string own;
   std::string& scratch = scheduler != nullptr ? scheduler->scratch : own;
