@@ -11,6 +11,7 @@
 #include <system_error>
 
 #include "helpers.hpp"
+#include "naglfar/channel.hpp"
 #include "naglfar/io.hpp"
 #include "naglfar/scheduled_file.hpp"
 #include "naglfar/server.hpp"
@@ -186,6 +187,40 @@ TEST_CASE("found: readiness in vain is no shutdown") {
     CHECK(client.read() == "served");
     server.shutdown();
     CHECK_FALSE(server.handle_request());
+  }
+}
+
+// All others wait when the byte of shutdown() is there already. The scheduler
+// looks for it before it calls that a deadlock, and a signal, or news that
+// concerns nobody, may come first.
+TEST_CASE("found: the look before a deadlock sees what is there") {
+  struct Told final : Job {
+    Told(int pipe, Channel<std::string>& told) : fd(pipe), channel(told) {
+      waiter.unref = true;
+      Scheduler::current().watch(fd, Interest::read, waiter);
+    }
+    void run() override {
+      char byte = 0;
+      if (sys::read(fd, &byte, 1) == 1) return channel.write("told");
+      Scheduler::current().watch(fd, Interest::read, waiter);
+    }
+    int fd;
+    Channel<std::string>& channel;
+    Waiter waiter{*this};
+  };
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    sim::Kernel kernel(seed);
+    Scheduler scheduler;
+    const Sockets ofOthers;
+    const Sockets pair;
+    Channel<std::string> channel;
+    const Told job(pair.a.get(), channel);
+    std::string got;
+    go([&] { got = channel.read(); });
+    go([&] { CHECK(sys::write(pair.b.get(), "!", 1) == 1); });
+    kernel.setFaults({.interrupted = 0.8, .readyInVain = 0.8});
+    CHECK_NOTHROW(scheduler.run());
+    CHECK(got == "told");
   }
 }
 

@@ -134,8 +134,10 @@ class Poller {
   ///        waits for ever. Rounded up to what the system call can express;
   ///        a wait of an hour or more may end early.
   /// @param ready Where the jobs go.
+  /// @return Whether the kernel may have more news: it had some, or a signal
+  ///         came first. After false it has none.
   /// @throws std::system_error If the kernel fails the call.
-  void poll(sys::Duration timeout, JobQueue& ready);
+  bool poll(sys::Duration timeout, JobQueue& ready);
 
   /// @return How many waiters there are.
   std::size_t watching() const { return watching_; }

@@ -70,13 +70,13 @@ static int milliseconds(sys::Duration timeout) {
   return static_cast<int>(std::min<long long>(whole.count(), INT_MAX));
 }
 
-void Poller::poll(sys::Duration timeout, JobQueue& ready) {
+bool Poller::poll(sys::Duration timeout, JobQueue& ready) {
   if (inherited_ && startAnew(ready)) timeout = sys::Duration::zero();
   std::array<epoll_event, 256> events;
   const int n =
       sys::epollWait(kernel_.get(), events.data(),
                      static_cast<int>(events.size()), milliseconds(timeout));
-  if (n == -1 && errno == EINTR) return;
+  if (n == -1 && errno == EINTR) return true;
   sys::check(n, "epoll_wait");
 
   // An error or a hang-up concerns the waiters of both directions: the
@@ -92,6 +92,7 @@ void Poller::poll(sys::Duration timeout, JobQueue& ready) {
     if (event.events & readable) wake(slot, Interest::read, 0, ready);
     if (event.events & writable) wake(slot, Interest::write, 0, ready);
   }
+  return n > 0;
 }
 // [/epoll-poll]
 

@@ -109,7 +109,7 @@ static timespec limited(sys::Duration timeout) {
 // EINTR they are done as well; a change that failed would have ended the wait
 // with an entry. There must be room for an entry for each change. The kernel
 // reads a change before it writes there, so that one array serves for both.
-void Poller::poll(sys::Duration timeout, JobQueue& ready) {
+bool Poller::poll(sys::Duration timeout, JobQueue& ready) {
   if (inherited_ && startAnew(ready)) timeout = sys::Duration::zero();
   int n = 0;
   for (const auto& [fd, interest] : added_)
@@ -139,6 +139,7 @@ void Poller::poll(sys::Duration timeout, JobQueue& ready) {
     if (failed) slot.registered &= ~bit(interest);
     wake(slot, interest, failed ? static_cast<int>(event.data) : 0, ready);
   }
+  return n != 0;
 }
 // [/kqueue-news]
 

@@ -60,7 +60,7 @@ static timeval limited(sys::Duration timeout) {
 // [/select-timeout]
 
 // [select-poll]
-void Poller::poll(sys::Duration timeout, JobQueue& ready) {
+bool Poller::poll(sys::Duration timeout, JobQueue& ready) {
   if (inherited_ && startAnew(ready)) timeout = sys::Duration::zero();
   const auto end = std::min<std::size_t>(slots_.size(), setSize);
   fd_set sets[2];
@@ -78,7 +78,7 @@ void Poller::poll(sys::Duration timeout, JobQueue& ready) {
                                 timeout.count() < 0 ? nullptr : &wait);
   // [/select-poll]
   // [select-news]
-  if (found == -1 && errno == EINTR) return;
+  if (found == -1 && errno == EINTR) return true;
   const bool badSet = found == -1 && errno == EBADF;
   if (!badSet) sys::check(found, "select");
 
@@ -91,6 +91,7 @@ void Poller::poll(sys::Duration timeout, JobQueue& ready) {
           (found > 0 && FD_ISSET(fd, &sets[static_cast<int>(interest)])))
         wake(slot(fd), interest, error, ready);
   }
+  return found != 0;
 }
 // [/select-news]
 

@@ -87,9 +87,11 @@ inline void Scheduler::runOne(Job& job) {
 
 // The job that runs next, or null at the end. Before the end the poller looks
 // at the waiters that are no reason to go on: a shutdown() may be under way.
+// It looks until the kernel has no news, as some may concern no waiter.
 Job* Scheduler::next() {
-  if (ready_.empty() && poller_.watching() > 0)
-    poller_.poll(sys::Duration{0}, ready_);
+  while (ready_.empty() && poller_.watching() > 0 &&
+         poller_.poll(sys::Duration{0}, ready_))
+    continue;
   return ready_.pop();
 }
 
