@@ -54,6 +54,34 @@ class Exhibits(unittest.TestCase):
             self.assertTrue(source.exists(), file.name)
 
 
+class OtherLines(unittest.TestCase):
+    """chapters/*/steps.md: what the library has more, and where that shows."""
+
+    HEAD = "## What the library's other lines buy"
+
+    def named(self, kind):
+        """What stands behind `kind` in the brackets of all lists."""
+        names = []
+        for steps in TOP.glob("chapters/*/steps.md"):
+            before, head, rows = steps.read_text().partition(self.HEAD)
+            self.assertTrue(head, steps)
+            for found in re.findall(rf"\b{kind}s? ((?:`[^`]*`(?:, )?)+)",
+                                    " ".join(rows.split())):
+                names += re.findall(r"`(.*?)`", found)
+        return names
+
+    def test_each_claim_is_in_one_list(self):
+        claims = re.findall(r"#define CLAIMS_(\w+)\(\)",
+                            page("tests/claims.hpp"))
+        self.assertEqual(sorted(self.named("claim")), sorted(claims))
+
+    def test_each_names_what_exists(self):
+        there = {"test": test_names(),
+                 "exhibit": {name for _, name, _ in exhibits()}}
+        for kind, names in there.items():
+            self.assertEqual(set(self.named(kind)) - names, set())
+
+
 class Pitfalls(unittest.TestCase):
     """docs/pitfalls.md: | pitfall | exhibit | test | chapter |"""
 
