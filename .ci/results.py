@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The committed results of the chapters' runs: chapters/NN-name/run.json.
 
-  results.py measure 03-the-scheduler ...  runs comet-03 and keeps its result
+  results.py measure 03-the-scheduler ...  runs small-03 and keeps its result
   results.py check 03-the-scheduler ...    runs it and compares the counts
 
 Seconds, memory and page faults depend on the machine; what the program did
@@ -9,9 +9,10 @@ does not. So a check compares switches, parks and system calls by kind, each
 per client. They may differ by 0.02, and by 2 in a hundred: when one asks the
 server again and again until it says N, how often is a matter of luck.
 
-The chapters before 08 have the switch by ucontext(3), so their programs are
-those of build/ucontext. The run of chapter 08 is chapter 06's program as it is
-now.
+The run of chapters 01 to 05 is that of the small version. The finished
+programs, those of chapters 06 and 07, are on the library; before chapter 08 it
+has the switch by ucontext(3), so they are those of build/ucontext. The run of
+chapter 08 is chapter 06's program as it is now.
 
 Chapter 08 begins with another program, the naive one, whose result is kept in
 its results/naive.json.
@@ -41,9 +42,15 @@ SERVER_RUNS = 9
 BESIDE = {"07": {"socket", "bind", "listen", "write", "close", "fork"}}
 
 
+def program(number):
+    """The program of a chapter's run."""
+    if number == "08":
+        return BIN / "comet-06"
+    return BEFORE / f"{'small' if '00' < number < '06' else 'comet'}-{number}"
+
+
 def run(number, clients, more):
-    return run_program(BIN / "comet-06" if number == "08" else
-                       BEFORE / f"comet-{number}", clients, more)
+    return run_program(program(number), clients, more)
 
 
 def run_program(program, clients, more):
@@ -79,7 +86,7 @@ def counts(result, number):
 def check(number, path):
     """True unless the counts have changed."""
     if not path.exists():
-        print(f"comet-{number}: no result is kept yet")
+        print(f"chapter {number}: no result is kept yet")
         return True
     old = json.loads(path.read_text())
     more = ["--clients-in-child"] if old["clients_in_child"] else []
@@ -87,7 +94,7 @@ def check(number, path):
     new = run(number, min(old["clients"], most), more)
     for key in "poller", "switch":
         if new[key] != old[key]:
-            print(f"comet-{number}: not compared: the result is one of "
+            print(f"chapter {number}: not compared: the result is one of "
                   f"{old[key]}, this is {new[key]}")
             return True
     was, now = counts(old, number), counts(new, number)
@@ -97,17 +104,17 @@ def check(number, path):
              if abs(was.get(name, 0) - now.get(name, 0)) >
              ABSOLUTE + RELATIVE * was.get(name, 0)]
     if wrong:
-        print(f"comet-{number}: per client, these counts have changed:",
+        print(f"chapter {number}: per client, these counts have changed:",
               *wrong, "make measure keeps the new ones", sep="\n")
         return False
-    print(f"comet-{number}: {len(was)} counts per client agree")
+    print(f"chapter {number}: {len(was)} counts per client agree")
     return True
 
 
 def measure(number, path):
     result = run(number, min(MOST, largest()), [])
     path.write_text(json.dumps(result, indent=2) + "\n")
-    print(f"comet-{number} {result['clients']}: {result['total_s']:.2f} s, "
+    print(f"{program(number).name} {result['clients']}: {result['total_s']:.2f} s, "
           f"kept in {path.relative_to(TOP)}")
     if number == "07":
         measure_servers(path.parent / "results" / "servers.json")

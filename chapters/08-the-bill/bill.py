@@ -63,8 +63,8 @@ STEPS = ["the naive version", "stacks from a pool", "try first, then wait",
          "registered once", "one buffer for all", "answer and end together"]
 LAST = "the switch in assembly"
 # The post's program on the small version and on the library, for each switch.
-SAME = {"ucontext": ("by ucontext(3)", "small-06", "post-06-ucontext"),
-        "asm": ("in assembly", "small-06-asm", "post-06")}
+SAME = {"ucontext": ("by ucontext(3)", "small-06", "library-06-ucontext"),
+        "asm": ("in assembly", "small-06-asm", "library-06")}
 
 
 def own_programs(switch):
@@ -106,7 +106,7 @@ def own_programs(switch):
 def library(ending, switch, folder):
     """The post's program on the library, and the book's last program."""
     return [Program(name + ending, "library", f"{name} {switch}", folder / name)
-            for name in ("post-06", "comet-06")]
+            for name in ("library-06", "comet-06")]
 
 
 class Skip(Exception):

@@ -41,9 +41,9 @@ class Bill(unittest.TestCase):
             names = {"floor", "comet-00"} | NAIVE | SMALL
             if (BIN / "small-06-asm").exists():
                 names |= {f"small-0{chapter}-asm" for chapter in range(2, 7)}
-                names |= {"post-06", "comet-06"}
+                names |= {"library-06", "comet-06"}
             else:
-                names |= {"post-06-ucontext", "comet-06-ucontext"}
+                names |= {"library-06-ucontext", "comet-06-ucontext"}
             self.assertLessEqual(names, set(self.rows(name)), name)
             self.assertIn("cpu", self.results[name]["machine"])
 
@@ -51,8 +51,8 @@ class Bill(unittest.TestCase):
         runs = self.rows("ladder")
         assembly = (BIN / "small-06-asm").exists()
         row = self.rows("same")["asm" if assembly else "ucontext"]
-        small, library = (("small-06-asm", "post-06") if assembly else
-                          ("small-06", "post-06-ucontext"))
+        small, library = (("small-06-asm", "library-06") if assembly else
+                          ("small-06", "library-06-ucontext"))
         self.assertEqual(row["pairs"], 1)
         self.assertAlmostEqual(
             row["ratio"], runs[small]["ratio"] / runs[library]["ratio"],

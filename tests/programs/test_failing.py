@@ -14,7 +14,8 @@ import sys
 import program
 
 N = 40
-SURVIVES = "comet-06", "comet-07"  # a lack of descriptors
+SURVIVE = "-06", "-07"  # how the names end of those with the accept loop
+# of a server: it survives a lack of descriptors
 LIBRARY = sys.argv.pop(1)
 NO_EXCEPTION = "terminate called without an active exception\n"
 
@@ -62,7 +63,7 @@ class Failing(program.TestCase):
             self.failed(result)
 
     def survived_or_said(self, result):
-        if program.name() in SURVIVES:
+        if program.name().endswith(SURVIVE):
             self.done(result)
         else:
             self.failed(result)
