@@ -52,7 +52,7 @@ help:
 	@echo 'make listings       refreshes the listings in the pages'
 	@echo 'make measure        refreshes the results in chapters/*/run.json'
 	@echo 'make exhibits       runs the wrong programs and keeps what they print'
-	@echo 'make bill           measures what each stage costs, and the peers; ten minutes'
+	@echo 'make bill           measures the small version, the library, the peers; ten minutes'
 	@echo 'make peers          builds and runs the same run in other languages'
 	@echo 'make wrk            measures it under wrk, beside nginx and others; two minutes'
 	@echo 'make plots          draws the results again'

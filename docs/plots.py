@@ -212,7 +212,7 @@ def growth(title, rows, unit):
     picture = Picture(title)
     sizes = [size for size, _ in points(rows[0])]
     ticks = ticks_to(max(value for row in rows for _, value in points(row)))
-    left, right, top, high = 40, WIDTH - 172, picture.y + 14, 200
+    left, right, top, high = 40, WIDTH - 182, picture.y + 14, 200
     picture.y = top + high
 
     def place(size, value):
@@ -249,36 +249,40 @@ def pictures(folder):
     def rows(name):
         return json.loads((folder / "results" / f"{name}.json").read_text())["runs"]
 
-    def of(runs, *kinds, without=()):
-        return [row for name, row in runs.items()
-                if row["kind"] in kinds and name not in without]
+    def of(runs, *kinds):
+        return [row for row in runs.values() if row["kind"] in kinds]
+
+    def named(runs, *names):
+        return {name: runs[name] for name in names if name in runs}
 
     runs, kib, kinds, grown = (rows("ladder"), rows("memory"), rows("calls"),
                                rows("growth"))
-    last = "08" if "08" in runs else "06"
-    few = ["floor", "01", "02", "03", last, "naive-5", "naive-0"]
-    naive = [name for name in kib if name.startswith("naive-")]
     kinds["naive-5"]["title"] = "the naive version, without its habits"
+    last = "comet-06" if "comet-06" in runs else "comet-06-ucontext"
+    few = named(kinds, "floor", "small-01", "small-02", "small-06", last,
+                "naive-5", "naive-0")
+    sizes = named(kib, "floor", "naive-0", "comet-00", "small-01", "small-02",
+                  "small-03", "small-04", "small-05", "small-06",
+                  "small-06-asm", "comet-06-ucontext", "comet-06")
     return {
         "steps": ladder("From the naive version to the floor",
                         [*of(runs, "naive"), runs["floor"]]),
         "ladder": ladder("What each layer costs",
-                         of(runs, "floor", "stage", without=["00"])),
+                         of(runs, "floor", "small", "library")),
         "peers": ladder("The same run elsewhere",
-                        sorted([runs["floor"], runs[last], runs["00"],
+                        sorted([*named(runs, "floor", "small-06", last,
+                                       "comet-00").values(),
                                 *of(runs, "peer")], key=lambda r: r["ratio"])),
         "growth": growth("CPU time a client, and the number of clients",
-                         [grown[name] for name in
-                          ("floor", "01", "03", last, "naive-0")],
+                         list(named(grown, "floor", "small-01", "small-03",
+                                    "small-06", last, "naive-0").values()),
                          "microseconds of CPU time a client; clients"),
         "memory": bars("Memory a client",
-                       sorted((row for name, row in kib.items()
-                               if name not in naive[1:]),
+                       sorted([*sizes.values(), *of(kib, "peer")],
                               key=lambda row: row["kib"]), "kib",
                        "KiB of the process's memory for each client more",
                        lambda row: f"{row['kib']:.2f} KiB"),
-        "calls": call_times("Where the time goes",
-                            {name: kinds[name] for name in few},
+        "calls": call_times("Where the time goes", few,
                             {name: runs[name]["us"] for name in few}),
     }
 

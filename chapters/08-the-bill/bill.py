@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""The bill: runs every stage of the book, the floor, the naive version and the
-same run in other languages, and keeps what each cost in results/*.json.
+"""The bill: runs the small version at each chapter, the library, the floor, the
+naive version and the same run in other languages, and keeps what each cost in
+results/*.json.
 
   bill.py               measures all of it, for about ten minutes
   bill.py --clients 50  with so few clients; for a test of this program
@@ -56,38 +57,56 @@ class Program:
 
 
 FLOOR = Program("floor", "floor", "the floor", BIN / "floor")
-STAGES = ["threads", "state machines", "coroutines by hand", "the scheduler",
-          "channels", "files", "the server"]
+SMALL = ["state machines", "coroutines by hand", "the scheduler", "channels",
+         "files", "the server"]
 STEPS = ["the naive version", "stacks from a pool", "try first, then wait",
          "registered once", "one buffer for all", "answer and end together"]
 LAST = "the switch in assembly"
+# The post's program on the small version and on the library, for each switch.
+SAME = {"ucontext": ("by ucontext(3)", "small-06", "library-06-ucontext"),
+        "asm": ("in assembly", "small-06-asm", "library-06")}
 
 
 def own_programs(switch):
-    """The naive version, its steps, and the stages of the book.
+    """The naive version, its steps, threads, the small version, the library.
 
-    Before chapter 08 all have the switch by ucontext. The last step of both is
-    the one in assembly, where this build has it.
+    The small version has the switch by ucontext, except for small-NN-asm. The
+    naive version and the library have the switch of their build, so they are
+    run from both builds where both are there. What has ucontext comes first.
     """
     before = BIN
     if switch != "ucontext":
         if (UCONTEXT / "naive").exists() and "NAGLFAR_BIN" not in os.environ:
             before = UCONTEXT
         else:
-            say(f"all stages have the switch of this build, {switch}")
+            say("the library and the naive version have the switch of this "
+                f"build, {switch}")
     programs = [Program(f"naive-{number}", "naive", title, before / "naive",
                         "--steps", number)
                 for number, title in enumerate(STEPS)]
     if before != BIN:
         programs.append(Program("naive-6", "naive", LAST, BIN / "naive",
                                 "--steps", 5))
-    programs += [Program(f"0{number}", "stage", f"0{number} {title}",
-                         before / f"comet-0{number}")
-                 for number, title in enumerate(STAGES)]
-    if before != BIN:
-        programs.append(Program("08", "stage", "08 the server, assembly",
-                                BIN / "comet-06"))
+    programs.append(Program("comet-00", "threads", "comet-00, threads",
+                            BIN / "comet-00"))
+    programs += [Program(f"small-0{number}", "small",
+                         f"small-0{number}, {title}", BIN / f"small-0{number}")
+                 for number, title in enumerate(SMALL, 1)]
+    if before != BIN or switch == "ucontext":
+        programs += library("-ucontext", "by ucontext", before)
+    if switch == "asm":
+        programs += [Program(f"small-0{number}-asm", "small",
+                             f"small-0{number} in assembly",
+                             BIN / f"small-0{number}-asm")
+                     for number in range(2, len(SMALL) + 1)]
+        programs += library("", "in assembly", BIN)
     return programs
+
+
+def library(ending, switch, folder):
+    """The post's program on the library, and the book's last program."""
+    return [Program(name + ending, "library", f"{name} {switch}", folder / name)
+            for name in ("library-06", "comet-06")]
 
 
 class Skip(Exception):
@@ -227,6 +246,12 @@ def medians(rows):
             for key in rows[0]}
 
 
+def spread(values):
+    """The median of ratios, and between which two all of them are."""
+    return {"pairs": len(values), "ratio": round(statistics.median(values), 4),
+            "lowest": min(values), "highest": max(values)}
+
+
 # ---- What is measured --------------------------------------------------------
 
 
@@ -263,12 +288,31 @@ def ladder(bench, programs, clients, pairs, until):
             ratios = [round(ratio, 4) for _, ratio in pairs_of]
             rows[program.name] = {
                 "title": program.title, "kind": program.kind,
-                "pairs": len(ratios),
-                "ratio": round(statistics.median(ratios), 4), "ratios": ratios,
+                **spread(ratios), "ratios": ratios,
                 **medians([cost for cost, _ in pairs_of])}
             say(f"{program.title:28} {rows[program.name]['ratio']:6.2f} of the "
                 f"floor  {rows[program.name]['us']:7.1f} us a client")
     return rows, failed
+
+
+def savings(rows):
+    """What each step of the naive version saves, in floors, round by round."""
+    steps = [row for row in rows.values() if row["kind"] == "naive"]
+    for before, row in zip(steps, steps[1:]):
+        row["saves"] = round(statistics.median(
+            was - now for was, now in zip(before["ratios"], row["ratios"])), 4)
+
+
+def same_source(rows):
+    """The post's program on the small version, in multiples of the same program
+    on the library. In each round they ran one after the other."""
+    return {switch: {
+        "title": title, "kind": "same", "small": rows[small]["ratio"],
+        "library": rows[library]["ratio"],
+        **spread([round(one / other, 4) for one, other in
+                  zip(rows[small]["ratios"], rows[library]["ratios"])])}
+        for switch, (title, small, library) in SAME.items()
+        if small in rows and library in rows}
 
 
 def growth(bench, programs, sizes, clients, ladder_rows):
@@ -311,7 +355,7 @@ def calls(bench, programs, clients):
         row["counts"]["all"] = round(report["per_client"]["system_calls"], 4)
         row |= {key: report["per_client"][key]
                 for key in ("switches", "parks", "page_faults", "allocations")}
-        if program.name != "00":  # one thread
+        if program.kind != "threads":
             times = []
             for _ in range(3):
                 cost = bench.run(program, clients,
@@ -399,6 +443,7 @@ def measure(arguments):
     own = [program for program in programs if program.kind != "peer"]
     if broken := [p.title for p in own if p.name in failed]:
         sys.exit(f"bill: no bill without: {', '.join(broken)}")
+    savings(rows)
     alive = [p for p in programs if p.name in rows]
     sizes = [clients // 2] if small else SIZES
     say("growth, memory, system calls, simulated clients")
@@ -410,6 +455,7 @@ def measure(arguments):
     folder = Path(arguments.to)
     folder.mkdir(parents=True, exist_ok=True)
     results = {"ladder": head | {"skipped": skipped | failed, "runs": rows},
+               "same": head | {"runs": same_source(rows)},
                "growth": head | {"runs": grown},
                "memory": head | {"runs": memory(grown, sizes[0], clients)},
                "calls": head | {"runs": kinds}}

@@ -110,6 +110,9 @@ ssize_t write(int fd, const void* data, std::size_t size) {
 ssize_t send(int fd, const void* data, std::size_t size, int flags) {
   return timed(forWrite, SYS_sendto, fd, data, size, flags, nullptr, 0);
 }
+int shutdown(int fd, int how) {  // the end of a stream, as in close
+  return static_cast<int>(timed(forClose, SYS_shutdown, fd, how));
+}
 int close(int fd) {
   return static_cast<int>(timed(forClose, SYS_close, fd));
 }

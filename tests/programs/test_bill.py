@@ -14,8 +14,8 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parents[2]
 BIN = Path(sys.argv.pop(1)).resolve()
 CLIENTS = 200
-STAGES = {"00", "01", "02", "03", "04", "05", "06"}
 NAIVE = {f"naive-{steps}" for steps in range(6)}
+SMALL = {f"small-0{chapter}" for chapter in range(1, 7)}
 
 
 class Bill(unittest.TestCase):
@@ -38,9 +38,43 @@ class Bill(unittest.TestCase):
 
     def test_every_program_is_on_it(self):
         for name in "ladder", "growth", "memory", "calls":
-            self.assertLessEqual({"floor"} | STAGES | NAIVE,
-                                 set(self.rows(name)), name)
+            names = {"floor", "comet-00"} | NAIVE | SMALL
+            if (BIN / "small-06-asm").exists():
+                names |= {f"small-0{chapter}-asm" for chapter in range(2, 7)}
+                names |= {"library-06", "comet-06"}
+            else:
+                names |= {"library-06-ucontext", "comet-06-ucontext"}
+            self.assertLessEqual(names, set(self.rows(name)), name)
             self.assertIn("cpu", self.results[name]["machine"])
+
+    def test_the_same_source_runs_on_small_version_and_library(self):
+        runs = self.rows("ladder")
+        assembly = (BIN / "small-06-asm").exists()
+        row = self.rows("same")["asm" if assembly else "ucontext"]
+        small, library = (("small-06-asm", "library-06") if assembly else
+                          ("small-06", "library-06-ucontext"))
+        self.assertEqual(row["pairs"], 1)
+        self.assertAlmostEqual(
+            row["ratio"], runs[small]["ratio"] / runs[library]["ratio"],
+            delta=0.001)
+
+    def test_a_step_saves_what_it_has_less_than_the_step_before(self):
+        runs = self.rows("ladder")
+        for steps in range(1, 6):
+            self.assertAlmostEqual(
+                runs[f"naive-{steps}"]["saves"],
+                runs[f"naive-{steps - 1}"]["ratio"] -
+                runs[f"naive-{steps}"]["ratio"], delta=0.001)
+
+    def test_the_small_version_in_assembly_makes_no_call_to_switch(self):
+        kinds = self.rows("calls")
+        for chapter in range(2, 7):
+            name = f"small-0{chapter}"
+            self.assertGreater(kinds[name]["counts"]["rt_sigprocmask"],
+                               kinds[name]["switches"], name)
+            if f"{name}-asm" in kinds:
+                self.assertNotIn("rt_sigprocmask",
+                                 kinds[f"{name}-asm"]["counts"], name)
 
     def test_user_and_kernel_are_all(self):
         for row in self.rows("ladder").values():
