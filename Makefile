@@ -28,7 +28,7 @@ help:
 	@echo 'make doctor         prints the limits of this machine'
 	@echo 'make step NN=03     puts you at a step of the small version (STEP=4, DEST=folder)'
 	@echo 'make steps          builds each step of the small version, and runs its demos'
-	@echo 'make stage NN=03    exports the folder of one stage (DEST=folder)'
+	@echo 'make stage NN=03    exports the small version of a chapter with its tests (DEST=folder)'
 	@echo 'make stages         exports, builds and tests the stages of all chapters;'
 	@echo '                    STAGES="03 04" for some'
 	@echo 'make asan           the tests, under AddressSanitizer and UBSan'
@@ -199,7 +199,7 @@ steps:
 	$(PYTHON) -B chapters/steps.py run
 
 stage:
-	@cmake -DNN=$(NN) "-DDEST=$(DEST)" -P tests/stage/export.cmake
+	@$(PYTHON) -B tests/stage/export.py $(NN) "$(DEST)"
 
 stages:
 	@.ci/setup.sh run test

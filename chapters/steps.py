@@ -299,15 +299,29 @@ def run_of(chapter):
     return post if post.exists() else chapter / "comet.cpp"
 
 
+def give(chapter, dest):
+    """Writes what the headers of a chapter stand on."""
+    for pattern in GIVEN + (GIVEN_06 if chapter.name >= "06" else []):
+        for path in sorted(ROOT.glob(pattern)):
+            write(dest / "given" / path.relative_to(ROOT / "src"),
+                  path.read_text())
+
+
+def give_run(chapter, dest):
+    """Writes the program of a chapter's run, and what it stands on."""
+    write(dest / "run" / run_of(chapter).name, run_of(chapter).read_text())
+    for pattern in RUN:
+        for path in sorted((ROOT / "chapters").glob(pattern)):
+            if path.parent.name <= chapter.name:
+                write(dest / "given/run" / path.name, path.read_text())
+
+
 def export(chapter, step, dest):
     """Puts the reader at a step: all that is needed to build and run it."""
     if dest.exists() and any(dest.iterdir()):
         raise Fault(f"{dest} is not empty")
     extract(chapter, step, dest)
-    for pattern in GIVEN + (GIVEN_06 if chapter.name >= "06" else []):
-        for path in sorted(ROOT.glob(pattern)):
-            write(dest / "given" / path.relative_to(ROOT / "src"),
-                  path.read_text())
+    give(chapter, dest)
     demos = [promise.demo for promise in promises(chapter).get(step, [])]
     for demo in demos:
         write(dest / demo.name, demo.read_text())
@@ -316,10 +330,7 @@ def export(chapter, step, dest):
     text = BUILD.format(**names)
     if step == steps_of(chapter):
         text += BUILD_RUN.format(**names)
-        write(dest / "run" / run_of(chapter).name, run_of(chapter).read_text())
-        for pattern in RUN:
-            for path in sorted((ROOT / "chapters").glob(pattern)):
-                write(dest / "given/run" / path.name, path.read_text())
+        give_run(chapter, dest)
     write(dest / "CMakeLists.txt", text)
 
 

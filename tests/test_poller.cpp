@@ -1717,10 +1717,9 @@ TEST_CASE("select: a new descriptor is looked at once and closed ones found" *
 // [/ledger-of-select]
 
 // The fake kqueue itself: that it is as unfriendly as the manual pages say.
-#ifdef NAGLFAR_KQUEUE
-#include <sys/event.h>
-#endif
 #ifdef NAGLFAR_FAKE_KQUEUE
+#include <sys/event.h>
+
 // [fake-kqueue-helpers]
 namespace {
 

@@ -1,6 +1,6 @@
 # The test files. Two read this table: CMakeLists.txt makes a program of each
-# line, and tests/stage/export.cmake copies the files of the lines up to a
-# chapter. A new file is a new line.
+# line, and tests/stage/export.py gives a stage the SMALL files of its chapter.
+# A new file is a new line.
 #
 #   naglfar_test(name chapter layers...)      # the file is test_<name>.cpp
 #

@@ -12,10 +12,7 @@
 
 #include "harness.hpp"
 #include "limits.hpp"
-
-#ifdef NAGLFAR_HAS_STACK_POOL
 #include "naglfar/coroutine/stack_pool.hpp"
-#endif
 
 // [ask-the-system]
 namespace {
@@ -41,14 +38,6 @@ std::string memory() {
   const auto page = static_cast<unsigned long long>(sysconf(_SC_PAGESIZE));
   return std::to_string(pages * page >> 20) + " MB in pages of " +
          std::to_string(page) + " bytes";
-}
-
-std::string guardMethod() {
-#ifdef NAGLFAR_HAS_STACK_POOL
-  return naglfar::StackPool::guardMethod();
-#else
-  return "";  // no layer up to this stage has guard pages
-#endif
 }
 
 }  // namespace
@@ -92,7 +81,6 @@ void printAdvice() {
 namespace {
 
 void print(const char* name, const std::string& value) {
-  if (value.empty()) return;
   std::string label(name);
   label.resize(34, ' ');
   std::cout << label << value << '\n';
@@ -114,7 +102,7 @@ void printAll() {
   print("mappings (vm.max_map_count)",
         kernelSays("/proc/sys/vm/max_map_count"));
 #endif
-  print("guard pages by", guardMethod());
+  print("guard pages by", naglfar::StackPool::guardMethod());
   print("largest N in one process", std::to_string(largest(true)));
   print("largest N, clients in a child", std::to_string(largest(false)));
   std::cout << '\n';

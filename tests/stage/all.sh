@@ -1,8 +1,6 @@
 #!/bin/sh
-# Exports the stage of each chapter, and builds and tests it by itself, with
-# nothing of a later chapter in reach. The tests are of the layers and
-# programs; the whole project's own run is what `make test` is for. Exhibits run
-# in the stage of their chapter, for most of them take seconds to go wrong.
+# Exports the stage of each chapter, builds and tests it by itself, with nothing
+# of a later chapter in reach, and lets its program serve a few clients.
 #
 #   all.sh [NN...]  only these stages
 
@@ -12,36 +10,29 @@ top=$PWD
 jobs=$(getconf _NPROCESSORS_ONLN)
 status=0
 
-# The stages have most of their files in common, and with the presets that
-# are built as they are: with ccache, if it is there, a file is compiled once.
-# For that, their builds lie as deep in their folders as those of the presets.
+# The stages have the given files in common: with ccache, if it is there, such
+# a file is compiled once.
 . "$top/tests/stage/ccache.sh"
 
-for folder in chapters/[0-9]*/; do
-  [ -f "$folder/comet.cpp" ] || continue
-  name=$(basename "$folder")
-  nn=${name%%-*}
-  if [ $# -gt 0 ]; then
-    case " $* " in
-      *" $nn "*) ;;
-      *) continue ;;
-    esac
-  fi
-  stage=$top/build/stage-$nn
-  cmake -DNN="$nn" -DDEST="$stage" -P tests/stage/export.cmake || exit 1
-  log=$stage/log.txt
+for number in ${*:-00 01 02 03 04 05 06}; do
+  stage=$top/build/stages/$number
+  log=$stage.log
+  program=small-$number
+  [ "$number" = 00 ] && program=comet-00
+  rm -rf "$stage"
+  python3 -B tests/stage/export.py "$number" "$stage" || exit 1
   if ( cd "$stage" &&
-    cmake -B build/debug -DCMAKE_BUILD_TYPE=Debug -DNAGLFAR_WERROR=ON &&
-    cmake --build build/debug --parallel "$jobs" &&
-    ctest --test-dir build/debug --parallel "$jobs" --timeout 120 \
-      --no-tests=error --output-on-failure -LE exhibit &&
-    ctest --test-dir build/debug --parallel "$jobs" --timeout 120 \
-      --output-on-failure -L exhibit -L "^$nn\$"
+    cmake -B build &&
+    cmake --build build --parallel "$jobs" &&
+    ctest --test-dir build --parallel "$jobs" --timeout 120 \
+      --no-tests=error --output-on-failure &&
+    "build/$program" 100 &&
+    "build/$program" --check
   ) > "$log" 2>&1; then
-    echo "stage $nn: $(grep 'tests passed' "$log")"
+    echo "stage $number: $(grep 'tests passed' "$log")"
   else
     grep -v ' Start \| Passed ' "$log" | tail -60
-    echo "stage $nn has failed"
+    echo "stage $number has failed"
     status=1
   fi
 done
