@@ -172,6 +172,9 @@ void Run::all() {
     tellWhatWaits("nothing is under way");
   } catch (const std::exception& error) {
     failure_ = error.what();
+  } catch (...) {  // what a program throws on purpose
+    scheduler_.cancel();
+    throw;
   }
   if (failure_.empty()) return;
   // The coroutines that are left use what the program is about to leave.
