@@ -83,7 +83,9 @@ static void order(Run& run) {
   go([&] {
     for (const int message : channel) got.push_back(message);
   }).name = "reader";
-  go([&] { channel.wait(); }).name = "watcher";
+  go([&] {
+    run.expect(channel.wait() || channel.closed(), "more is to come");
+  }).name = "watcher";
   run.all();
   run.expect(got == std::vector{1, 2, 3}, "out of order");
 }
@@ -226,6 +228,35 @@ static void tickets(Run& run) {
   run.expect(got == given, "a ticket was lost");
 }
 // [/explore-tickets]
+
+// [explore-in-vain]
+// One takes two places in a queue and waits for other things first, where the
+// notifications wake it in vain.
+static void inVain(Run& run) {
+  const Pair pair = socketpair();
+  WaitQueue queue;
+  Channel<int> channel;
+  bool good = false;
+  go([&] {
+    WaitQueue::Entry first(queue);
+    WaitQueue::Entry second(queue);
+    go([&] {
+      queue.first()->notify();
+      yield();
+      queue.first()->notify();
+    }).name = "notifier";
+    go([&] {
+      channel.write(1);
+      goWrite(pair.a.get(), "x");
+    }).name = "writer";
+    good = channel.read() == 1 && goRead(pair.b.get(), 1) == "x";
+    first.wait("a notification");
+    second.wait("a notification");
+  }).name = "waiter";
+  run.all();
+  run.expect(good, "woken in vain, it went on");
+}
+// [/explore-in-vain]
 
 // [explore-exception]
 // An exception leaves a coroutine and the run, while others are about to wait
@@ -407,6 +438,7 @@ std::span<const Program> programs() {
     {"reuse", reuse, false},
     {"deadline", deadline, false},
     {"tickets", tickets, false},
+    {"in-vain", inVain, false},
     {"exception", exception, false},
     {"sleep", sleep, false},
 #if CLAIMS(departures)
