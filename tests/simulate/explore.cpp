@@ -193,8 +193,9 @@ void Run::tellWhatWaits(const char* why) {
 #else
   std::ostringstream list;
   scheduler_.dump(list);
-  if (!list.str().empty())
-    failure_ = std::string(why) + ", and there are\n" + list.str();
+  if (list.str().empty()) return;
+  failure_ = std::string(why) + ", and there are\n" + list.str();
+  failure_.pop_back();  // the line end
 #endif
 }
 // [/explore-all]
