@@ -157,9 +157,11 @@ soak:
 simulate:
 	@.ci/setup.sh run test
 	@cmake --preset release > /dev/null
-	@cmake --build build --parallel $(JOBS) --target simulate
+	@cmake --build build --parallel $(JOBS) --target simulate small_simulate
 	@$(BIN)/simulate --seeds 1..1000000
 	@$(BIN)/simulate --explore
+	@$(BIN)/small_simulate --seeds 1..100000
+	@$(BIN)/small_simulate --explore
 	@for n in 1000 10000 100000 1000000; do $(BIN)/simulate --comet $$n; done
 
 mutants:

@@ -10,6 +10,9 @@
 # and tests that count allocations or let them fail, because valgrind makes the
 # allocations itself. A process that a test has forked is not looked at.
 #
+# The small version is left out, too: it tells no tool of its coroutines'
+# stacks. AddressSanitizer is told by tests/small_asan, and looks at all of it.
+#
 # The library has to be built where valgrind's header is: else it does not
 # tell of the coroutines' stacks, and valgrind complains of each switch.
 

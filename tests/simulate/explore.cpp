@@ -172,6 +172,9 @@ void Run::all() {
     tellWhatWaits("nothing is under way");
   } catch (const std::exception& error) {
     failure_ = error.what();
+  } catch (...) {  // what a program throws on purpose
+    scheduler_.cancel();
+    throw;
   }
   if (failure_.empty()) return;
   // The coroutines that are left use what the program is about to leave.
@@ -190,8 +193,9 @@ void Run::tellWhatWaits(const char* why) {
 #else
   std::ostringstream list;
   scheduler_.dump(list);
-  if (!list.str().empty())
-    failure_ = std::string(why) + ", and there are\n" + list.str();
+  if (list.str().empty()) return;
+  failure_ = std::string(why) + ", and there are\n" + list.str();
+  failure_.pop_back();  // the line end
 #endif
 }
 // [/explore-all]

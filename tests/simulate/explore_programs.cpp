@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <array>
+#include <memory>
 #include <system_error>
 
 namespace explore {
@@ -82,7 +83,9 @@ static void order(Run& run) {
   go([&] {
     for (const int message : channel) got.push_back(message);
   }).name = "reader";
-  go([&] { channel.wait(); }).name = "watcher";
+  go([&] {
+    run.expect(channel.wait() || channel.closed(), "more is to come");
+  }).name = "watcher";
   run.all();
   run.expect(got == std::vector{1, 2, 3}, "out of order");
 }
@@ -148,7 +151,8 @@ static void connection(Run& run) {
 
 // [explore-reuse]
 // A descriptor is closed while one waits for it and its news may be under
-// way; its number goes to another file, with other bytes.
+// way; its number goes to another file, with other bytes, for which the
+// closer may have to wait.
 static void reuse(Run& run) {
   Pair pair = socketpair();
   const int number = pair.a.get();
@@ -162,7 +166,7 @@ static void reuse(Run& run) {
       goClose(pair.a.release());
       Pair heirs = socketpair();
       run.expect(heirs.a.get() == number, "the number is not used again");
-      goWrite(heirs.b.get(), "2");
+      go([&] { goWrite(heirs.b.get(), "2"); }).name = "the heir's writer";
       second = goRead(heirs.a.get(), 1);
       goClose(heirs.a.release());
     }).name = "closer";
@@ -196,6 +200,103 @@ static void deadline(Run& run) {
   run.expect(got == 1 && channel.size() == 0, "a message was lost");
 }
 // [/explore-deadline]
+
+// [explore-tickets]
+// Two wait in a queue, until a deadline at which tickets are given to whoever
+// is first. Each ticket that was given has come.
+static void tickets(Run& run) {
+  WaitQueue queue;
+  const Deadline soon = after(1ms);
+  int given = 0;
+  int got = 0;
+  for (int i = 0; i < 2; ++i)
+    go([&] {
+      WaitQueue::Entry entry(queue);
+      const int error = errorOf([&] { entry.wait("a ticket", soon); });
+      run.expect(error == 0 || error == ETIMEDOUT, "another error");
+      if (error == 0) ++got;
+    }).name = "waiter";
+  go([&] {
+    naglfar::sleep(1ms);
+    while (WaitQueue::Entry* first = queue.first()) {
+      first->notify();
+      ++given;
+      yield();
+    }
+  }).name = "giver";
+  run.all();
+  run.expect(got == given, "a ticket was lost");
+}
+// [/explore-tickets]
+
+// [explore-in-vain]
+// One takes two places in a queue and waits for other things first, where the
+// notifications wake it in vain.
+static void inVain(Run& run) {
+  const Pair pair = socketpair();
+  WaitQueue queue;
+  Channel<int> channel;
+  bool good = false;
+  go([&] {
+    WaitQueue::Entry first(queue);
+    WaitQueue::Entry second(queue);
+    go([&] {
+      queue.first()->notify();
+      yield();
+      queue.first()->notify();
+    }).name = "notifier";
+    go([&] {
+      channel.write(1);
+      goWrite(pair.a.get(), "x");
+    }).name = "writer";
+    good = channel.read() == 1 && goRead(pair.b.get(), 1) == "x";
+    first.wait("a notification");
+    second.wait("a notification");
+  }).name = "waiter";
+  run.all();
+  run.expect(good, "woken in vain, it went on");
+}
+// [/explore-in-vain]
+
+// [explore-exception]
+// An exception leaves a coroutine and the run, while others are about to wait
+// for a message, for a byte and for time, or about to go on. They are unwound
+// where they stand, and the channel forgets its reader.
+static void exception(Run& run) {
+  struct Leaves {};
+  Channel<int> channel;
+  const Pair pair = socketpair();
+  int inside = 0;
+  const auto waits = [&](const char* name, auto call) {
+    go([&inside, call] {
+      const auto leave = [](int* number) { --*number; };
+      const std::unique_ptr<int, void (*)(int*)> atEnd(&inside, leave);
+      ++inside;
+      call();
+    }).name = name;
+  };
+  waits("reader", [&] { channel.read(); });
+  waits("reader of a byte", [&] { goRead(pair.b.get(), 1); });
+  waits("sleeper", [] { naglfar::sleep(1ms); });
+  go([&] {
+    channel.write(1);
+    goWrite(pair.a.get(), "x");
+    yield();
+    throw Leaves{};
+  }).name = "thrower";
+  bool left = false;
+  try {
+    run.all();
+  } catch (const Leaves&) {
+    left = true;
+  }
+  run.expect(left, "the exception did not leave the run");
+  run.expect(inside == 0, "not all were unwound");
+  const std::size_t messages = channel.size();
+  channel.write(2);
+  run.expect(channel.size() == messages + 1, "a reader is left that is gone");
+}
+// [/explore-exception]
 
 // [explore-sleep]
 // One sleeps, one lets others run, and one waits for a descriptor until then.
@@ -336,6 +437,9 @@ std::span<const Program> programs() {
     {"connections", connection<2>, false},
     {"reuse", reuse, false},
     {"deadline", deadline, false},
+    {"tickets", tickets, false},
+    {"in-vain", inVain, false},
+    {"exception", exception, false},
     {"sleep", sleep, false},
 #if CLAIMS(departures)
     {"waiters", waiters, false},

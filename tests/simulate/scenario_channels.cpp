@@ -81,6 +81,7 @@ void market(World& world) {
       for (bool more = true; more;) try {
           if (reader == 0 && world.coin()) {
             more = channel.wait(someDeadline());
+            world.expect(more || channel.closed(), "more is to come");
             continue;
           }
           const auto message = channel.next(someDeadline());

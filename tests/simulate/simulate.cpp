@@ -180,7 +180,8 @@ bool exploreOne(const std::string& myself, const explore::Program& program,
   std::cout << program.name << ": fails, after " << found.schedules
             << " schedules; the library's own order, but for "
             << found.differing << " of its choices:\n";
-  const explore::Choices choices = found.failure->choices();
+  explore::Choices choices = found.failure->choices();
+  if (choices.empty()) choices.push_back(0);
   show(program, choices, false);
   std::cout << "to see more: " << myself << " --explore " << program.name
             << " --trace --choices ";
