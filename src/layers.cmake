@@ -1,12 +1,12 @@
-# The layers of the library, lowest first. CMakeLists.txt makes a target of each
-# line.
+# The layers of the library, lowest first. CMakeLists.txt makes a target of
+# each line.
 #
 #   naglfar_layer(name HEADERS ... SOURCES ... LINKS lower layers)
 #
 # A layer that is APART is no part of naglfar::naglfar.
 #
-# ${poller} and ${switch} are what the build has chosen; ${assembly} is what the
-# switch has besides.
+# ${poller} and ${switch} are what the build has chosen; ${assembly} is what
+# the switch has besides.
 
 naglfar_layer(sys
   HEADERS sys.hpp sys/ledger.hpp

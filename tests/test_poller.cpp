@@ -66,7 +66,9 @@ struct Loop {
   void watch(int fd, Interest interest, Sleeper& sleeper) {
     poller.watch(fd, interest, sleeper.waiter);
   }
-  static void unwatch(Sleeper& sleeper) { sleeper.waiter.unwatch(); }
+  static void unwatch(Sleeper& sleeper) {
+    sleeper.waiter.unwatch();
+  }
   void run() {
     while (naglfar::Job* job = ready.pop()) job->run();
   }

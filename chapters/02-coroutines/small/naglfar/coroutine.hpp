@@ -100,9 +100,11 @@ class Coroutine : public Job, public List<Coroutine>::Link {  //[10]
   //]
   void resume() {
     Coroutine* const resumer = std::exchange(current_, this);
-    ++ledger.switches;                           //[10
+    Context here;                                //[10
+    resumer_ = &here;                            //[10
     std::swap(exceptions_, threadExceptions());  //[8
-    switchContext(resumer_, context_);
+    //[2-9 switchContext(resumer_, context_);
+    switchContext(here, context_);  //[10
     std::swap(exceptions_, threadExceptions());  //[8
     current_ = resumer;
     if (done_) end();  //[6
@@ -181,10 +183,7 @@ class Coroutine : public Job, public List<Coroutine>::Link {  //[10]
     self.leave();
   }
   //[2-9 void leave() { switchContext(context_, resumer_); }
-  void leave() {  //[10
-    ++ledger.switches;
-    switchContext(context_, resumer_);
-  }
+  void leave() { switchContext(context_, *resumer_); }  //[10
   // Runs on the resumer's stack.
   void end() {  //[6
     const std::exception_ptr escaped = std::move(escaped_);  //[7
@@ -196,7 +195,8 @@ class Coroutine : public Job, public List<Coroutine>::Link {  //[10]
   }
 
   Context context_;
-  Context resumer_;
+  //[2-9 Context resumer_;
+  Context* resumer_ = nullptr;  // where resume() waits  //[10
   StackPool& pool_;  //[4
   char* stack_;  //[4
   bool done_ = false;           //[6

@@ -36,6 +36,7 @@ inline void makeContext(Context& context, void* stack, std::size_t size,
 /// @param here Where to keep where this stack stopped.
 /// @param there Where another stack stopped.
 inline void switchContext(Context& here, const Context& there) {
+  ++ledger.switches;
   count(Call::rt_sigprocmask);
   sys::check(swapcontext(&here, &there), "swapcontext");
 }

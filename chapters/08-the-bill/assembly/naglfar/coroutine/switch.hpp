@@ -6,7 +6,7 @@
 // Invariant: a switch makes no system call, so the signal mask belongs to the
 // thread and not to its coroutines.
 //
-// It asks sys for the form of an error.
+// It asks sys for the form of an error and the ledger.
 
 #pragma once
 
@@ -27,6 +27,7 @@ inline void makeContext(Context& context, void* stack, std::size_t size,
 }
 
 inline void switchContext(Context& here, const Context& there) {
+  ++ledger.switches;
   switchRows(here, there);
 }
 
