@@ -555,6 +555,21 @@ TEST_CASE_FIXTURE(Run, "a timer that is not needed any more wakes nobody") {
   CHECK(turns == 2);
 }
 
+TEST_CASE_FIXTURE(Run,
+                  "the timer of a coroutine that was unwound wakes nothing") {
+  Log log;
+  Task sleeper = go([&log] {
+    const Leaves scope(log, "unwound");
+    naglfar::sleep(1ms);
+    log.push_back("woken");
+  });
+  naglfar::yield();
+  sleeper.cancel();
+  naglfar::sleep(3ms);
+  CHECK_NOTHROW(scheduler.run());
+  CHECK(log == Log{"unwound"});
+}
+
 TEST_CASE("after saturates instead of overflowing") {
   CHECK(after(sys::Duration::max()) == never);
   CHECK(after(1h) < never);
@@ -848,6 +863,16 @@ TEST_CASE_FIXTURE(
   naglfar::yield();  // within one turn
   CHECK(error == std::errc::operation_canceled);
   CHECK(coroutines() == 0);
+}
+
+TEST_CASE_FIXTURE(Run, "a close cancels the wait for the descriptor") {
+  Pipe pipe;
+  std::error_code error;
+  go([&] { error = errorOfWait(pipe.reader.get(), after(100ms)); });
+  naglfar::yield();
+  pipe.reader = sys::Fd();
+  scheduler.run();
+  CHECK(error == std::errc::operation_canceled);
 }
 
 // The byte queues the reader; before its turn the number is closed, and may
