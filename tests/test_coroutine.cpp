@@ -1327,7 +1327,7 @@ TEST_CASE("a stack that overflows a little is stopped at once") {
     StackPool pool;
     // A quarter of a stack more than there is. The stack at the highest
     // address has neighbours below.
-    constexpr int depth =
+    static const int depth =
         static_cast<int>(StackPool::stackSize / 2048 / 4 * 5);
     Coroutine* highest = nullptr;
     for (int i = 0; i < 3; ++i)
