@@ -1321,7 +1321,7 @@ TEST_CASE("a stack that overflows does not reach its neighbour") {
   checkOverflow(fate, "fourth");
 }
 
-TEST_CASE("a stack that overflows a little is stopped at once") {
+TEST_CASE("a stack that overflows a little does not reach its neighbour") {
   if (RUNNING_ON_VALGRIND || fiberHooksOn) return;
   const Fate fate = inChild([] {
     StackPool pool;
