@@ -1045,7 +1045,7 @@ TEST_CASE_FIXTURE(Run, "dump lists every coroutine and what it waits for") {
   CHECK_FALSE(lineOf("newcomer").empty());
 }
 
-TEST_CASE("a coroutine that runs is not listed as one that waits") {
+TEST_CASE("a coroutine that runs is not listed as waiting") {
   Scheduler scheduler;
   std::ostringstream out;
   Job* parked = nullptr;
