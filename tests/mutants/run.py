@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Mutants: mistakes that people make, planted one at a time in the library.
+"""Mutants: mistakes that people make, planted one at a time in the library, and
+in the small version of the chapters (small-*.patch).
 
 Each tests/mutants/*.patch is one mistake: a header that tells of it, and a
 unified diff of the sources. The test that the header names must fail on it. A
@@ -41,6 +42,9 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parents[2]
 LAYERS = ["sys", "job", "poller", "coroutine", "scheduler", "channel", "io",
           "file", "server", "http", "mixins"]
+SMALL = [f"small-{layer}" for layer in
+         ["poller", "coroutine", "scheduler", "channel", "io", "file",
+          "server", "http"]]
 # How long a test may take with a mutant before it counts as hanging: so many
 # seconds, and ten times what it takes without.
 PATIENCE = 10
@@ -83,7 +87,12 @@ class Mutant:
 
     @property
     def layer(self):
-        return self.name.split("-")[0]
+        return re.match("(small-)?[^-]*", self.name)[0]
+
+    @property
+    def programs(self):
+        """What stands before the colon in the names of its tests."""
+        return [test.partition(":")[0] for test in self.tests]
 
     def __post_init__(self):
         header, diff = [], []
@@ -96,9 +105,9 @@ class Mutant:
                     ("Test", self.tests), ("a diff", self.files)] if not there]
         if missing:
             raise Trouble(f"{self.path.name}: has no {', no '.join(missing)}")
-        if self.layer not in LAYERS:
+        if self.layer not in LAYERS + SMALL:
             raise Trouble(f"{self.path.name}: its name does not begin with a "
-                          f"layer ({', '.join(LAYERS)})")
+                          f"layer ({', '.join(LAYERS + SMALL)})")
 
     def read_header(self, lines):
         fields = []
@@ -219,7 +228,7 @@ def read_mutants(folder):
             mutants.append(Mutant(path))
         except Trouble as trouble:
             troubles.append(str(trouble))
-    mutants.sort(key=lambda m: (LAYERS.index(m.layer), m.name))
+    mutants.sort(key=lambda m: ((LAYERS + SMALL).index(m.layer), m.name))
     return mutants, troubles
 
 
@@ -229,12 +238,18 @@ TABLE = re.compile(r"(<!-- mutants -->\n).*?(<!-- /mutants -->)", re.DOTALL)
 
 
 def table(mutants):
-    """The mutants of the page, for each layer a table."""
+    """The mutants of the page, for each layer a table. Those of the small
+    version are a part of their own."""
     lines = []
-    for layer in LAYERS:
+    for layer in LAYERS + SMALL:
         rows = [m for m in mutants if m.layer == layer]
         if not rows:
             continue
+        if layer in SMALL and "## The small version" not in lines:
+            lines += ["", "## The small version", "",
+                      "These stand in the headers that the reader types in, "
+                      "`chapters/*/small`. Their tests are the",
+                      "same as the library's, compiled with those headers."]
         lines += ["", f"### {layer}", "",
                   "| mutant | the mistake | caught by |", "|---|---|---|"]
         for m in rows:
@@ -393,15 +408,16 @@ class Worker:
         return found
 
     def target_of(self, options, test, log):
-        """Which program a test runs. Those of tests/test_<layer>.cpp are not
-        known to ctest before that is built."""
+        """Which program a test runs. The tests of a test_<name>, or of a
+        small_<name>, are not known to ctest before that is built."""
         folder = self.build_folder(options, log)
         known = self.tests_of(folder)
         if test in known and known[test][0]:
             for word in known[test][0]:
                 if Path(word).parent == folder / "bin":
                     return Path(word).name
-        return "test_" + test.partition(":")[0]
+        name = test.partition(":")[0]
+        return name if name.startswith("small_") else f"test_{name}"
 
     def prepare(self, options, test, log):
         """Sees to it that the target of a test is built as it should be, and
@@ -483,7 +499,7 @@ class Queue:
         self.lock = threading.Lock()
         self.left = {}
         for mutant in mutants:
-            key = (mutant.options, mutant.tests[0].partition(":")[0])
+            key = (mutant.options, mutant.programs[0])
             self.left.setdefault(key, []).append(mutant)
         self.owners = {}
 
@@ -585,8 +601,8 @@ def touched(mutants, changed):
     test's, or it is their patch."""
     return [m for m in mutants
             if changed & {*m.files, f"tests/mutants/{m.path.name}",
-                          *(f"tests/test_{test.partition(':')[0]}.cpp"
-                            for test in m.tests)}]
+                          *(f"tests/test_{name.removeprefix('small_')}.cpp"
+                            for name in m.programs)}]
 
 
 def chosen(mutants, only, part, since, top):

@@ -175,6 +175,18 @@ class Verdicts(Small):
             self.assertEqual(run.for_this_machine(self.read()), [])
         self.assertIn("sys-sum: left out, it is for pdp11", said.getvalue())
 
+    def test_the_small_version_has_programs_of_its_own(self):
+        self.put("CMakeLists.txt", CMAKE + """
+            add_executable(small_sys src/sum.cpp tests/test_sys.cpp)
+            add_test(NAME small_sys:sums COMMAND small_sys sums)""")
+        self.mutant("sys:sums", "small_sys:sums", "small-io-sum")
+        self.assertEqual(self.judged(), ("caught", True))
+        self.assertFalse(
+            (self.top / "build/mutants/1/build/bin/test_sys").exists())
+        self.mutant("sys:sums", "small_sys:summs", "small-io-sum")
+        self.assertEqual(self.judged(), ("TROUBLE", False))
+        self.assertIn('there is no test "small_sys:summs"', self.said)
+
     def test_what_an_interrupted_run_has_left_is_put_right(self):
         self.mutant()
         self.judged()
@@ -233,6 +245,18 @@ class Patches(Small):
     def test_a_name_begins_with_a_layer(self):
         self.mutant(name="sum-sys")
         self.assertIn("sum-sys.patch: its name", self.troubles())
+        self.mutant(name="small-sum")
+        self.assertIn("small-sum.patch: its name", self.troubles())
+
+    def test_the_small_version_is_a_part_of_the_page(self):
+        self.mutant()
+        self.mutant(name="small-io-sum")
+        run.refresh(self.top, self.read())
+        page = (self.top / "docs/mutants.md").read_text()
+        places = [page.index(text) for text in [
+            "\n### sys\n", "| [sys-sum]", "\n## The small version\n",
+            "\n### small-io\n", "| [small-io-sum]"]]
+        self.assertEqual(places, sorted(places))
 
     def test_refresh_renews_what_check_refuses(self):
         self.mutant()
@@ -324,6 +348,13 @@ class Changed(Small):
             self.commit()
             self.assertEqual(self.since("HEAD~1"), mutants)
             self.assertEqual(self.since("HEAD"), [])
+
+    def test_both_versions_have_the_same_test_file(self):
+        path = self.patches / "sys-sum.patch"
+        path.write_text(path.read_text().replace("Test: sys", "Test: small_sys"))
+        self.commit()
+        self.put("tests/test_sys.cpp", "// changed\n")
+        self.assertEqual(self.since(), ["sys-sum"])
 
     def test_so_does_a_patch(self):
         path = self.patches / "sys-sum.patch"
