@@ -731,6 +731,28 @@ TEST_SUITE("server: ScheduledMixIn") {
     CHECK(serving.server.errors[0] == "the handler failed");
   }
 
+  // The handler has written its answer, and to send it fails.
+  TEST_CASE_FIXTURE(Run, "a client that takes no answer ends no server") {
+    static bool gone;
+    gone = false;
+    InCoroutine<Scheduled> serving(
+        anyPort, [](ScheduledFile& request, const sys::Address&, TCPServer&) {
+          request.write("answer to " + request.readline());
+          while (!gone) yield();
+        });
+    const sys::Address address = serving.server.server_address;
+    {
+      ScheduledFile client = ScheduledFile::connectTcp(address);
+      client.write("hello\n");
+      yieldTimes(5);
+      const linger now{1, 0};
+      ::setsockopt(client.fileno(), SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    }
+    gone = true;
+    CHECK(ask(address, "hello\n") == "answer to hello\n");
+    CHECK(serving.server.errors.size() == 1);
+  }
+
   TEST_CASE_FIXTURE(Run, "an error is one line on standard error") {
     InCoroutine<ScheduledMixIn<TCPServer>> serving(anyPort, answer);
     std::ostringstream log;
