@@ -1060,6 +1060,27 @@ TEST_SUITE("server: what accept says") {
     }
   }
 
+  // The descriptors of others are not free again within a millisecond. The
+  // server has answered when it asks for the next connection.
+  TEST_CASE_FIXTURE(Run, "without descriptors it tries ten times a second") {
+    InCoroutine<TestServer> serving(anyPort, answer);
+    ScheduledFile client =
+        ScheduledFile::connectTcp(serving.server.server_address);
+    acceptError = EMFILE;
+    acceptFailsAlways = true;
+    client.write("hello\n");
+    const int before = acceptFailures;
+    const sys::Time start = sys::now();
+    sleep(30ms);
+    const auto tenths = (sys::now() - start) / 100ms;
+    const int tries = acceptFailures - before;
+    acceptFailsAlways = false;
+    acceptError = 0;
+    CHECK(tries >= 1);
+    CHECK(tries <= tenths + 1);
+    CHECK(client.read() == "answer to hello\n");
+  }
+
   TEST_CASE_FIXTURE(Run, "a socket that cannot listen is an error") {
     for (const int type : {SOCK_STREAM, SOCK_DGRAM}) {
       const auto badListener = [type] {
