@@ -3,11 +3,17 @@
 // doctest is content with a run of no test at all: a filter that matches
 // nothing passes, and so does an empty file. Here both fail. A list of a part
 // of the tests may be empty, such as that of a test suite.
+//
+// A test that ends the process before its time fails, too, though with exit
+// status 0: so does a stack of makecontext(3) whose first function returns.
 
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 
+#include <unistd.h>
+
 #include <cstdio>
+#include <cstdlib>
 
 #include "listener.hpp"
 
@@ -29,11 +35,24 @@ struct Counter : TestListener {
 
 REGISTER_LISTENER("counter", 1, Counter);
 
+// The process of main() until its tests are over. Children of fork(2) end as
+// they like.
+pid_t testing = 0;
+
+void refuseToEnd() {
+  if (getpid() != testing) return;
+  std::fputs("a test has ended the process\n", stderr);
+  _exit(1);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  testing = getpid();
+  std::atexit(refuseToEnd);
   doctest::Context context(argc, argv);
   const int result = context.run();
+  testing = 0;
   if (Counter::selected != 0) return result;
   std::fprintf(stderr, "%s: no test was selected\n", argv[0]);
   return 1;

@@ -1074,6 +1074,46 @@ TEST_CASE("what a closure's end makes has a stack of its own") {
   CHECK(coroutines() == 0);
 }
 
+TEST_CASE("what a coroutine has captured is destroyed on its own stack") {
+  Stage stage;
+  std::vector<Coroutine*> seen;
+  const auto make = [&] {
+    std::shared_ptr<int> token(new int(0), [&seen](const int* number) {
+      delete number;
+      seen.push_back(Coroutine::current());
+    });
+    return &stage.make([token = std::move(token)] { Coroutine::suspend(); });
+  };
+  Coroutine* const ends = make();
+  Coroutine* const destroyed = make();
+  ends->resume();
+  destroyed->resume();
+  CHECK(seen.empty());
+  ends->resume();
+  Coroutine::destroy(*destroyed);
+  CHECK(seen == std::vector<Coroutine*>{ends, destroyed});
+}
+
+TEST_CASE(
+    "what the end of a closure that never ran makes has its own stack") {
+  Log log;
+  Stage stage;
+  Coroutine* child = nullptr;
+  std::shared_ptr<int> last(new int(0), [&](const int* number) {
+    delete number;
+    child = &stage.make([&log] { log.push_back("child"); });
+  });
+  Coroutine& c = stage.make([last = std::move(last)] {});
+  const auto place = reinterpret_cast<std::intptr_t>(&c);
+  Coroutine::destroy(c);
+  REQUIRE(child != nullptr);
+  CHECK(std::abs(reinterpret_cast<std::intptr_t>(child) - place) >
+        static_cast<std::intptr_t>(StackPool::stackSize / 2));
+  CHECK(coroutines() == 1);
+  child->resume();
+  CHECK(log == Log{"child"});
+}
+
 TEST_CASE("a stack used again takes a larger closure") {
   // What sanitizers and valgrind remember of the former frames must not
   // concern the new closure, which stands where they were.
@@ -1279,6 +1319,26 @@ TEST_CASE("a stack that overflows does not reach its neighbour") {
     return 0;
   });
   checkOverflow(fate, "fourth");
+}
+
+TEST_CASE("a stack that overflows a little does not reach its neighbour") {
+  if (RUNNING_ON_VALGRIND || fiberHooksOn) return;
+  const Fate fate = inChild([] {
+    StackPool pool;
+    // A quarter of a stack more than there is. The stack at the highest
+    // address has neighbours below.
+    static const int depth =
+        static_cast<int>(StackPool::stackSize / 2048 / 4 * 5);
+    Coroutine* highest = nullptr;
+    for (int i = 0; i < 3; ++i)
+      highest =
+          std::max(highest, &Coroutine::make(pool, [] { recurse(depth); }),
+                   std::less<>());
+    highest->name = "highest";
+    highest->resume();
+    return 0;
+  });
+  checkOverflow(fate, "highest");
 }
 
 TEST_CASE("a fault that is no overflow is not reported as one") {

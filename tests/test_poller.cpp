@@ -66,7 +66,9 @@ struct Loop {
   void watch(int fd, Interest interest, Sleeper& sleeper) {
     poller.watch(fd, interest, sleeper.waiter);
   }
-  static void unwatch(Sleeper& sleeper) { sleeper.waiter.unwatch(); }
+  static void unwatch(Sleeper& sleeper) {
+    sleeper.waiter.unwatch();
+  }
   void run() {
     while (naglfar::Job* job = ready.pop()) job->run();
   }
@@ -475,6 +477,21 @@ TEST_SUITE("poller: waking") {
     loop.poll();
     CHECK(reader.woken == 1);
     CHECK(writer.woken == 1);
+  }
+
+  TEST_CASE("a waiter that waits for input sleeps through news of room") {
+    Loop loop;
+    Pair pair;
+    Sleeper reader;
+    REQUIRE(fill(pair.fd()));
+    loop.watch(pair.fd(), Interest::read, reader);
+    loop.poll();
+    CHECK(drain(pair.peer.get()));
+    loop.poll();
+    CHECK(reader.woken == 0);
+    send(pair.peer);
+    loop.poll();
+    CHECK(reader.woken == 1);
   }
 
   TEST_CASE("both directions wake in one poll") {
@@ -1120,6 +1137,25 @@ TEST_SUITE("poller: defects of the original") {
     CHECK(heir.waiter.error == 0);
   }
 
+  // Some backends throw, and others wake the waiter with the error.
+  TEST_CASE("a watch that fails leaves no waiter behind") {
+    Loop loop;
+    Sleeper reader;
+    int number = -1;
+    {
+      const Pair gone;
+      number = gone.fd();
+    }
+    try {
+      loop.watch(number, Interest::read, reader);
+    } catch (const std::system_error& error) {
+      CHECK(error.code().value() == EBADF);
+    }
+    loop.poll();
+    CHECK_FALSE(reader.waiter.watching());
+    CHECK(loop.watches(0));
+  }
+
   TEST_CASE("defect 23: a watched descriptor that was closed ends nothing") {
     Loop loop;
     Pair good;
@@ -1242,6 +1278,22 @@ TEST_SUITE("poller: signals") {
       const Interrupter interrupter(-1, 0, 50'000);
       loop.poll(time);
       CHECK(Interrupter::signals > 0);  // only a signal has ended the wait
+    }
+    CHECK(reader.woken == 0);
+  }
+
+  TEST_CASE("a time of less than 0 is for ever") {
+    Loop loop;
+    Pair pair;
+    Sleeper reader;
+    loop.watch(pair.fd(), Interest::read, reader);
+    loop.poll();
+    for (const sys::Duration time :
+         {sys::Duration(-1ns), sys::Duration(-1ms), sys::Duration::min()}) {
+      CAPTURE(time.count());
+      const Interrupter interrupter(-1, 0, 50'000);
+      loop.poll(time);
+      CHECK(Interrupter::signals > 0);
     }
     CHECK(reader.woken == 0);
   }

@@ -364,6 +364,51 @@ TEST_CASE_FIXTURE(Run, "who leaves the end of a line leaves it to the next") {
   CHECK(log == Log{"a", "c"});
 }
 
+TEST_CASE_FIXTURE(
+    Run, "an entry that is woken by mistake keeps its place in the line") {
+  Log log;
+  WaitQueue line;
+  Job* first = nullptr;
+  for (const char* name : {"a", "b"})
+    go([&, name] {
+      if (first == nullptr) first = &scheduler.self();
+      WaitQueue::Entry entry(line);
+      entry.wait("a call");
+      log.push_back(name);
+    });
+  naglfar::yield();
+  scheduler.wake(*first);
+  naglfar::yield();
+  CHECK(log.empty());
+  line.first()->notify();
+  naglfar::yield();
+  CHECK(log == Log{"a"});
+  line.first()->notify();
+  scheduler.run();
+  CHECK(log == Log{"a", "b"});
+}
+
+TEST_CASE("a notification between the deadline and the turn is not lost") {
+  Scheduler scheduler;
+  WaitQueue line;
+  const Deadline deadline = after(1ms);
+  bool notified = false;
+  go([&] {
+    while (scheduler.park("time", -1, deadline - 1us)) continue;
+    line.notifyAll();  // its own deadline comes first, and so does its turn
+  });
+  go([&] {
+    WaitQueue::Entry entry(line);
+    entry.wait("a call", deadline);
+    notified = true;
+  });
+  go([&] {  // then both are over when the poller looks at the clock
+    while (sys::now() < deadline) continue;
+  });
+  CHECK_NOTHROW(scheduler.run());
+  CHECK(notified);
+}
+
 // --- time ---
 
 TEST_CASE_FIXTURE(Run,
@@ -468,6 +513,11 @@ TEST_CASE_FIXTURE(Run, "a deadline wakes the thread's own stack as well") {
   CHECK_FALSE(scheduler.park("nothing", -1, sys::now() - 1s));
 }
 
+TEST_CASE_FIXTURE(Run, "a deadline before all time is over at once") {
+  CHECK_FALSE(scheduler.park("nothing", -1, Deadline()));
+  CHECK_FALSE(scheduler.park("nothing", -1, Deadline::min()));
+}
+
 TEST_CASE("who was woken before its deadline has not missed it") {
   // The wake-up comes first, then the deadline, then its turn.
   Scheduler scheduler;
@@ -503,6 +553,21 @@ TEST_CASE_FIXTURE(Run, "a timer that is not needed any more wakes nobody") {
   scheduler.wake(*sleeper);
   scheduler.run();
   CHECK(turns == 2);
+}
+
+TEST_CASE_FIXTURE(Run,
+                  "the timer of a coroutine that was unwound wakes nothing") {
+  Log log;
+  Task sleeper = go([&log] {
+    const Leaves scope(log, "unwound");
+    naglfar::sleep(1ms);
+    log.push_back("woken");
+  });
+  naglfar::yield();
+  sleeper.cancel();
+  naglfar::sleep(3ms);
+  CHECK_NOTHROW(scheduler.run());
+  CHECK(log == Log{"unwound"});
 }
 
 TEST_CASE("after saturates instead of overflowing") {
@@ -800,6 +865,16 @@ TEST_CASE_FIXTURE(
   CHECK(coroutines() == 0);
 }
 
+TEST_CASE_FIXTURE(Run, "a close cancels the wait for the descriptor") {
+  Pipe pipe;
+  std::error_code error;
+  go([&] { error = errorOfWait(pipe.reader.get(), after(100ms)); });
+  naglfar::yield();
+  pipe.reader = sys::Fd();
+  scheduler.run();
+  CHECK(error == std::errc::operation_canceled);
+}
+
 // The byte queues the reader; before its turn the number is closed, and may
 // be somebody else's.
 TEST_CASE_FIXTURE(Run,
@@ -970,6 +1045,22 @@ TEST_CASE_FIXTURE(Run, "dump lists every coroutine and what it waits for") {
   CHECK_FALSE(lineOf("newcomer").empty());
 }
 
+TEST_CASE("a coroutine that runs is not listed as waiting") {
+  Scheduler scheduler;
+  std::ostringstream out;
+  Job* parked = nullptr;
+  go([&] {
+    parked = &scheduler.self();
+    scheduler.park("a call");
+    scheduler.dump(out);
+  });
+  go([&] { scheduler.wake(*parked); });
+  scheduler.run();
+  INFO(out.str());
+  CHECK_FALSE(out.str().empty());
+  CHECK_FALSE(contains(out.str(), "a call"));
+}
+
 // --- the end ---
 
 TEST_CASE("a scheduler that goes destroys what never started") {
@@ -1088,6 +1179,20 @@ TEST_CASE("a thread may have one scheduler after the other") {
   }
   CHECK_THROWS_AS(Scheduler::current(), std::logic_error);
   CHECK(runs == 3);
+}
+
+TEST_CASE("a descriptor may be closed after its scheduler has ended") {
+  std::optional<Pipe> pipe(std::in_place);
+  {
+    Scheduler scheduler;
+    go([&] { pipe->read(); });
+    go([&] { pipe->put(); });
+    scheduler.run();
+  }
+  pipe.reset();
+  const Pipe next;
+  next.put();
+  CHECK(next.take());
 }
 
 TEST_CASE("a thread has one scheduler at a time") {
