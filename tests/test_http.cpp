@@ -272,6 +272,16 @@ TEST_SUITE("http: requests") {
     CHECK(answerTo("\r\n", "HTTP/1.1") == "");
   }
 
+  TEST_CASE("a handler without do_GET answers 501") {
+    class Bare : public Handler {
+     public:
+      using Handler::Handler;
+      void do_GET() override { BaseHTTPRequestHandler::do_GET(); }
+    };
+    CHECK(has(exchange<Bare>("GET / HTTP/1.0\r\n\r\n").answer,
+              "HTTP/1.0 501 Unsupported method ('GET')"));
+  }
+
 #if CLAIMS(all_of_http)
   TEST_CASE("HTTP/0.9 gets a body alone and its connection is closed") {
     CHECK(answerTo("GET /old\r\n") == "GET /old HTTP/0.9");
@@ -778,6 +788,15 @@ TEST_SUITE("http: connections") {
   }
 #endif
 
+  TEST_CASE("the end of a connection is not the end of a head") {
+    for (const std::string half :
+         {"GET / HTTP/1.0", "GET / HTTP/1.0\r\n", "GET / HTTP/1.0\r\nA: b",
+          "GET / HTTP/1.0\r\nA: b\r\n"}) {
+      CAPTURE(half);
+      CHECK(answerTo(half).starts_with("HTTP/1.0 400 "));
+    }
+  }
+
   TEST_CASE_FIXTURE(Run, "defect 17: half a request is not handled") {
     ScheduledMixIn<HTTPServer> server(sys::Address("localhost", 0),
                                       handlerFor<Handler>);
@@ -798,6 +817,93 @@ TEST_SUITE("http: connections") {
   }
 }
 // [/connection-tests]
+
+// [patience-tests]
+namespace {
+
+// Waits for so long for a head.
+sys::Duration patience;
+
+class Impatient : public Handler {
+ public:
+  Impatient(ScheduledFile& request, const sys::Address& client,
+            TCPServer& accepted_by)
+      : Handler(request, client, accepted_by) {
+#if CLAIMS(all_of_http)
+    headerTimeout = patience;
+#else
+    timeout = patience;
+#endif
+  }
+};
+
+// Handles what comes from a client in a coroutine.
+template <class H>
+void serve(sys::Fd connection) {
+  go([file = ScheduledFile(std::move(connection))]() mutable {
+    H(file, someClient, someServer()).handle();
+    file.close();
+  });
+}
+
+}  // namespace
+
+TEST_SUITE("http: the time for a head") {
+  TEST_CASE_FIXTURE(Run, "half a head is answered by 408 in time") {
+    patience = 5ms;
+    for (const std::string half :
+         {"G", "GET / HTTP/1.0\r\n", "GET / HTTP/1.0\r\nA: b\r\nC"}) {
+      CAPTURE(half);
+      Sockets sockets;
+      serve<Impatient>(std::move(sockets.b));
+      put(sockets.a.get(), half);
+      ScheduledFile client(std::move(sockets.a));
+      CHECK(has(client.readline(), "HTTP/1.0 408 Request Timeout"));
+      scheduler.run();
+    }
+  }
+
+  // Each header comes in time, and all of them together do not.
+  TEST_CASE_FIXTURE(Run, "a head that comes line by line is 408 in time") {
+    patience = 20ms;
+    Sockets sockets;
+    std::string status;
+    serve<Impatient>(std::move(sockets.b));
+    go([&] {
+      ScheduledFile client(sys::Fd(sys::dup(sockets.a.get())));
+      status = client.readline();
+    });
+    put(sockets.a.get(), "GET / HTTP/1.0\r\n");
+    for (int header = 0; header < 90 && status.empty(); ++header) {
+      sleep(1ms);
+      errorOf([&] { put(sockets.a.get(), "A: b\r\n"); });
+    }
+    errorOf([&] { put(sockets.a.get(), "\r\n"); });
+    scheduler.run();
+    CHECK(has(status, "HTTP/1.0 408 Request Timeout"));
+  }
+
+  TEST_CASE_FIXTURE(Run, "the time for a head does not end its answer") {
+    class Late : public Impatient {
+     public:
+      using Impatient::Impatient;
+      void do_GET() override {
+        sleep(2 * patience);
+        send_response(200);
+        end_headers();
+        wfile.write(std::string(1 << 20, 'x'));
+      }
+    };
+    patience = 1ms;
+    Sockets sockets;
+    put(sockets.a.get(), "GET / HTTP/1.0\r\n\r\n");
+    serve<Late>(std::move(sockets.b));
+    ScheduledFile client(std::move(sockets.a));
+    CHECK(body(client.read()).size() == 1 << 20);
+    scheduler.run();
+  }
+}
+// [/patience-tests]
 
 // [long-line-tests]
 TEST_SUITE("http: long request lines") {
@@ -893,6 +999,13 @@ TEST_SUITE("http: responses") {
     }
   }
 #endif
+
+  TEST_CASE("an error has a body that says what it is") {
+    const std::string answer = answerTo(
+        "GET / HTTP/1.0\r\nX: " + std::string(66'000, 'x') + "\r\n\r\n");
+    CHECK(contains(answer, "\r\nContent-Type: text/"));
+    CHECK(contains(body(answer), "Request Header Fields Too Large"));
+  }
 
   TEST_CASE("a header with a line end in it is refused") {
     Sockets sockets(sys::Mode::blocking);

@@ -731,6 +731,28 @@ TEST_SUITE("server: ScheduledMixIn") {
     CHECK(serving.server.errors[0] == "the handler failed");
   }
 
+  // The handler has written its answer, and to send it fails.
+  TEST_CASE_FIXTURE(Run, "a client that takes no answer ends no server") {
+    static bool gone;
+    gone = false;
+    InCoroutine<Scheduled> serving(
+        anyPort, [](ScheduledFile& request, const sys::Address&, TCPServer&) {
+          request.write("answer to " + request.readline());
+          while (!gone) yield();
+        });
+    const sys::Address address = serving.server.server_address;
+    {
+      ScheduledFile client = ScheduledFile::connectTcp(address);
+      client.write("hello\n");
+      yieldTimes(5);
+      const linger now{1, 0};
+      ::setsockopt(client.fileno(), SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    }
+    gone = true;
+    CHECK(ask(address, "hello\n") == "answer to hello\n");
+    CHECK(serving.server.errors.size() == 1);
+  }
+
   TEST_CASE_FIXTURE(Run, "an error is one line on standard error") {
     InCoroutine<ScheduledMixIn<TCPServer>> serving(anyPort, answer);
     std::ostringstream log;
@@ -1036,6 +1058,27 @@ TEST_SUITE("server: what accept says") {
       InCoroutine<Scheduled> serving(anyPort, answer);
       check(serving);
     }
+  }
+
+  // The descriptors of others are not free again within a millisecond. The
+  // server has answered when it asks for the next connection.
+  TEST_CASE_FIXTURE(Run, "without descriptors it tries ten times a second") {
+    InCoroutine<TestServer> serving(anyPort, answer);
+    ScheduledFile client =
+        ScheduledFile::connectTcp(serving.server.server_address);
+    acceptError = EMFILE;
+    acceptFailsAlways = true;
+    client.write("hello\n");
+    const int before = acceptFailures;
+    const sys::Time start = sys::now();
+    sleep(30ms);
+    const auto tenths = (sys::now() - start) / 100ms;
+    const int tries = acceptFailures - before;
+    acceptFailsAlways = false;
+    acceptError = 0;
+    CHECK(tries >= 1);
+    CHECK(tries <= tenths + 1);
+    CHECK(client.read() == "answer to hello\n");
   }
 
   TEST_CASE_FIXTURE(Run, "a socket that cannot listen is an error") {
