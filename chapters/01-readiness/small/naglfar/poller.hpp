@@ -54,7 +54,6 @@ class Poller {
     List<Waiter>& waiting = slot.waiting[static_cast<int>(interest)];
     if (!waiting.empty()) sys::fail(EBUSY, "watch: another waits");  //[8
     attach(fd, interest, slot);
-    waiter.error = 0;  //[9
     waiting.append(waiter);
     //]
     //[2-3 waiting_.append(waiter);

@@ -171,7 +171,7 @@ class Scheduler {
     //[8-8 park(what, fd, deadline);
     const bool inTime = park(what, fd, deadline);  //[9
     if (poller_.generation(fd) != generation) sys::fail(ECANCELED, "wait"); //[10
-    if (waiter.error != 0) sys::fail(waiter.error, "wait");
+    //[8-9 if (waiter.error != 0) sys::fail(waiter.error, "wait");
     if (!inTime) sys::fail(ETIMEDOUT, "wait");                          //[9
   }
   /// Wakes the coroutines that wait for a descriptor, before it is closed.
