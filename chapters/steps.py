@@ -246,9 +246,9 @@ RUN = ["00-the-run/harness.*", "00-the-run/check.*", "00-the-run/limits.*", "00-
 
 BUILD = """\
 # Step {step} of chapter {chapter}: your headers are in naglfar/, what they stand
-# on is in given/. Build and run the demos:
+# on is in given/. Build and run a demo:
 #
-#     cmake -S . -B build && cmake --build build && build/{demo}
+#     cmake -S . -B build && cmake --build build --target {demo} && build/{demo}
 
 cmake_minimum_required(VERSION 3.20)
 project(step CXX)
@@ -268,14 +268,17 @@ if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
 else()
   target_compile_definitions(given PUBLIC NAGLFAR_KQUEUE)
 endif()
+if(APPLE)  # for <ucontext.h>, and for what that hides
+  target_compile_definitions(given PUBLIC _XOPEN_SOURCE=700 _DARWIN_C_SOURCE)
+endif()
 
 function(program name)
-  add_executable(${{name}} ${{ARGN}})
+  add_executable(${{name}} {exclude}${{ARGN}})
   target_compile_options(${{name}} PRIVATE -Wall -Wextra -Wshadow)
   target_link_libraries(${{name}} PRIVATE given)
 endfunction()
 
-file(GLOB demos *.cpp)
+file(GLOB demos CONFIGURE_DEPENDS *.cpp)
 foreach(demo IN LISTS demos)
   cmake_path(GET demo STEM name)
   program(${{name}} ${{demo}})
@@ -317,18 +320,23 @@ def give_run(chapter, dest):
 
 
 def export(chapter, step, dest):
-    """Puts the reader at a step: all that is needed to build and run it."""
+    """Puts the reader at a step: all that is needed to build and run it.
+
+    Step 0 is where a chapter begins: the headers of the chapters before, and
+    all demos, none of which can be built yet."""
     if dest.exists() and any(dest.iterdir()):
         raise Fault(f"{dest} is not empty")
     extract(chapter, step, dest)
     give(chapter, dest)
-    demos = [promise.demo for promise in promises(chapter).get(step, [])]
+    demos = [promise.demo for at, there in sorted(promises(chapter).items())
+             for promise in there if step in (0, at)]
     for demo in demos:
         write(dest / demo.name, demo.read_text())
     names = {"chapter": chapter.name[:2], "step": step, "demo": demos[0].stem,
-             "source": run_of(chapter).name}
+             "source": run_of(chapter).name,
+             "exclude": "EXCLUDE_FROM_ALL " if step == 0 else ""}
     text = BUILD.format(**names)
-    if step == steps_of(chapter):
+    if step in (0, steps_of(chapter)):
         text += BUILD_RUN.format(**names)
         give_run(chapter, dest)
     write(dest / "CMakeLists.txt", text)
@@ -492,9 +500,9 @@ def main():
             chapter = folder_of(options.chapter)
             last = steps_of(chapter)
             step = options.step if options.step is not None else last
-            if not 1 <= step <= last:
+            if not 0 <= step <= last:
                 raise Fault(f"chapter {options.chapter} has the steps 1 to "
-                            f"{last}")
+                            f"{last}, and begins at 0")
             export(chapter, step, options.dest)
             print(f"step {step} of {last} of {chapter.name} is in "
                   f"{options.dest}")

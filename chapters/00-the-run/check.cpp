@@ -66,16 +66,17 @@ static std::string verdict(bool ended, int status, const rusage& usage) {
     const auto cpu = usage.ru_utime.tv_sec + usage.ru_stime.tv_sec;
     return "the run does not finish. After " + std::to_string(checkPatience) +
            " s it " +
-           (cpu >= checkPatience / 2
+           (cpu >= 1  // a run that sleeps has used some hundredths
                 ? "spins: something is asked again and again."
                 : "sleeps: something is never woken.");
   }
   if (WIFSIGNALED(status))
     return std::string("the run was ended by ") +
            ::strsignal(WTERMSIG(status)) +
-           (WTERMSIG(status) == SIGSEGV
-                ? ". Was a stack used up, or used after its coroutine ended?"
-                : ".");
+           (WTERMSIG(status) == SIGSEGV ? ". Was a stack used up, or used "
+                                          "after its coroutine ended,\n"
+                                          "or a pointer that is null?"
+                                        : ".");
   return WEXITSTATUS(status) == 0 ? "" : "the run has failed, as it says.";
 }
 // [/how-it-ended]

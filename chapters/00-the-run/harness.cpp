@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
@@ -64,7 +65,7 @@ void printHelp(const char* program,
          "are\n"
          "notified, and check what they are told. Prints the time it took and"
          "\nthe ledger: what the run did, for each client.\n\n"
-         "  --check             run 100 clients, and say what is wrong if "
+         "  --check             run 300 clients, and say what is wrong if "
          "that "
          "does\n                      not finish\n"
          "  --clients-in-child  the clients live in a process of their own, "
@@ -159,7 +160,8 @@ Run::Run(const char* program, int argc, char** argv, sys::Mode listener,
       haveNumber = true;
     }
   }
-  if (check && !haveNumber) clients = 100;
+  // More than one epoll_wait(2) tells of: 256.
+  if (check && !haveNumber) clients = 300;
   clientsInAll = clients;
   if (check) reached_ = &runUnderCheck(program);
   reached_->clients = clients;
@@ -248,10 +250,24 @@ void Run::show(const char* what, std::size_t count) {
   std::fprintf(stderr, "\r%-9s %8zu of %zu", what, count, clients);
 }
 
+// The first lines of a message: a deadlock's names all who wait.
+static std::string firstLines(const std::string& message) {
+  std::size_t end = 0;
+  for (int line = 0; line < 20; ++line) {
+    end = message.find('\n', end);
+    if (end == std::string::npos) return message;
+    ++end;
+  }
+  const auto rest = message.begin() + static_cast<std::ptrdiff_t>(end);
+  const auto more = std::count(rest, message.end(), '\n');
+  if (more == 0) return message;
+  return message.substr(0, end) + "  and " + std::to_string(more) + " more";
+}
+
 void Run::expect(bool holds, const std::string& what) {
   if (holds) return;
   failed_ = true;
-  std::cerr << program_ + (": " + what + "\n");
+  std::cerr << program_ + (": " + firstLines(what) + "\n");
 }
 
 void Run::answered(std::string_view response, std::size_t expected) {

@@ -13,6 +13,8 @@
 
 #pragma once
 
+#include <algorithm>   //[7
+#include <cerrno>      //[9
 #include <functional>  //[13
 #include <set>         //[6
 #include <sstream>     //[4
@@ -46,13 +48,13 @@ struct Deadlock : std::runtime_error {  //[4
 class Scheduler {
  public:
   //[1-1 Scheduler() { current_ = this; }
-  //[1-9 ~Scheduler() { current_ = nullptr; }
   Scheduler() {  //[2
     if (current_ != nullptr)
       throw std::logic_error("this thread has a Scheduler already");
     current_ = this;
     sys::beforeClose = [](int fd) { current_->deregister(fd); };  //[10
   }
+  //[1-9 ~Scheduler() { current_ = nullptr; }
   ~Scheduler() {  //[10
     cancel();  //[12
     sys::beforeClose = nullptr;
@@ -161,8 +163,12 @@ class Scheduler {
   }
 
   /// Waits for a descriptor, after a system call has said EAGAIN.
-  /// @throws std::system_error ECANCELED if it was closed meanwhile,
-  ///         errc::timed_out at the deadline.
+  //[9
+  /// @throws std::system_error errc::timed_out at the deadline.
+  //]
+  //[10
+  /// @throws std::system_error ECANCELED if it was closed meanwhile.
+  //]
   void wait(int fd, Interest interest, Deadline deadline = never) {  //[8
     const unsigned generation = poller_.generation(fd);  //[10
     const char* const what = interest == Interest::read ? "input" : "room";
@@ -263,7 +269,9 @@ class Scheduler {
 //[2
 /// Runs a callable in a new coroutine. It starts when its turn comes.
 /// @param callable What to run.
+//[13
 /// @param args Its arguments, copied or moved.
+//]
 /// @return The coroutine, to give it a name.
 //[2-12 template <class Callable>
 //[2-12 Coroutine& go(Callable&& callable) {
