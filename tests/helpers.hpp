@@ -69,10 +69,14 @@ struct TempFile {
                                                        std::fclose};
 };
 
-// Writes at once what the kernel takes.
+// Writes all of it without a wait, for which there must be room.
 inline void put(int fd, std::string_view data) {
-  const ssize_t n = naglfar::sys::write(fd, data.data(), data.size());
-  naglfar::sys::check(static_cast<int>(n), "write");
+  while (!data.empty()) {
+    const ssize_t n = naglfar::sys::write(fd, data.data(), data.size());
+    if (n == -1 && errno == EINTR) continue;
+    data.remove_prefix(static_cast<std::size_t>(
+        naglfar::sys::check(static_cast<int>(n), "write")));
+  }
 }
 
 // Reads what is there; waits while nothing is.
@@ -89,6 +93,7 @@ inline std::size_t fill(int fd) {
   std::size_t n = 0;
   for (;;) {
     const ssize_t more = naglfar::sys::write(fd, junk.data(), junk.size());
+    if (more == -1 && errno == EINTR) continue;
     if (more == -1) return n;
     n += static_cast<std::size_t>(more);
   }
