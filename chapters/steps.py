@@ -244,14 +244,10 @@ RUN = ["00-the-run/harness.*", "00-the-run/check.*", "00-the-run/limits.*", "00-
        "00-the-run/allocations.cpp", "01-readiness/loop.hpp",
        "02-coroutines/streams.hpp"]
 
-BUILD = """\
-# Step {step} of chapter {chapter}: your headers are in naglfar/, what they stand
-# on is in given/. Build and run a demo:
-#
-#     cmake -S . -B build && cmake --build build --target {demo} && build/{demo}
-
+# What the build of a step and that of a stage have in common.
+BUILD_GIVEN = """\
 cmake_minimum_required(VERSION 3.20)
-project(step CXX)
+project(naglfar CXX)
 set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_EXTENSIONS OFF)
 if(NOT CMAKE_BUILD_TYPE)
@@ -260,7 +256,7 @@ endif()
 find_package(Threads REQUIRED)
 
 file(GLOB_RECURSE given given/naglfar/*.cpp)
-add_library(given STATIC ${{given}})
+add_library(given STATIC ${given})
 target_include_directories(given PUBLIC . given)
 target_link_libraries(given PUBLIC Threads::Threads)
 if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
@@ -271,7 +267,15 @@ endif()
 if(APPLE)  # for <ucontext.h>, and for what that hides
   target_compile_definitions(given PUBLIC _XOPEN_SOURCE=700 _DARWIN_C_SOURCE)
 endif()
+"""
 
+BUILD = """\
+# Step {step} of chapter {chapter}: your headers are in naglfar/, what they stand
+# on is in given/. Build and run a demo:
+#
+#     cmake -S . -B build && cmake --build build --target {demo} && build/{demo}
+
+{given}
 function(program name)
   add_executable(${{name}} {exclude}${{ARGN}})
   target_compile_options(${{name}} PRIVATE -Wall -Wextra -Wshadow)
@@ -333,7 +337,7 @@ def export(chapter, step, dest):
     for demo in demos:
         write(dest / demo.name, demo.read_text())
     names = {"chapter": chapter.name[:2], "step": step, "demo": demos[0].stem,
-             "source": run_of(chapter).name,
+             "source": run_of(chapter).name, "given": BUILD_GIVEN,
              "exclude": "EXCLUDE_FROM_ALL " if step == 0 else ""}
     text = BUILD.format(**names)
     if step in (0, steps_of(chapter)):

@@ -59,30 +59,13 @@ BUILD = """\
 #     ctest --test-dir build
 #     build/{program} 1000
 
-cmake_minimum_required(VERSION 3.20)
-project(stage CXX)
-set(CMAKE_CXX_STANDARD 20)
-set(CMAKE_CXX_EXTENSIONS OFF)
-if(NOT CMAKE_BUILD_TYPE)
-  set(CMAKE_BUILD_TYPE RelWithDebInfo)
-endif()
+{given}target_sources(given PRIVATE given/run/allocations.cpp)
 add_compile_options(-Wall -Wextra -Wpedantic -Wshadow -Wconversion
                     -Wno-sign-conversion -Werror)
-find_package(Threads REQUIRED)
 find_package(doctest QUIET)
 if(NOT doctest_FOUND)
   message(FATAL_ERROR "The tests need doctest. Install its package: "
                       "doctest-dev on Debian and Ubuntu, elsewhere doctest")
-endif()
-
-file(GLOB_RECURSE sources given/naglfar/*.cpp)
-add_library(given STATIC ${{sources}} given/run/allocations.cpp)
-target_include_directories(given PUBLIC . given)
-target_link_libraries(given PUBLIC Threads::Threads)
-if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
-  target_compile_definitions(given PUBLIC NAGLFAR_EPOLL)
-else()
-  target_compile_definitions(given PUBLIC NAGLFAR_KQUEUE)
 endif()
 
 # The run.
@@ -283,7 +266,8 @@ def export(number, dest):
             steps.write(dest / folder / name, test_text(name))
     names = {"number": number, "title": chapter.name[3:].replace("-", " "),
              "program": ("comet-" if number == "00" else "small-") + number,
-             "test": own[0].removesuffix(".cpp"), "own": ""}
+             "test": own[0].removesuffix(".cpp"), "own": "",
+             "given": steps.BUILD_GIVEN}
     if number != "00":
         names["own"] = ("| `naglfar/` | the small version, from chapter 01 "
                         f"to {number} |\n")
