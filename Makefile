@@ -310,7 +310,7 @@ lint:
 	@mkdir -p build/lint
 	@$(PYTHON) -c '$(ONCE)'
 	@git ls-files -co --exclude-standard $(foreach part,$(FILES),'$(part)') | \
-	  grep -v -e poller/kqueue -e poller/select -e switch_ucontext -e /peers/ | \
+	  grep -v -e poller/kqueue -e poller/select -e switch_ucontext -e /peers/ -e /steps/ | \
 	  xargs -P $(JOBS) -n 3 clang-tidy-14 --quiet -p build/lint
 
 clean:
