@@ -36,6 +36,7 @@
 #include <vector>
 
 #include "claims.hpp"
+#include "in_child.hpp"
 #include "naglfar/coroutine.hpp"
 #include "naglfar/coroutine/fiber_hooks.hpp"
 #include "naglfar/sys.hpp"
@@ -52,6 +53,7 @@
 #endif
 
 namespace sys = naglfar::sys;
+using helpers::Fate;
 using naglfar::Call;
 using naglfar::Coroutine;
 using naglfar::fiberHooksOn;
@@ -112,41 +114,16 @@ struct Leaves {
   ~Leaves() { log.push_back(what); }
 };
 
-// How a child ended, and what it said on standard error.
-struct Fate {
-  int status = 0;
-  std::string said;
-};
-
 // Runs a function in a child, in a thread of its own: handlers and alternate
-// stacks are as fresh there as in a program that has just started.
+// stacks are as fresh there as in a program that has just started. The child
+// ends with the status that the function returns.
 template <class Function>
 Fate inChild(Function function) {
-  int ends[2];
-  REQUIRE(sys::pipe(ends, sys::Mode::blocking) == 0);
-  const pid_t child = sys::fork();
-  REQUIRE(child != -1);
-  if (child == 0) {
-    const rlimit noCore{0, 0};
-    setrlimit(RLIMIT_CORE, &noCore);
-    for (const int signal : {SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE})
-      std::signal(signal, SIG_DFL);  // the test framework has caught them
-    dup2(ends[1], STDERR_FILENO);
+  return helpers::inChild([&] {
     int status = 99;
     std::thread([&] { status = function(); }).join();
     _exit(status);
-  }
-  sys::close(ends[1]);
-  Fate fate;
-  std::array<char, 4096> text;
-  for (;;) {
-    const ssize_t n = sys::read(ends[0], text.data(), text.size());
-    if (n <= 0) break;
-    fate.said.append(text.data(), static_cast<std::size_t>(n));
-  }
-  sys::close(ends[0]);
-  REQUIRE(sys::waitpid(child, &fate.status, 0) == child);
-  return fate;
+  });
 }
 
 bool contains(const std::string& text, const std::string& part) {
@@ -996,6 +973,8 @@ TEST_CASE("a pool hands out what it got back last and maps no more for it") {
   CHECK(pool.acquire() == b);
   CHECK(pool.acquire() == a);
   CHECK(since(Call::mmap) == mapped);
+  pool.release(a);
+  pool.release(b);
 }
 
 TEST_CASE("no stack reaches into another one or its guard") {
@@ -1005,6 +984,7 @@ TEST_CASE("no stack reaches into another one or its guard") {
   std::sort(stacks.begin(), stacks.end());
   for (std::size_t i = 1; i < stacks.size(); ++i)
     CHECK(std::size_t(stacks[i] - stacks[i - 1]) > StackPool::stackSize);
+  for (char* stack : stacks) pool.release(stack);
 }
 
 TEST_CASE("to give a stack back needs no memory") {

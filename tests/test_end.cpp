@@ -14,6 +14,7 @@
 #include <string>
 
 #include "helpers.hpp"
+#include "in_child.hpp"
 #include "naglfar/http.hpp"
 #include "naglfar/mixins.hpp"
 #include "naglfar/server/waiters.hpp"
@@ -31,41 +32,6 @@ namespace {
 using namespace naglfar;
 using namespace helpers;
 using namespace std::chrono_literals;
-
-struct Fate {
-  int status = 0;
-  std::string said;  // on standard output and standard error
-  int code() const { return WIFEXITED(status) ? WEXITSTATUS(status) : -1; }
-};
-
-// Runs a function in a child. An end that does not come is ended by SIGALRM.
-template <class Function>
-Fate inChild(Function function) {
-  int ends[2];
-  REQUIRE(sys::pipe(ends, sys::Mode::blocking) == 0);
-  const pid_t child = sys::fork();
-  REQUIRE(child != -1);
-  if (child == 0) {
-    ::alarm(20);
-    for (const int signal : {SIGSEGV, SIGABRT, SIGTERM})
-      std::signal(signal, SIG_DFL);  // the test framework has caught them
-    dup2(ends[1], STDERR_FILENO);
-    dup2(ends[1], STDOUT_FILENO);
-    function();
-    _exit(99);
-  }
-  sys::close(ends[1]);
-  Fate fate;
-  std::array<char, 4096> text;
-  for (;;) {
-    const ssize_t n = sys::read(ends[0], text.data(), text.size());
-    if (n <= 0) break;
-    fate.said.append(text.data(), static_cast<std::size_t>(n));
-  }
-  sys::close(ends[0]);
-  REQUIRE(sys::waitpid(child, &fate.status, 0) == child);
-  return fate;
-}
 
 void say(const std::string& text) {
   sys::write(STDOUT_FILENO, text.data(), text.size());
