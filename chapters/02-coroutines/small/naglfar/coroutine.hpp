@@ -99,6 +99,7 @@ class Coroutine : public Job, public List<Coroutine>::Link {  //[10]
   /// What leaves its function is thrown here.
   //]
   void resume() {
+    if (this == current_) std::terminate();  // its stack has not stopped  //[9
     Coroutine* const resumer = std::exchange(current_, this);
     Context here;                                //[10
     resumer_ = &here;                            //[10
