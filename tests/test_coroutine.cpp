@@ -817,6 +817,26 @@ TEST_CASE("a coroutine that is unwound may cancel the one that cancels it") {
   CHECK(log == Log{"inner", "between", "outer"});
   CHECK(coroutines() == 0);
 }
+#else
+TEST_CASE("a coroutine that destroys itself ends the program at once") {
+  for (const bool hasSuspended : {false, true}) {
+    CAPTURE(hasSuspended);
+    const Fate fate = inChild([hasSuspended] {
+      StackPool pool;
+      Coroutine* self = nullptr;
+      self = &Coroutine::make(pool, [&] {
+        if (hasSuspended) Coroutine::suspend();
+        Coroutine::destroy(*self);
+        _exit(0);
+      });
+      self->resume();
+      self->resume();
+      return 0;
+    });
+    REQUIRE(WIFSIGNALED(fate.status));
+    CHECK(WTERMSIG(fate.status) == SIGABRT);
+  }
+}
 #endif
 
 // --- the end of the thread ---

@@ -31,6 +31,7 @@
 #include "naglfar/poller.hpp"
 #include "naglfar/sys.hpp"
 #include "naglfar/sys/ledger.hpp"
+#include "refuse.hpp"
 
 namespace sys = naglfar::sys;
 using naglfar::Call;
@@ -745,6 +746,18 @@ TEST_SUITE("poller: who waits where") {
     loop.watch(pair.fd(), Interest::read, reader);
     send(pair.peer);
     loop.poll();
+    CHECK(reader.woken == 1);
+  }
+
+  // sys::Fd forgets in its destructor, where nothing may be thrown.
+  TEST_CASE("to forget a descriptor needs no memory") {
+    Loop loop;
+    Pair pair;
+    Sleeper reader;
+    loop.watch(pair.fd(), Interest::read, reader);
+    CHECK(refuse::during({0, true}, [&] {
+      for (const int fd : {100'000, pair.fd()}) loop.deregister(fd);
+    }));
     CHECK(reader.woken == 1);
   }
 

@@ -972,6 +972,22 @@ TEST_SUITE("server: what accept says") {
     CHECK(acceptError == 0);
   }
 
+  // As the stack of its coroutine is when there are no mappings left.
+  TEST_CASE_FIXTURE(Run, "a connection that lacks the means ends alone") {
+    struct Lacking : TestServer {
+      using TestServer::TestServer;
+      void process_request(Request request) override {
+        if (std::exchange(lacks, false)) sys::fail(ENOMEM, "mmap");
+        TestServer::process_request(std::move(request));
+      }
+      bool lacks = true;
+    };
+    InCoroutine<Lacking> serving(anyPort, answer);
+    const sys::Address& address = serving.server.server_address;
+    CHECK(ScheduledFile::connectTcp(address).read() == "");
+    CHECK(ask(address, "hello\n") == "answer to hello\n");
+  }
+
   TEST_CASE_FIXTURE(Run, "a listener that does not work is an error") {
     TestServer server(anyPort, answer);
     acceptError = EINVAL;

@@ -73,7 +73,8 @@ class Poller {
 
   /// Prepares for a descriptor's close, and wakes its waiters with ECANCELED.
   void deregister(int fd, JobQueue& ready) {  //[9
-    if (fd < 0) return;
+    // A number that was never watched has no slot, and -1 is past all slots.
+    if (static_cast<std::size_t>(fd) >= slots_.size()) return;
     Slot& slot = this->slot(fd);
     wake(slot, Interest::read, ready, ECANCELED);
     wake(slot, Interest::write, ready, ECANCELED);

@@ -99,6 +99,7 @@ class Coroutine : public Job, public List<Coroutine>::Link {  //[10]
   /// What leaves its function is thrown here.
   //]
   void resume() {
+    if (this == current_) std::terminate();  // its stack has not stopped  //[9
     Coroutine* const resumer = std::exchange(current_, this);
     Context here;                                //[10
     resumer_ = &here;                            //[10
@@ -220,6 +221,7 @@ Coroutine& Coroutine::make(StackPool& pool, Function&& function) {  //[4
   };
   char* stack = pool.acquire();
   constexpr std::size_t size = (sizeof(Made) + 63) / 64 * 64;
+  static_assert(size <= StackPool::stackSize / 4, "too large for the stack");
   char* const place = stack + StackPool::stackSize - size;
   //[4-6 return *new (place) Made(pool, stack, std::forward<Function>(function));
   try {  //[7

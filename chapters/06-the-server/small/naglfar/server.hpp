@@ -14,7 +14,6 @@
 #include <sys/socket.h>
 
 #include <exception>  //[3
-#include <optional>   //[2
 #include <set>        //[5
 
 #include "naglfar/scheduled_file.hpp"
@@ -46,8 +45,13 @@ class TCPServer {
   //[2-3 /// Serves for ever.
   /// Serves until shutdown() is called.  //[4]
   void serve_forever() {  //[2
-    while (std::optional<Request> request = get_request())
-      process_request(std::move(*request));
+    //[2-3 for (;;) process_request(get_request());
+    while (!stopped_) try {  //[4
+        process_request(get_request());
+      } catch (const std::system_error& error) {
+        //[4-4 if (!stopped_) throw;
+        if (!stopped_) survive(error);  //[5
+      }
   }
   /// Ends serve_forever(), and closes the listening socket.
   void shutdown() {  //[4
@@ -60,21 +64,11 @@ class TCPServer {
   sys::Address server_address;  ///< With the port that the kernel chose.
 
  protected:  //[2
-  //[2-3 /// @return The next connection.
-  /// @return The next connection, or nothing after shutdown().  //[4]
-  virtual std::optional<Request> get_request() {
-    //[2-3 Request request;
-    //[2-3 request.connection = goAccept(fileno(), request.client);
-    //[2-3 return request;
-    while (!stopped_) try {  //[4
-        Request request;
-        request.connection = goAccept(fileno(), request.client);
-        return request;
-      } catch (const std::system_error& error) {
-        //[4-4 if (!stopped_) throw;
-        if (!stopped_) survive(error);  //[5
-      }
-    return std::nullopt;  //[4
+  /// @return The next connection.
+  virtual Request get_request() {
+    Request request;
+    request.connection = goAccept(fileno(), request.client);
+    return request;
   }
   /// Serves a request. A mix-in serves it elsewhere.
   virtual void process_request(Request request) { serve(request); }
