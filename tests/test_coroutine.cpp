@@ -820,7 +820,6 @@ TEST_CASE("a coroutine that is unwound may cancel the one that cancels it") {
 #else
 TEST_CASE("a coroutine that destroys itself ends the program at once") {
   for (const bool hasSuspended : {false, true}) {
-    CAPTURE(hasSuspended);
     const Fate fate = inChild([hasSuspended] {
       StackPool pool;
       Coroutine* self = nullptr;
@@ -833,7 +832,6 @@ TEST_CASE("a coroutine that destroys itself ends the program at once") {
       self->resume();
       return 0;
     });
-    REQUIRE(WIFSIGNALED(fate.status));
     CHECK(WTERMSIG(fate.status) == SIGABRT);
   }
 }
