@@ -1033,7 +1033,8 @@ TEST_SUITE("server: what accept says") {
 
   TEST_CASE_FIXTURE(Run, "defect 13: nor a server with ScheduledMixIn") {
     InCoroutine<Scheduled> serving(anyPort, answer);
-    for (const int error : {ECONNABORTED, EPROTO, EINTR, ENOBUFS}) {
+    for (const int error : {ECONNABORTED, ECONNRESET, EPROTO, EINTR, ENOBUFS,
+                            ENETDOWN, EHOSTUNREACH}) {
       CAPTURE(error);
       acceptError = error;
       CHECK(ask(serving.server.server_address, "hello\n") ==

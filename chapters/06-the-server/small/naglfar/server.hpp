@@ -109,7 +109,9 @@ class TCPServer {
   // Called where the error was caught.
   static void survive(const std::system_error& error) {  //[5
     static const std::set<int> noMeans{EMFILE, ENFILE, ENOBUFS, ENOMEM};
-    static const std::set<int> clients{ECONNABORTED, EPROTO, EPERM};
+    static const std::set<int> clients{
+        ECONNABORTED, ECONNRESET,  EPROTO,       EPERM,      ENETDOWN,
+        EHOSTDOWN,    ENETUNREACH, EHOSTUNREACH, ENOPROTOOPT};
     const int number = error.code().value();
     const bool oneClient = clients.contains(number);
     if (!oneClient && !noMeans.contains(number)) throw;
