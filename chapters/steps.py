@@ -328,8 +328,8 @@ def export(chapter, step, dest):
 
     Step 0 is where a chapter begins: the headers of the chapters before, and
     all demos, none of which can be built yet."""
-    if dest.exists() and any(dest.iterdir()):
-        raise Fault(f"{dest} is not empty")
+    if dest.is_file() or dest.exists() and any(dest.iterdir()):
+        raise Fault(f"{dest} is no empty folder")
     extract(chapter, step, dest)
     give(chapter, dest)
     demos = [promise.demo for at, there in sorted(promises(chapter).items())

@@ -245,8 +245,8 @@ def size(chapter):
 def export(number, dest):
     """Writes a stage into an empty folder."""
     chapter = stage_of(number)
-    if dest.exists() and any(dest.iterdir()):
-        raise steps.Fault(f"{dest} is not empty: remove it, or name another "
+    if dest.is_file() or dest.exists() and any(dest.iterdir()):
+        raise steps.Fault(f"{dest} is no empty folder: remove it, or name another "
                           "folder (DEST=folder)")
     if sum(size(chapter)) >= MOST_LINES:
         raise steps.Fault(f"stage {number}: headers and tests have "

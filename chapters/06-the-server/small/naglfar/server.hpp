@@ -53,7 +53,8 @@ class TCPServer {
         if (!stopped_) survive(error);  //[5
       }
   }
-  /// Ends serve_forever(), and closes the listening socket.
+  /// Ends serve_forever(), and closes the listening socket. Requests that run
+  /// go on, and need the server until their end.
   void shutdown() {  //[4
     stopped_ = true;
     socket_ = sys::Fd();
