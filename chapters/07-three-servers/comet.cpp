@@ -162,8 +162,10 @@ int main(int argc, char** argv) {
     std::cerr << "comet-07: a process for each request: the forking server "
                  "gets "
               << mostForks << " clients\n";
+  // A server with threads waits for its requests, and they for the clients,
+  // which finish() ends if the run has failed.
+  std::vector<std::unique_ptr<Runner>> runners;
   try {
-    std::vector<std::unique_ptr<Runner>> runners;
     std::optional<Scheduler> scheduler;
     // The server that forks comes first: while there are no threads.
     for (std::size_t i = 0; run.hasServer() && i < names.size(); ++i) {
