@@ -5,7 +5,8 @@
 /// do_GET(), and writes to `wfile`.
 ///
 /// Invariants:
-/// - What is no request gets an answer that says why.
+/// - What is no request gets an answer that says why. A connection that ends
+///   with nothing, or begins with an empty line, is closed without one.
 /// - A handler cannot start a second header within a header.
 /// - A client has `timeout` to send its request, and no longer.
 ///
